@@ -1,0 +1,2 @@
+//! The `pretext` program.
+fn main() {}
