@@ -1,0 +1,95 @@
+//! Dropout: during training a share p of all numbers is set to zero, at random.
+//!
+//! Forward: `y = m ⊙ x`, where each mᵢ is 0 with probability p and `1/(1 − p)` otherwise, so that the mean stays.
+//!
+//! Backward: m is a constant, so `dx = m ⊙ dy`.
+//!
+//! Saved: the key of m, not m: the same numbers are drawn again. They are keyed by (seed, step, place on the tape,
+//! element of the whole batch), so neither threads, nor micro-batches, nor a resume changes them.
+//!
+//! Reference: Srivastava et al. 2014, section 10 (scaling while training, not while using).
+
+use tensor::parallel::{GRAIN, chunks};
+use tensor::random::{Random, Stream};
+use tensor::{Float, Shape, Tensor};
+
+use super::Op;
+use crate::tape::{DropoutKey, Grads, Id, Values, Var};
+
+pub(crate) struct Dropout {
+    x: Id,
+    mask: Mask,
+}
+
+/// Which elements of one operation's tensor are dropped.
+#[derive(Clone, Copy)]
+pub(crate) struct Mask {
+    p: f64,
+    key: DropoutKey,
+    /// The operation's place on the tape.
+    place: Id,
+    /// The first element's number within the whole batch.
+    first: u64,
+}
+
+impl Mask {
+    /// The mask of the next operation on a tape, for a value whose first dimension is the batch: `None` without dropout.
+    pub fn next<T: Float>(x: Var<T>, p: f64, shape: Shape) -> Option<Self> {
+        assert!((0.0..1.0).contains(&p), "dropout: a share of {p}");
+        let key = x.tape.dropout().filter(|_| p > 0.0)?;
+        let a_row = shape.elements() / shape.first().copied().unwrap_or(1).max(1);
+        Some(Self {
+            p,
+            key,
+            place: x.tape.len(),
+            first: key.first_row * a_row as u64,
+        })
+    }
+
+    /// x ← m ⊙ x for the elements from `at` on.
+    pub fn apply<T: Float>(&self, at: u64, x: &mut [T]) {
+        // Each operation has 2⁴⁰ numbers of the step's stream to itself.
+        let index = ((self.place as u64) << 40) + self.first + at;
+        let mut random = Random::new(self.key.seed, Stream::Dropout, self.key.step).at(index);
+        let keep_from = (self.p * 2f64.powi(32)) as u32;
+        let scale = T::of(1.0 / (1.0 - self.p));
+        for x in x {
+            *x = if random.u32() < keep_from {
+                T::ZERO
+            } else {
+                *x * scale
+            };
+        }
+    }
+}
+
+impl<T: Float> Var<'_, T> {
+    /// Dropout with share `p`; the value itself on a tape without dropout. The first dimension is the batch.
+    pub fn dropout(self, p: f64) -> Self {
+        let Some(mask) = Mask::next(self, p, self.shape()) else {
+            return self;
+        };
+        let mut y = self.value();
+        mask.apply_all(y.data_mut()); // y = m ⊙ x
+        self.tape
+            .record(y, &[self.id], || Op::Dropout(Dropout { x: self.id, mask }))
+    }
+}
+
+impl Mask {
+    fn apply_all<T: Float>(&self, x: &mut [T]) {
+        chunks(x, GRAIN, |at, part| self.apply(at as u64, part));
+    }
+}
+
+impl Dropout {
+    pub(crate) fn backward<T: Float>(
+        &self,
+        _: &Values<T>,
+        mut dy: Tensor<T>,
+        grads: &mut Grads<T>,
+    ) {
+        self.mask.apply_all(dy.data_mut()); // dx = m ⊙ dy
+        grads.give(self.x, dy);
+    }
+}

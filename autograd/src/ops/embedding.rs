@@ -1,0 +1,85 @@
+//! Embedding: each number becomes a row of a table.
+//!
+//! Forward: `yₙ = table[idₙ]`, table `[V, C]`, y `[…, C]`.
+//!
+//! Backward: y is the product of a one-hot matrix with the table, so the table's gradient is the product of its
+//! transpose with dy: `dtable[v] = Σ dyₙ over all n with idₙ = v`.
+//!
+//! Saved: the ids.
+//!
+//! Reference: Bengio et al. 2003, section 2 (the matrix C of word features).
+
+use tensor::parallel::{chunks, grain_rows};
+use tensor::{Float, Shape, Tensor, rows};
+
+use super::Op;
+use crate::tape::{Grads, Id, Values, Var};
+
+pub(crate) struct Embedding {
+    table: Id,
+    ids: Vec<u32>,
+}
+
+impl<T: Float> Var<'_, T> {
+    /// Rows of this table `[V, C]` by their numbers: `[shape…, C]`. Panics if an id is V or more.
+    #[track_caller]
+    pub fn embedding(self, ids: &[u32], shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        assert_eq!(
+            shape.elements(),
+            ids.len(),
+            "embedding: {} ids for a shape of {shape}",
+            ids.len()
+        );
+        let y = self.tape.read(|at| {
+            let (table, cols) = (at.data(self.id), at.shape(self.id).cols());
+            if let Some(id) = ids.iter().find(|&&id| (id as usize) >= table.len() / cols) {
+                panic!(
+                    "embedding: id {id} in a table of shape {}",
+                    at.shape(self.id)
+                );
+            }
+            let lengths: Vec<usize> = shape.iter().copied().chain([cols]).collect();
+            let mut y = Tensor::scratch(&lengths[..]);
+            chunks(y.data_mut(), grain_rows(cols) * cols, |at, y| {
+                let ids = &ids[at / cols..];
+                y.chunks_exact_mut(cols)
+                    .zip(ids)
+                    .for_each(|(y, &id)| y.copy_from_slice(row(table, id, cols)));
+            });
+            y
+        });
+        self.tape.record(y, &[self.id], || {
+            Op::Embedding(Embedding {
+                table: self.id,
+                ids: ids.to_vec(),
+            })
+        })
+    }
+}
+
+fn row<T>(table: &[T], id: u32, cols: usize) -> &[T] {
+    &table[id as usize * cols..][..cols]
+}
+
+impl Embedding {
+    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+        let cols = at.shape(self.table).cols();
+        if let Some(table) = grads.of(self.table) {
+            // A task owns a range of the table's rows and looks through all ids for its own, in order.
+            let rows_a_task = (table.len() / cols).div_ceil(16);
+            chunks(table, rows_a_task * cols, |at, part| {
+                let own = at / cols..(at + part.len()) / cols;
+                for (n, &id) in self
+                    .ids
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, id)| own.contains(&(**id as usize)))
+                {
+                    let to = (id as usize - own.start) * cols;
+                    rows::add_row(&mut part[to..to + cols], row(dy.data(), n as u32, cols)); // dtable[idₙ] += dyₙ
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A linear layer: every row times a weight matrix, plus a bias.
+//!
+//! Forward: `y = x·W + b`, x `[…, I]`, W `[I, O]`, b `[O]`, y `[…, O]`. Where the checkpoint stores the weight as
+//! `[O, I]` (every model but GPT-2), W is read as its transpose.
+//!
+//! Backward: yₙⱼ = Σᵢ xₙᵢ·Wᵢⱼ + bⱼ. So `dx = dy·Wᵀ` (each input feeds all outputs of its row), `dW = xᵀ·dy` (each weight
+//! is used by all rows), `db = Σₙ dyₙ` (so is each bias).
+//!
+//! Saved: nothing; x and W are read again.
+//!
+//! Reference: the matrix product's rule (see `matmul`) with the bias as one more input that is always 1.
+
+use tensor::matmul::{Mat, add_matmul};
+use tensor::{Float, Tensor, rows};
+
+use super::Op;
+use super::reduce::add_col_sums;
+use crate::tape::{Grads, Id, Values, Var};
+
+pub(crate) struct Linear {
+    x: Id,
+    weight: Id,
+    bias: Option<Id>,
+    /// The weight is stored as `[O, I]`.
+    transposed: bool,
+}
+
+impl<T: Float> Var<'_, T> {
+    /// x·W + b for W stored as `[I, O]`: `[…, I]` → `[…, O]`.
+    #[track_caller]
+    pub fn linear(self, weight: Self, bias: Option<Self>) -> Self {
+        self.linear_stored(weight, bias, false)
+    }
+
+    /// x·Wᵀ + b for W stored as `[O, I]`: `[…, I]` → `[…, O]`.
+    #[track_caller]
+    pub fn linear_t(self, weight: Self, bias: Option<Self>) -> Self {
+        self.linear_stored(weight, bias, true)
+    }
+
+    #[track_caller]
+    fn linear_stored(self, weight: Self, bias: Option<Self>, transposed: bool) -> Self {
+        let bias = bias.map(|b| b.id);
+        let op = Linear {
+            x: self.id,
+            weight: weight.id,
+            bias,
+            transposed,
+        };
+        let y = self.tape.read(|at| {
+            let (shape, w_shape) = (at.shape(op.x), at.shape(op.weight));
+            let w = op.weight(at);
+            let out = if transposed {
+                w_shape.rows()
+            } else {
+                w_shape.cols()
+            };
+            let fits = shape.cols() * out == w_shape.elements() && w_shape.len() == 2;
+            assert!(
+                fits,
+                "linear: {shape} times {w_shape}{}",
+                if transposed { "ᵀ" } else { "" }
+            );
+            let mut y = Tensor::zeros(shape.with_cols(out));
+            if let Some(b) = bias {
+                assert_eq!(
+                    at.shape(b).elements(),
+                    out,
+                    "linear: a bias {} for {out} outputs",
+                    at.shape(b)
+                );
+                rows::add_to_rows(y.data_mut(), at.data(b));
+            }
+            add_matmul(
+                y.data_mut(),
+                Mat::new(at.data(op.x), shape.rows(), shape.cols()),
+                w,
+            ); // y = x·W + b
+            y
+        });
+        let inputs = [self.id, weight.id, bias.unwrap_or(self.id)];
+        self.tape.record(y, &inputs, || Op::Linear(op))
+    }
+}
+
+impl Linear {
+    /// The weight as `[I, O]`.
+    fn weight<'a, T: Float>(&self, at: &Values<'a, T>) -> Mat<'a, T> {
+        let shape = at.shape(self.weight);
+        let w = Mat::new(at.data(self.weight), shape.rows(), shape.cols());
+        if self.transposed { w.t() } else { w }
+    }
+
+    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+        let (n, inputs, outputs) = (
+            dy.shape().rows(),
+            at.shape(self.x).cols(),
+            dy.shape().cols(),
+        );
+        let x = Mat::new(at.data(self.x), n, inputs);
+        let d = Mat::new(dy.data(), n, outputs);
+        if let Some(dx) = grads.of(self.x) {
+            add_matmul(dx, d, self.weight(at).t()); // dx = dy·Wᵀ
+        }
+        if let Some(dw) = grads.of(self.weight) {
+            if self.transposed {
+                add_matmul(dw, d.t(), x)
+            } else {
+                add_matmul(dw, x.t(), d)
+            } // dW = xᵀ·dy
+        }
+        if let Some(db) = self.bias.and_then(|b| grads.of(b)) {
+            add_col_sums(db, dy.data()); // db = Σₙ dyₙ
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The head of a language model in one operation: hidden states to logits to loss, a few rows at a time.
+//!
+//! Forward: `loss = Σₙ −ln softmax(xₙ·Eᵀ)[tₙ] / divisor`, x `[N, C]`, E `[V, C]` (the token table: output and input are
+//! tied). The logits `[N, V]` are the largest tensor of a small model, so they are made in chunks of rows, each
+//! reduced to its losses before the next: memory for a chunk, not for all.
+//!
+//! Backward: with `G = (softmax(x·Eᵀ) − onehot(t))·dloss/divisor` as in `cross_entropy`: `dx = G·E`, `dE = Gᵀ·x`. The logits
+//! of a chunk are computed again: one more product of three.
+//!
+//! Saved: lse of each row.
+//!
+//! Reference: the composition of `linear_t` and `cross_entropy`, which the tests hold it against.
+
+use tensor::matmul::{Mat, add_matmul};
+use tensor::pool::Buffer;
+use tensor::{Float, Tensor};
+
+use super::Op;
+use super::cross_entropy::{check_targets, gradient, losses};
+use crate::tape::{Grads, Id, Values, Var};
+
+pub(crate) struct LmHead<T: Float> {
+    x: Id,
+    table: Id,
+    targets: Vec<u32>,
+    divisor: f64,
+    saved: Tensor<T>,
+}
+
+/// How many logits stand in memory at once: 16 MiB of f32.
+const CHUNK: usize = 1 << 22;
+
+fn chunk_rows(vocab: usize) -> usize {
+    (CHUNK / vocab).max(32)
+}
+
+impl<T: Float> Var<'_, T> {
+    /// Σₙ −ln softmax(xₙ·Eᵀ)\[tₙ\] / divisor for hidden states x `[…, C]` and a table E `[V, C]`: a single number.
+    #[track_caller]
+    pub fn lm_head(self, table: Self, targets: &[u32], divisor: f64) -> Self {
+        let (loss, saved) = self.tape.read(|at| {
+            let (shape, [vocab, cols]) = (
+                at.shape(self.id),
+                [at.shape(table.id).rows(), at.shape(table.id).cols()],
+            );
+            assert_eq!(
+                shape.cols(),
+                cols,
+                "lm_head: hidden states {shape} for a table {}",
+                at.shape(table.id)
+            );
+            check_targets(targets, shape.rows(), vocab);
+            let run = chunk_rows(vocab);
+            let mut saved = Tensor::scratch([shape.rows(), 2]);
+            let chunks = at
+                .data(self.id)
+                .chunks(run * cols)
+                .zip(saved.data_mut().chunks_mut(run * 2));
+            for ((x, saved), targets) in chunks.zip(targets.chunks(run)) {
+                let mut logits = logits(x, at.data(table.id), cols);
+                losses(&mut logits, saved, targets, vocab);
+            }
+            let total: f64 = saved
+                .data()
+                .iter()
+                .skip(1)
+                .step_by(2)
+                .map(|l| l.f64())
+                .sum();
+            (Tensor::scalar(T::of(total / divisor)), saved)
+        });
+        let op = LmHead {
+            x: self.id,
+            table: table.id,
+            targets: targets.to_vec(),
+            divisor,
+            saved,
+        };
+        self.tape
+            .record(loss, &[self.id, table.id], || Op::LmHead(op))
+    }
+}
+
+/// x·Eᵀ for some rows: `[rows, V]`
+fn logits<T: Float>(x: &[T], table: &[T], cols: usize) -> Buffer<T> {
+    let (rows, vocab) = (x.len() / cols, table.len() / cols);
+    let mut logits = Buffer::zeros(rows * vocab);
+    add_matmul(
+        &mut logits,
+        Mat::new(x, rows, cols),
+        Mat::new(table, vocab, cols).t(),
+    );
+    logits
+}
+
+impl<T: Float> LmHead<T> {
+    pub(crate) fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+        let (table, shape) = (at.data(self.table), at.shape(self.table));
+        let (vocab, cols, run) = (shape.rows(), shape.cols(), chunk_rows(shape.rows()));
+        let scale = dy.item().f64() / self.divisor;
+        let chunks = at
+            .data(self.x)
+            .chunks(run * cols)
+            .zip(self.saved.data().chunks(run * 2));
+        for (i, ((x, saved), targets)) in chunks.zip(self.targets.chunks(run)).enumerate() {
+            let rows = targets.len();
+            let mut g = logits(x, table, cols);
+            gradient(&mut g, saved, targets, vocab, scale); // G = (p − onehot)·dloss/divisor
+            let g = Mat::new(&g, rows, vocab);
+            if let Some(dx) = grads.of(self.x) {
+                add_matmul(
+                    &mut dx[i * run * cols..][..rows * cols],
+                    g,
+                    Mat::new(table, vocab, cols),
+                ); // dx = G·E
+            }
+            if let Some(d_table) = grads.of(self.table) {
+                add_matmul(d_table, g.t(), Mat::new(x, rows, cols)); // dE = Gᵀ·x
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! AdamW: gradient descent whose step is scaled, for each parameter by itself, by how its gradient behaved.
+//!
+//! With the gradient g at step t (from 1) and decays β₁, β₂:
+//!
+//! ```text
+//! m ← β₁·m + (1 − β₁)·g          a running mean of the gradient
+//! v ← β₂·v + (1 − β₂)·g²         and of its square
+//! m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)   both start at zero, which this corrects
+//! w ← w − lr·(m̂/(√v̂ + ε) + λ·w)
+//! ```
+//!
+//! The decay λ·w stands outside the scaled part ("decoupled"), and applies to matrices only: gains and biases are
+//! few and have no reason to be small. References: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019,
+//! algorithm 2.
+
+use tensor::pool::Buffer;
+use tensor::{Float, Lanes, elementwise};
+
+use crate::params::{Gradients, Params};
+
+/// What AdamW can be told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWOptions {
+    /// Decay of the running mean of gradients.
+    pub beta1: f64,
+    /// Decay of the running mean of squared gradients.
+    pub beta2: f64,
+    /// Added to the root, against division by zero.
+    pub epsilon: f64,
+    /// λ, for matrices.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWOptions {
+    /// The values of GPT-2's and nanoGPT's training.
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2: 0.95,
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+        }
+    }
+}
+
+/// AdamW with its two moments, each laid out as the store's values.
+#[derive(Clone, Debug)]
+pub struct AdamW<T: Float = f32> {
+    options: AdamWOptions,
+    /// How many steps were made.
+    pub steps: u64,
+    /// The running mean of gradients.
+    pub m: Buffer<T>,
+    /// The running mean of squared gradients.
+    pub v: Buffer<T>,
+}
+
+impl<T: Float> AdamW<T> {
+    /// An optimiser for a store, before its first step.
+    pub fn new(params: &Params<T>, options: AdamWOptions) -> Self {
+        let n = params.flat().len();
+        Self {
+            options,
+            steps: 0,
+            m: Buffer::zeros(n),
+            v: Buffer::zeros(n),
+        }
+    }
+
+    /// One step with learning rate `lr`.
+    pub fn step(&mut self, params: &mut Params<T>, grads: &Gradients<T>, lr: f64) {
+        self.steps += 1;
+        let AdamWOptions {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } = self.options;
+        let lanes = T::Lanes::of;
+        let (b1, b2, rest1, rest2) = (
+            lanes(beta1),
+            lanes(beta2),
+            lanes(1.0 - beta1),
+            lanes(1.0 - beta2),
+        );
+        let t = self.steps as f64;
+        let (fix1, fix2) = (
+            lanes(1.0 / (1.0 - beta1.powf(t))),
+            lanes(1.0 / (1.0 - beta2.powf(t))),
+        );
+        let (eps, lr_lanes) = (lanes(epsilon), lanes(lr));
+        for id in params.ids() {
+            let decay = lanes(if params.shape(id).len() >= 2 {
+                weight_decay
+            } else {
+                0.0
+            });
+            let place = params.place(id);
+            let (m, v) = (&mut self.m[place.clone()], &mut self.v[place]);
+            elementwise::update3(params.value_mut(id), m, v, grads.of(id), |w, m, v, g| {
+                let m = b1.mul_add(m, rest1 * g); // m ← β₁·m + (1 − β₁)·g
+                let v = b2.mul_add(v, rest2 * g * g); // v ← β₂·v + (1 − β₂)·g²
+                let step = m * fix1 / ((v * fix2).sqrt() + eps); // m̂/(√v̂ + ε)
+                (w - lr_lanes * (step + decay * w), m, v)
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::Init;
+
+    #[test]
+    fn the_first_step_moves_every_weight_by_the_learning_rate_against_its_gradient() {
+        let (ids, mut params) = Params::build(0, |mut at| {
+            [
+                at.param("w", [1, 2], Init::Ones),
+                at.param("b", [2], Init::Ones),
+            ]
+        });
+        let mut grads = Gradients::new(&params);
+        ids.iter()
+            .for_each(|&id| grads.of_mut(id).copy_from_slice(&[0.5, -3.0]));
+        AdamW::new(&params, AdamWOptions::default()).step(&mut params, &grads, 0.01);
+        // m̂/√v̂ = sign(g) at the first step; the matrix also decays by lr·λ = 0.001.
+        for (id, want) in [(ids[0], [0.989, 1.009]), (ids[1], [0.99, 1.01])] {
+            for (got, want) in params.value(id).iter().zip(want) {
+                assert!(
+                    (got - want).abs() < 1e-6,
+                    "{} {got} {want}",
+                    params.name(id)
+                );
+            }
+        }
+    }
+}

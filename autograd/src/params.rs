@@ -1,0 +1,295 @@
+//! Where parameters live: one flat buffer of values, one of gradients, with the names of the checkpoint.
+//!
+//! The optimiser, the gradient's norm and a checkpoint are then each one pass over contiguous memory. A layer
+//! holds handles ([`ParamId`]); using one handle twice is weight tying.
+
+use std::ops::Range;
+
+use tensor::parallel::chunks;
+use tensor::pool::Buffer;
+use tensor::random::{Random, Stream};
+use tensor::{Float, Shape, elementwise};
+
+/// A handle to one parameter of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParamId(usize);
+
+/// What a parameter holds before training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// All zeros (biases).
+    Zeros,
+    /// All ones (the gain of a norm).
+    Ones,
+    /// Normal numbers with mean 0 and this deviation.
+    Normal(f64),
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    name: String,
+    shape: Shape,
+    init: Init,
+    place: Range<usize>,
+}
+
+/// Every parameter of a model: values in one buffer, each found by its handle or its name.
+#[derive(Clone, Debug)]
+pub struct Params<T: Float = f32> {
+    entries: Vec<Entry>,
+    values: Buffer<T>,
+}
+
+/// Each parameter starts at a multiple of this, a cache line of f32: kernels then read whole vectors.
+const ALIGN: usize = 16;
+
+/// A place in the tree of names while a model is built: `h.0.ln_1`.
+pub struct Scope<'a> {
+    entries: &'a mut Vec<Entry>,
+    prefix: String,
+}
+
+impl Scope<'_> {
+    /// The scope `name` inside this one.
+    pub fn enter(&mut self, name: impl std::fmt::Display) -> Scope<'_> {
+        Scope {
+            prefix: format!("{}{name}.", self.prefix),
+            entries: &mut *self.entries,
+        }
+    }
+
+    /// A new parameter `name` in this scope.
+    pub fn param(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> ParamId {
+        let shape = shape.into();
+        let start = self
+            .entries
+            .last()
+            .map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
+        let place = start..start + shape.elements();
+        self.entries.push(Entry {
+            name: format!("{}{name}", self.prefix),
+            shape,
+            init,
+            place,
+        });
+        ParamId(self.entries.len() - 1)
+    }
+}
+
+impl Params<f32> {
+    /// Builds a model and the store of its parameters, initialised from `seed`.
+    pub fn build<M>(seed: u64, model: impl FnOnce(Scope) -> M) -> (M, Self) {
+        let mut entries = Vec::new();
+        let model = model(Scope {
+            entries: &mut entries,
+            prefix: String::new(),
+        });
+        let len = entries
+            .last()
+            .map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
+        let mut params = Self {
+            entries,
+            values: Buffer::zeros(len),
+        };
+        params.initialise(seed);
+        (model, params)
+    }
+
+    /// Sets every parameter to its initial value, a function of (seed, parameter, index).
+    fn initialise(&mut self, seed: u64) {
+        for (i, entry) in self.entries.iter().enumerate() {
+            let values = &mut self.values[entry.place.clone()];
+            match entry.init {
+                Init::Zeros => values.fill(0.0),
+                Init::Ones => values.fill(1.0),
+                // A normal number takes four 32-bit draws, so part `at` of the stream starts at draw 4·at.
+                Init::Normal(deviation) => chunks(values, tensor::parallel::GRAIN, |at, part| {
+                    let mut random = Random::new(seed, Stream::Init, i as u64).at(4 * at as u64);
+                    part.iter_mut()
+                        .for_each(|x| *x = (deviation * random.normal()) as f32);
+                }),
+            }
+        }
+    }
+}
+
+impl<T: Float> Default for Params<T> {
+    /// A store without parameters, for computations on variables alone.
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            values: Buffer::zeros(0),
+        }
+    }
+}
+
+impl<T: Float> Params<T> {
+    /// The same parameters in another precision: how a whole model's gradient is checked in f64.
+    pub fn cast<U: Float>(&self) -> Params<U> {
+        let mut values = Buffer::zeros(self.values.len());
+        values
+            .iter_mut()
+            .zip(self.values.iter())
+            .for_each(|(y, x)| *y = U::of(x.f64()));
+        Params {
+            entries: self.entries.clone(),
+            values,
+        }
+    }
+
+    /// Every handle, in the order in which the model made them.
+    pub fn ids(&self) -> impl Iterator<Item = ParamId> + use<T> {
+        (0..self.entries.len()).map(ParamId)
+    }
+
+    /// The parameter with this name.
+    pub fn find(&self, name: &str) -> Option<ParamId> {
+        self.entries
+            .iter()
+            .position(|entry| entry.name == name)
+            .map(ParamId)
+    }
+
+    /// The parameter's name in the checkpoint.
+    pub fn name(&self, id: ParamId) -> &str {
+        &self.entries[id.0].name
+    }
+
+    /// The parameter's shape.
+    pub fn shape(&self, id: ParamId) -> Shape {
+        self.entries[id.0].shape
+    }
+
+    /// The parameter's numbers, row by row.
+    pub fn value(&self, id: ParamId) -> &[T] {
+        &self.values[self.entries[id.0].place.clone()]
+    }
+
+    /// The parameter's numbers, to be changed.
+    pub fn value_mut(&mut self, id: ParamId) -> &mut [T] {
+        &mut self.values[self.entries[id.0].place.clone()]
+    }
+
+    /// All values in one slice, with a few unused numbers between parameters.
+    pub fn flat(&self) -> &[T] {
+        &self.values
+    }
+
+    /// All values in one slice, to be changed.
+    pub fn flat_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
+    /// How many numbers the model learns.
+    pub fn count(&self) -> usize {
+        self.entries.iter().map(|entry| entry.place.len()).sum()
+    }
+
+    /// A parameter's place in the flat buffers.
+    pub fn place(&self, id: ParamId) -> Range<usize> {
+        self.entries[id.0].place.clone()
+    }
+}
+
+/// The gradient of every parameter, laid out as the store's values.
+#[derive(Clone, Debug)]
+pub struct Gradients<T: Float = f32> {
+    places: Vec<Range<usize>>,
+    values: Buffer<T>,
+}
+
+impl<T: Float> Gradients<T> {
+    /// Zero gradients for a store.
+    pub fn new(params: &Params<T>) -> Self {
+        let places = params
+            .entries
+            .iter()
+            .map(|entry| entry.place.clone())
+            .collect();
+        Self {
+            places,
+            values: Buffer::zeros(params.values.len()),
+        }
+    }
+
+    /// Sets all gradients to zero.
+    pub fn zero(&mut self) {
+        chunks(&mut self.values, tensor::parallel::GRAIN, |_, part| {
+            part.fill(T::ZERO)
+        });
+    }
+
+    /// The gradient of one parameter.
+    pub fn of(&self, id: ParamId) -> &[T] {
+        &self.values[self.places[id.0].clone()]
+    }
+
+    /// The gradient of one parameter, to be added to.
+    pub fn of_mut(&mut self, id: ParamId) -> &mut [T] {
+        &mut self.values[self.places[id.0].clone()]
+    }
+
+    /// All gradients in one slice.
+    pub fn flat(&self) -> &[T] {
+        &self.values
+    }
+
+    /// ‖g‖ over all parameters together.
+    pub fn norm(&self) -> f64 {
+        elementwise::sum_of_squares(&self.values).sqrt()
+    }
+
+    /// Scales all gradients so that their common norm is at most `limit` (Pascanu et al. 2013): g ← g·min(1, limit/‖g‖).
+    /// Returns the norm before. A limit of 0 means none.
+    pub fn clip(&mut self, limit: f64) -> f64 {
+        let norm = self.norm();
+        if limit > 0.0 && norm > limit {
+            elementwise::scale(&mut self.values, T::of(limit / norm));
+        }
+        norm
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> ([ParamId; 2], Params) {
+        Params::build(1, |mut at| {
+            let ln = at
+                .enter("h")
+                .enter(0)
+                .enter("ln_1")
+                .param("weight", [3], Init::Ones);
+            [ln, at.param("wte", [5, 7], Init::Normal(0.02))]
+        })
+    }
+
+    #[test]
+    fn parameters_are_found_by_their_full_name() {
+        let ([ln, w], params) = store();
+        assert_eq!(params.find("h.0.ln_1.weight"), Some(ln));
+        assert_eq!(params.name(w), "wte");
+        assert_eq!(params.count(), 38);
+        assert_eq!(params.place(w), 16..51);
+    }
+
+    #[test]
+    fn clipping_keeps_the_direction_and_limits_the_norm() {
+        let ([ln, _], params) = store();
+        let mut grads = Gradients::new(&params);
+        grads.of_mut(ln).copy_from_slice(&[3.0, 0.0, 4.0]);
+        assert_eq!(grads.clip(10.0), 5.0);
+        assert_eq!(grads.of(ln), [3.0, 0.0, 4.0]);
+        assert_eq!(grads.clip(1.0), 5.0);
+        assert!((grads.norm() - 1.0).abs() < 1e-6);
+        assert!((grads.of(ln)[2] - 0.8).abs() < 1e-6);
+    }
+
+    #[test]
+    fn initial_values_do_not_depend_on_the_number_of_threads() {
+        let build = || Params::build(9, |mut at| at.param("w", [400, 300], Init::Normal(1.0))).1;
+        let [one, three] = [1, 3].map(|threads| tensor::parallel::with_threads(threads, build));
+        assert_eq!(one.flat(), three.flat());
+    }
+}

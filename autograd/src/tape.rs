@@ -1,0 +1,321 @@
+//! The tape: what was computed, in order, so that it can be differentiated by walking back.
+//!
+//! A forward pass appends nodes. Each holds its value and the operation that made it, and an operation names its
+//! inputs by their place on the tape. Inputs stand before outputs, so one walk from the end meets every node after
+//! all its uses: by then its gradient is complete (reverse-mode differentiation, Linnainmaa 1970).
+//!
+//! A [`Var`] is a handle, a tape and a place on it. It is `Copy`, so formulas read as formulas: `x + f(x)`.
+
+use std::cell::RefCell;
+
+use tensor::{Float, Shape, Tensor};
+
+use crate::ops::Op;
+use crate::params::{Gradients, ParamId, Params};
+
+/// A node's place on the tape.
+pub(crate) type Id = usize;
+
+pub(crate) struct Node<T: Float> {
+    pub op: Op<T>,
+    pub value: Tensor<T>,
+    /// Whether anything that wants a gradient stands behind this node.
+    pub needs_grad: bool,
+}
+
+/// Everything computed since it was made. Borrows the parameters: they cannot change while a graph over them lives.
+pub struct Tape<'p, T: Float = f32> {
+    params: &'p Params<T>,
+    nodes: RefCell<Vec<Node<T>>>,
+    records: bool,
+    dropout: Option<DropoutKey>,
+}
+
+/// What makes dropout's masks different at every step and the same in every repetition of it.
+#[derive(Clone, Copy, Debug)]
+pub struct DropoutKey {
+    /// The run's seed.
+    pub seed: u64,
+    /// The training step.
+    pub step: u64,
+    /// Which row of the whole batch this tape's first row is: micro-batches see the masks of the whole batch.
+    pub first_row: u64,
+}
+
+/// A value on a tape.
+pub struct Var<'t, T: Float = f32> {
+    pub(crate) tape: &'t Tape<'t, T>,
+    pub(crate) id: Id,
+}
+
+impl<T: Float> Clone for Var<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Float> Copy for Var<'_, T> {}
+
+impl<'p, T: Float> Tape<'p, T> {
+    /// An empty tape that records: what is computed on it can be differentiated.
+    pub fn new(params: &'p Params<T>) -> Self {
+        Self {
+            params,
+            nodes: RefCell::default(),
+            records: true,
+            dropout: None,
+        }
+    }
+
+    /// An empty tape that keeps no graph: for evaluation and use.
+    pub fn no_grad(params: &'p Params<T>) -> Self {
+        Self {
+            records: false,
+            ..Self::new(params)
+        }
+    }
+
+    /// The same tape with dropout switched on, its masks keyed as given.
+    #[must_use]
+    pub fn with_dropout(self, key: DropoutKey) -> Self {
+        Self {
+            dropout: Some(key),
+            ..self
+        }
+    }
+
+    pub(crate) fn dropout(&self) -> Option<DropoutKey> {
+        self.dropout
+    }
+
+    /// A parameter as a value on the tape. Its numbers stay in the store; its gradient goes to the store's gradient.
+    pub fn param(&self, id: ParamId) -> Var<'_, T> {
+        self.push(Op::Param(id), Tensor::zeros([0]), self.records)
+    }
+
+    /// An input whose gradient can be asked for, with [`Var::gradients`].
+    pub fn variable(&self, value: Tensor<T>) -> Var<'_, T> {
+        self.push(Op::Leaf, value, self.records)
+    }
+
+    /// An input without a gradient.
+    pub fn constant(&self, value: Tensor<T>) -> Var<'_, T> {
+        self.push(Op::Leaf, value, false)
+    }
+
+    /// Runs `body`, one block of a model. A tape without a graph keeps only its result and frees what led to it.
+    pub fn scope<'t>(&'t self, body: impl FnOnce() -> Var<'t, T>) -> Var<'t, T> {
+        let start = self.nodes.borrow().len();
+        let result = body();
+        if self.records || result.id < start {
+            return result;
+        }
+        let mut nodes = self.nodes.borrow_mut();
+        let value = std::mem::replace(&mut nodes[result.id].value, Tensor::zeros([0]));
+        nodes[start..]
+            .iter_mut()
+            .for_each(|node| node.value = Tensor::zeros([0]));
+        drop(nodes);
+        self.constant(value)
+    }
+
+    /// Appends the result of an operation. `op` is built, and what it saves kept, only if an input wants a gradient.
+    pub(crate) fn record<'t>(
+        &'t self,
+        value: Tensor<T>,
+        inputs: &[Id],
+        op: impl FnOnce() -> Op<T>,
+    ) -> Var<'t, T> {
+        let needs_grad = inputs.iter().any(|&id| self.nodes.borrow()[id].needs_grad);
+        self.push(if needs_grad { op() } else { Op::Leaf }, value, needs_grad)
+    }
+
+    fn push(&self, op: Op<T>, value: Tensor<T>, needs_grad: bool) -> Var<'_, T> {
+        let mut nodes = self.nodes.borrow_mut();
+        nodes.push(Node {
+            op,
+            value,
+            needs_grad,
+        });
+        Var {
+            tape: self,
+            id: nodes.len() - 1,
+        }
+    }
+
+    /// How many nodes stand on the tape.
+    pub fn len(&self) -> usize {
+        self.nodes.borrow().len()
+    }
+
+    /// Whether nothing was computed yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Computes something from the values so far: an operation's forward pass.
+    pub(crate) fn read<R>(&self, forward: impl FnOnce(&Values<T>) -> R) -> R {
+        forward(&Values {
+            nodes: &self.nodes.borrow(),
+            params: self.params,
+        })
+    }
+}
+
+/// Read access to nodes' values, in forward and backward passes alike.
+pub(crate) struct Values<'a, T: Float> {
+    nodes: &'a [Node<T>],
+    params: &'a Params<T>,
+}
+
+impl<'a, T: Float> Values<'a, T> {
+    /// The numbers of node `id`: on the tape, or in the store if it is a parameter.
+    pub fn data(&self, id: Id) -> &'a [T] {
+        match &self.nodes[id] {
+            Node {
+                op: Op::Param(p), ..
+            } => self.params.value(*p),
+            node => node.value.data(),
+        }
+    }
+
+    /// The shape of node `id`.
+    pub fn shape(&self, id: Id) -> Shape {
+        match &self.nodes[id] {
+            Node {
+                op: Op::Param(p), ..
+            } => self.params.shape(*p),
+            node => node.value.shape(),
+        }
+    }
+
+    /// In a backward pass, the numbers of the operation's own output.
+    pub fn output(&self) -> &'a [T] {
+        self.data(self.nodes.len() - 1)
+    }
+}
+
+/// Write access to gradients in a backward pass. Operations add to them and never assign: a value may have many uses.
+pub(crate) struct Grads<'a, T: Float> {
+    slots: &'a mut [Option<Tensor<T>>],
+    nodes: &'a [Node<T>],
+    store: Option<&'a mut Gradients<T>>,
+}
+
+impl<T: Float> Grads<'_, T> {
+    /// Whether node `id` wants a gradient.
+    pub fn wanted(&self, id: Id) -> bool {
+        self.nodes[id].needs_grad
+    }
+
+    /// The gradient of `id`, to be added to: zeros at first. `None` if it wants none.
+    pub fn of(&mut self, id: Id) -> Option<&mut [T]> {
+        let node = &self.nodes[id];
+        if !node.needs_grad {
+            return None;
+        }
+        if let Op::Param(p) = node.op {
+            return self.store.as_mut().map(|store| store.of_mut(p));
+        }
+        Some(
+            self.slots[id]
+                .get_or_insert_with(|| Tensor::zeros(node.value.shape()))
+                .data_mut(),
+        )
+    }
+
+    /// Adds a whole tensor to the gradient of `id`. The first one given becomes the gradient; nothing is copied.
+    pub fn give(&mut self, id: Id, gradient: Tensor<T>) {
+        let node = &self.nodes[id];
+        if !node.needs_grad {
+            return;
+        }
+        if matches!(node.op, Op::Param(_)) || self.slots[id].is_some() {
+            tensor::elementwise::add(self.of(id).unwrap_or(&mut []), gradient.data());
+        } else {
+            self.slots[id] = Some(gradient.reshaped(node.value.shape()));
+        }
+    }
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// The tape that this value stands on.
+    pub fn tape(self) -> &'t Tape<'t, T> {
+        self.tape
+    }
+
+    /// The lengths of the value's dimensions.
+    pub fn shape(self) -> Shape {
+        self.tape.read(|at| at.shape(self.id))
+    }
+
+    /// A copy of the value.
+    pub fn value(self) -> Tensor<T> {
+        self.tape
+            .read(|at| Tensor::of(at.shape(self.id), at.data(self.id)))
+    }
+
+    /// The value of a single number, such as a loss. Panics if there are more or none.
+    #[track_caller]
+    pub fn item(self) -> T {
+        self.value().item()
+    }
+
+    /// Adds ∂self/∂p to the gradient of every parameter p. `self` is a single number.
+    ///
+    /// The walk gives every value and gradient on the tape back as soon as it has been used, all but leaves and
+    /// `self`: a tape is differentiated once.
+    #[track_caller]
+    pub fn backward(self, store: &mut Gradients<T>) {
+        self.walk(Some(store));
+    }
+
+    /// ∂self/∂x for every x in `of`, which are [variables](Tape::variable). `self` is a single number.
+    #[track_caller]
+    pub fn gradients(self, of: &[Var<'t, T>]) -> Vec<Tensor<T>> {
+        let mut slots = self.walk(None);
+        let zeros = |x: &Var<'t, T>| Tensor::zeros(x.shape());
+        of.iter()
+            .map(|x| {
+                slots
+                    .get_mut(x.id)
+                    .and_then(Option::take)
+                    .unwrap_or_else(|| zeros(x))
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn walk(self, mut store: Option<&mut Gradients<T>>) -> Vec<Option<Tensor<T>>> {
+        assert_eq!(
+            self.shape().elements(),
+            1,
+            "backward starts from a single number, not from {}",
+            self.shape()
+        );
+        let mut nodes = self.tape.nodes.borrow_mut();
+        let mut slots: Vec<Option<Tensor<T>>> = (0..=self.id).map(|_| None).collect();
+        slots[self.id] = Some(Tensor::filled(nodes[self.id].value.shape(), T::ONE));
+        for id in (0..=self.id).rev() {
+            if matches!(nodes[id].op, Op::Leaf | Op::Param(_)) {
+                continue;
+            }
+            let Some(dy) = slots[id].take() else { continue };
+            let values = Values {
+                nodes: &nodes[..=id],
+                params: self.tape.params,
+            };
+            let mut grads = Grads {
+                slots: &mut slots,
+                nodes: &nodes,
+                store: store.as_deref_mut(),
+            };
+            nodes[id].op.backward(&values, dy, &mut grads);
+            nodes[id].op = Op::Leaf; // what it saved goes back to the pool
+            if id != self.id {
+                nodes[id].value = Tensor::zeros([0]);
+            }
+        }
+        slots
+    }
+}

@@ -1,0 +1,179 @@
+//! The same formula for every element: the loops under GELU, dropout, addition, AdamW.
+//!
+//! A formula is a closure over lanes, so it is written once, beside its derivation, and runs as vector code on
+//! all threads. Outputs come first, as in every kernel.
+
+use rayon::prelude::*;
+
+use crate::parallel::{GRAIN, chunks};
+use crate::simd::{Float, Lanes};
+
+/// y ← f(x), element by element. `y` and `x` have the same length.
+pub fn map<T: Float>(y: &mut [T], x: &[T], f: impl Fn(T::Lanes) -> T::Lanes + Send + Sync) {
+    assert_eq!(y.len(), x.len(), "map: output and input differ in length");
+    chunks(y, GRAIN, |at, y| {
+        let x = &x[at..at + y.len()];
+        for (y, x) in y.chunks_mut(T::Lanes::N).zip(x.chunks(T::Lanes::N)) {
+            f(T::Lanes::load_part(x, T::ONE)).store_part(y);
+        }
+    });
+}
+
+/// y ← f(a, b), element by element. All have the same length.
+pub fn zip<T: Float>(
+    y: &mut [T],
+    a: &[T],
+    b: &[T],
+    f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync,
+) {
+    assert!(
+        y.len() == a.len() && y.len() == b.len(),
+        "zip: output and inputs differ in length"
+    );
+    chunks(y, GRAIN, |at, y| {
+        let (a, b) = (&a[at..at + y.len()], &b[at..at + y.len()]);
+        let n = T::Lanes::N;
+        for ((y, a), b) in y.chunks_mut(n).zip(a.chunks(n)).zip(b.chunks(n)) {
+            f(
+                T::Lanes::load_part(a, T::ONE),
+                T::Lanes::load_part(b, T::ONE),
+            )
+            .store_part(y);
+        }
+    });
+}
+
+/// y ← f(y, x), element by element.
+pub fn update<T: Float>(
+    y: &mut [T],
+    x: &[T],
+    f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync,
+) {
+    assert_eq!(
+        y.len(),
+        x.len(),
+        "update: output and input differ in length"
+    );
+    chunks(y, GRAIN, |at, y| {
+        let x = &x[at..at + y.len()];
+        for (y, x) in y.chunks_mut(T::Lanes::N).zip(x.chunks(T::Lanes::N)) {
+            f(
+                T::Lanes::load_part(y, T::ONE),
+                T::Lanes::load_part(x, T::ONE),
+            )
+            .store_part(y);
+        }
+    });
+}
+
+/// y ← y + f(x), element by element: how a gradient is added to.
+pub fn add_map<T: Float>(y: &mut [T], x: &[T], f: impl Fn(T::Lanes) -> T::Lanes + Send + Sync) {
+    update(y, x, |y, x| y + f(x));
+}
+
+/// y ← y + f(a, b), element by element.
+pub fn add_zip<T: Float>(
+    y: &mut [T],
+    a: &[T],
+    b: &[T],
+    f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync,
+) {
+    assert!(
+        y.len() == a.len() && y.len() == b.len(),
+        "add_zip: output and inputs differ in length"
+    );
+    chunks(y, GRAIN, |at, y| {
+        let (a, b) = (&a[at..at + y.len()], &b[at..at + y.len()]);
+        let n = T::Lanes::N;
+        for ((y, a), b) in y.chunks_mut(n).zip(a.chunks(n)).zip(b.chunks(n)) {
+            let term = f(
+                T::Lanes::load_part(a, T::ONE),
+                T::Lanes::load_part(b, T::ONE),
+            );
+            (T::Lanes::load_part(y, T::ZERO) + term).store_part(y);
+        }
+    });
+}
+
+/// y ← y + x
+pub fn add<T: Float>(y: &mut [T], x: &[T]) {
+    add_map(y, x, |x| x);
+}
+
+/// y ← a·y
+pub fn scale<T: Float>(y: &mut [T], a: T) {
+    let a = T::Lanes::splat(a);
+    chunks(y, GRAIN, |_, y| {
+        for y in y.chunks_mut(T::Lanes::N) {
+            (T::Lanes::load_part(y, T::ZERO) * a).store_part(y);
+        }
+    });
+}
+
+/// (w, m, v) ← f(w, m, v, g), element by element: an optimiser's pass over parameters, two moments and the gradient.
+pub fn update3<T: Float>(
+    w: &mut [T],
+    m: &mut [T],
+    v: &mut [T],
+    g: &[T],
+    f: impl Fn(T::Lanes, T::Lanes, T::Lanes, T::Lanes) -> (T::Lanes, T::Lanes, T::Lanes) + Send + Sync,
+) {
+    assert!(
+        w.len() == m.len() && w.len() == v.len() && w.len() == g.len(),
+        "update3: lengths differ"
+    );
+    let n = T::Lanes::N;
+    let parts = w
+        .par_chunks_mut(GRAIN)
+        .zip(m.par_chunks_mut(GRAIN))
+        .zip(v.par_chunks_mut(GRAIN))
+        .zip(g.par_chunks(GRAIN));
+    parts.for_each(|(((w, m), v), g)| {
+        for (((w, m), v), g) in w
+            .chunks_mut(n)
+            .zip(m.chunks_mut(n))
+            .zip(v.chunks_mut(n))
+            .zip(g.chunks(n))
+        {
+            let load = |x: &[T]| T::Lanes::load_part(x, T::ZERO);
+            let (new_w, new_m, new_v) = f(load(w), load(m), load(v), load(g));
+            new_w.store_part(w);
+            new_m.store_part(m);
+            new_v.store_part(v);
+        }
+    });
+}
+
+/// Σ x², in double precision, in fixed runs: the squared length that gradient clipping needs.
+pub fn sum_of_squares<T: Float>(x: &[T]) -> f64 {
+    crate::parallel::sum(x.len(), GRAIN, |run| {
+        // Runs of 256 in lanes, so that single precision never adds up more than 16 squares before f64 takes over.
+        x[run]
+            .chunks(256)
+            .map(|x| crate::rows::dot(x, x).f64())
+            .sum()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_gives_what_a_plain_loop_gives() {
+        for n in [0, 1, 7, 8, 15, 16, 17, 33, GRAIN + 3] {
+            let a: Vec<f32> = (0..n).map(|i| i as f32 * 0.5).collect();
+            let b: Vec<f32> = (0..n).map(|i| 3.0 - i as f32).collect();
+            let mut y = vec![1.0; n];
+            add_zip(&mut y, &a, &b, |a, b| a * b);
+            assert!((0..n).all(|i| y[i] == 1.0 + a[i] * b[i]), "n = {n}");
+            map(&mut y, &a, |a| a + a);
+            assert!((0..n).all(|i| y[i] == 2.0 * a[i]), "n = {n}");
+            let squares: f64 = a.iter().map(|&a| f64::from(a) * f64::from(a)).sum();
+            assert!(
+                (sum_of_squares(&a) - squares).abs() <= 1e-6 * squares,
+                "n = {n}"
+            );
+        }
+    }
+}

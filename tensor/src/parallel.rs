@@ -1,0 +1,75 @@
+//! Loops over several cores that give the same bits for any number of them.
+//!
+//! Work is cut into chunks whose size depends on the data alone. Which thread computes a chunk is left to rayon;
+//! what is computed in it, and the order in which partial results are added up, is not.
+
+use rayon::prelude::*;
+
+/// About how many numbers one task should touch: some tens of microseconds of work, a thousand times the cost of
+/// handing the task over.
+pub const GRAIN: usize = 1 << 15;
+
+/// How many rows of `cols` numbers make a task of about [`GRAIN`] numbers.
+pub fn grain_rows(cols: usize) -> usize {
+    (GRAIN / cols.max(1)).max(1)
+}
+
+/// Runs `body(first, part)` for every run of `size` elements of `y`, on all threads; `first` is the part's place in `y`.
+pub fn chunks<Y: Send>(y: &mut [Y], size: usize, body: impl Fn(usize, &mut [Y]) + Send + Sync) {
+    let size = size.max(1);
+    if y.len() <= size {
+        if !y.is_empty() {
+            body(0, y);
+        }
+        return;
+    }
+    y.par_chunks_mut(size)
+        .enumerate()
+        .for_each(|(i, part)| body(i * size, part));
+}
+
+/// As [`chunks`], over two slices cut into the same number of parts.
+pub fn chunks2<Y: Send, Z: Send>(
+    (y, y_size): (&mut [Y], usize),
+    (z, z_size): (&mut [Z], usize),
+    body: impl Fn(usize, &mut [Y], &mut [Z]) + Send + Sync,
+) {
+    let parts = y
+        .par_chunks_mut(y_size.max(1))
+        .zip(z.par_chunks_mut(z_size.max(1)));
+    parts.enumerate().for_each(|(i, (y, z))| body(i, y, z));
+}
+
+/// The sum of `f(first..end)` over fixed runs of `size` indices of `0..n`, in double precision and in order.
+pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Send + Sync) -> f64 {
+    let part = |i: usize| f(i * size..((i + 1) * size).min(n));
+    let parts = n.div_ceil(size);
+    if parts <= 1 {
+        return (0..parts).map(part).sum();
+    }
+    let mut partial = vec![0.0; parts];
+    partial
+        .par_iter_mut()
+        .enumerate()
+        .for_each(|(i, p)| *p = part(i));
+    partial.iter().sum()
+}
+
+/// Sets how many threads the whole program uses (0: as many as there are cores). Only the first call has an effect.
+pub fn set_threads(threads: usize) {
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global();
+}
+
+/// How many threads the loops of this module use.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Runs `body` with a given number of threads: how tests show that results do not depend on it.
+pub fn with_threads<R: Send>(threads: usize, body: impl FnOnce() -> R + Send) -> R {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.expect("the system refused to start threads")
+        .install(body)
+}

@@ -1,0 +1,136 @@
+//! Where buffers come from and return to. Training repeats the same shapes at every step, so a freed buffer is
+//! kept and handed out again: from the second step on nothing large is asked of the system. (Freed memory that is
+//! given back costs a page fault for every 4 KiB when it is taken again, which is more than half of some engines'
+//! step.)
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
+
+use crate::simd::{Float, Lanes};
+
+/// Free buffers by size class.
+pub struct Pool<T: Float>(Mutex<BTreeMap<usize, Vec<Vec<T::Lanes>>>>);
+
+impl<T: Float> Pool<T> {
+    /// A pool with nothing in it.
+    #[allow(clippy::new_without_default)] // a static needs a const function, which Default is not
+    pub const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// The size class of `n` vectors: n rounded up to one of eight steps between powers of two, so that similar
+    /// sizes share buffers and at most an eighth is wasted.
+    fn class(n: usize) -> usize {
+        let step = (n.next_power_of_two() / 16).max(1);
+        n.div_ceil(step) * step
+    }
+
+    fn take(&self, class: usize) -> Option<Vec<T::Lanes>> {
+        self.0.lock().ok()?.get_mut(&class)?.pop()
+    }
+
+    fn give(&self, lanes: Vec<T::Lanes>) {
+        if let Ok(mut free) = self.0.lock() {
+            free.entry(lanes.len()).or_default().push(lanes);
+        }
+    }
+}
+
+/// Numbers in memory, owned, aligned to whole SIMD vectors; dropping one returns it to the pool.
+pub struct Buffer<T: Float> {
+    lanes: Vec<T::Lanes>,
+    len: usize,
+}
+
+impl<T: Float> Buffer<T> {
+    /// `len` numbers of unspecified value: for outputs of which every element is about to be written.
+    pub fn scratch(len: usize) -> Self {
+        let class = Pool::<T>::class(len.div_ceil(T::Lanes::N));
+        let lanes = T::pool()
+            .take(class)
+            .unwrap_or_else(|| vec![T::Lanes::splat(T::ZERO); class]);
+        Self { lanes, len }
+    }
+
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let mut buffer = Self::scratch(len);
+        buffer.fill(T::ZERO);
+        buffer
+    }
+
+    /// The buffer as whole vectors, the last of which may reach beyond `len`.
+    pub fn lanes(&self) -> &[T::Lanes] {
+        &self.lanes[..self.len.div_ceil(T::Lanes::N)]
+    }
+}
+
+impl<T: Float> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if !self.lanes.is_empty() {
+            T::pool().give(std::mem::take(&mut self.lanes));
+        }
+    }
+}
+
+impl<T: Float> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        &bytemuck::cast_slice(&self.lanes)[..self.len]
+    }
+}
+
+impl<T: Float> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut bytemuck::cast_slice_mut(&mut self.lanes)[..self.len]
+    }
+}
+
+impl<T: Float> Clone for Buffer<T> {
+    fn clone(&self) -> Self {
+        let mut copy = Self::scratch(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl<T: Float> fmt::Debug for Buffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().take(16)).finish()?;
+        if self.len > 16 {
+            write!(f, " … {} in all", self.len)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freed_buffer_is_used_again() {
+        let a = Buffer::<f64>::zeros(123_457); // a size that no other test uses
+        let place = a.as_ptr();
+        drop(a);
+        assert_eq!(Buffer::<f64>::scratch(123_457).as_ptr(), place);
+    }
+
+    #[test]
+    fn a_size_class_wastes_at_most_an_eighth() {
+        for n in 1..5000 {
+            let class = Pool::<f32>::class(n);
+            assert!(class >= n && (class - n) * 8 <= n, "{n} -> {class}");
+            assert_eq!(Pool::<f32>::class(class), class);
+        }
+    }
+
+    #[test]
+    fn zeros_are_zero_also_in_a_used_buffer() {
+        Buffer::<f32>::scratch(77).fill(3.0);
+        assert!(Buffer::<f32>::zeros(77).iter().all(|&x| x == 0.0));
+    }
+}

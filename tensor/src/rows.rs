@@ -1,0 +1,231 @@
+//! Reductions along rows and columns of a matrix: sums, maxima, dot products, softmax, the statistics of a norm.
+//!
+//! All sums run over lanes first and over the lanes' total last, in an order that depends on the length alone.
+
+use crate::parallel::{chunks, grain_rows};
+use crate::pool::Buffer;
+use crate::simd::{Float, Lanes};
+
+/// Steps over a row in lanes; `fill` stands in the lanes beyond its end.
+#[inline(always)]
+fn fold<T: Float>(
+    x: &[T],
+    fill: T,
+    start: T::Lanes,
+    step: impl Fn(T::Lanes, T::Lanes) -> T::Lanes,
+) -> T::Lanes {
+    let mut acc = start;
+    let mut parts = x.chunks_exact(T::Lanes::N);
+    for part in &mut parts {
+        acc = step(acc, T::Lanes::load(part));
+    }
+    if !parts.remainder().is_empty() {
+        acc = step(acc, T::Lanes::load_part(parts.remainder(), fill));
+    }
+    acc
+}
+
+/// Σᵢ xᵢ
+pub fn sum<T: Float>(x: &[T]) -> T {
+    fold(x, T::ZERO, T::Lanes::splat(T::ZERO), |acc, x| acc + x).sum()
+}
+
+/// maxᵢ xᵢ; −∞ for an empty row.
+pub fn max<T: Float>(x: &[T]) -> T {
+    let low = T::of(f64::NEG_INFINITY);
+    let lanes = fold(x, low, T::Lanes::splat(low), T::Lanes::max);
+    let of_lanes = bytemuck::cast_slice::<T::Lanes, T>(std::slice::from_ref(&lanes));
+    of_lanes.iter().fold(low, |m, &x| if x > m { x } else { m })
+}
+
+/// Σᵢ aᵢ·bᵢ
+pub fn dot<T: Float>(a: &[T], b: &[T]) -> T {
+    assert_eq!(a.len(), b.len(), "dot: the rows differ in length");
+    let mut acc = T::Lanes::splat(T::ZERO);
+    let (mut a, mut b) = (a.chunks_exact(T::Lanes::N), b.chunks_exact(T::Lanes::N));
+    for (a, b) in (&mut a).zip(&mut b) {
+        acc = T::Lanes::load(a).mul_add(T::Lanes::load(b), acc);
+    }
+    let (a, b) = (a.remainder(), b.remainder());
+    if !a.is_empty() {
+        acc = T::Lanes::load_part(a, T::ZERO).mul_add(T::Lanes::load_part(b, T::ZERO), acc);
+    }
+    acc.sum()
+}
+
+/// x ← exp(x − shift); returns Σ of the result.
+fn exp_sum<T: Float>(x: &mut [T], shift: T) -> T {
+    let shift = T::Lanes::splat(shift);
+    let mut acc = T::Lanes::splat(T::ZERO);
+    for part in x.chunks_mut(T::Lanes::N) {
+        let e = (T::Lanes::load_part(part, T::of(f64::NEG_INFINITY)) - shift).exp(); // missing lanes add e^−∞ = 0
+        e.store_part(part);
+        acc = acc + e;
+    }
+    acc.sum()
+}
+
+/// One row's softmax in place: pᵢ = exp(xᵢ − m) / Σⱼ exp(xⱼ − m) with m = max x, so that no exponent overflows.
+/// Returns ln Σⱼ exp xⱼ, from which every pᵢ can be computed again: pᵢ = exp(xᵢ − that).
+pub fn softmax<T: Float>(x: &mut [T]) -> T {
+    let m = max(x);
+    let sum = exp_sum(x, m);
+    let scale = T::Lanes::splat(T::ONE / sum);
+    for part in x.chunks_mut(T::Lanes::N) {
+        (T::Lanes::load_part(part, T::ZERO) * scale).store_part(part);
+    }
+    m + T::of(sum.f64().ln())
+}
+
+/// x ← exp(x − lse): the softmax again, from its saved log-sum-exp.
+pub fn softmax_again<T: Float>(x: &mut [T], lse: T) {
+    exp_sum(x, lse);
+}
+
+/// The mean of a row and r = 1/√(var + ε), with var the mean squared distance from the mean.
+pub fn mean_and_rstd<T: Float>(x: &[T], epsilon: f64) -> (T, T) {
+    let n = x.len() as f64;
+    let mean = T::of(sum(x).f64() / n);
+    let centre = T::Lanes::splat(mean);
+    // A second pass over the centred row: no cancellation, as E[x²] − E[x]² would have. Missing lanes hold the mean.
+    let squares = fold(x, mean, T::Lanes::splat(T::ZERO), |acc, x| {
+        (x - centre).mul_add(x - centre, acc)
+    })
+    .sum();
+    (mean, T::of(1.0 / (squares.f64() / n + epsilon).sqrt()))
+}
+
+/// out\[j\] ← out\[j\] + Σᵢ term(i)\[j\] over all rows i of 0..rows: a sum down the columns, such as a bias' gradient.
+///
+/// `term(i, acc)` adds row i into `acc` of length `out.len()`. Rows are summed in fixed runs, the runs in order.
+pub fn add_columns<T: Float>(
+    out: &mut [T],
+    rows: usize,
+    term: impl Fn(usize, &mut [T]) + Send + Sync,
+) {
+    let cols = out.len();
+    let run = grain_rows(cols);
+    let mut partial = Buffer::<T>::zeros(rows.div_ceil(run) * cols);
+    chunks(&mut partial, cols, |at, acc| {
+        let first = at / cols * run;
+        (first..(first + run).min(rows)).for_each(|i| term(i, acc));
+    });
+    partial
+        .chunks_exact(cols.max(1))
+        .for_each(|part| add_row(out, part));
+}
+
+/// y ← y + x for one row, on this thread.
+pub fn add_row<T: Float>(y: &mut [T], x: &[T]) {
+    for (y, x) in y.chunks_mut(T::Lanes::N).zip(x.chunks(T::Lanes::N)) {
+        (T::Lanes::load_part(y, T::ZERO) + T::Lanes::load_part(x, T::ZERO)).store_part(y);
+    }
+}
+
+/// y ← y + a·x for one row, on this thread.
+pub fn add_scaled_row<T: Float>(y: &mut [T], a: T, x: &[T]) {
+    let a = T::Lanes::splat(a);
+    for (y, x) in y.chunks_mut(T::Lanes::N).zip(x.chunks(T::Lanes::N)) {
+        a.mul_add(
+            T::Lanes::load_part(x, T::ZERO),
+            T::Lanes::load_part(y, T::ZERO),
+        )
+        .store_part(y);
+    }
+}
+
+/// Every row of `y` plus the same `bias`, in place.
+pub fn add_to_rows<T: Float>(y: &mut [T], bias: &[T]) {
+    let cols = bias.len();
+    chunks(y, grain_rows(cols) * cols, |_, y| {
+        y.chunks_exact_mut(cols).for_each(|row| add_row(row, bias))
+    });
+}
+
+/// Σ of all elements, in double precision and a fixed order.
+pub fn total<T: Float>(x: &[T]) -> f64 {
+    crate::parallel::sum(x.len(), crate::parallel::GRAIN, |run| {
+        x[run].chunks(256).map(|x| sum(x).f64()).sum()
+    })
+}
+
+/// y ← y + value everywhere.
+pub fn add_value<T: Float>(y: &mut [T], value: T) {
+    let value = T::Lanes::splat(value);
+    chunks(y, crate::parallel::GRAIN, |_, y| {
+        for y in y.chunks_mut(T::Lanes::N) {
+            (T::Lanes::load_part(y, T::ZERO) + value).store_part(y);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTHS: [usize; 9] = [1, 2, 7, 8, 15, 16, 17, 33, 100];
+
+    fn row(n: usize) -> Vec<f64> {
+        (0..n)
+            .map(|i| ((i * 37 + 11) % 101) as f64 / 17.0 - 3.0)
+            .collect()
+    }
+
+    #[test]
+    fn reductions_of_every_length_give_what_a_plain_loop_gives() {
+        for n in LENGTHS {
+            let x = row(n);
+            assert!(
+                (sum(&x) - x.iter().sum::<f64>()).abs() < 1e-12,
+                "sum of {n}"
+            );
+            assert_eq!(
+                max(&x),
+                x.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                "max of {n}"
+            );
+            let plain: f64 = x.iter().map(|x| x * x).sum();
+            assert!((dot(&x, &x) - plain).abs() < 1e-11, "dot of {n}");
+            let (mean, r) = mean_and_rstd(&x, 0.0);
+            let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+            assert!(
+                n == 1 || (r * r * var - 1.0).abs() < 1e-12,
+                "statistics of {n}"
+            );
+        }
+    }
+
+    #[test]
+    fn softmax_sums_to_one_and_its_log_sum_exp_gives_it_again() {
+        for n in LENGTHS {
+            let mut p = row(n);
+            let lse = softmax(&mut p);
+            assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-14);
+            let mut again = row(n);
+            softmax_again(&mut again, lse);
+            assert!(p.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-14));
+        }
+    }
+
+    #[test]
+    fn softmax_of_huge_numbers_does_not_overflow() {
+        let mut x = [1e30f32, 1e30, -1e30];
+        softmax(&mut x);
+        assert_eq!(x, [0.5, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn column_sums_do_not_depend_on_the_number_of_threads() {
+        let (rows, cols) = (5000, 37);
+        let x: Vec<f32> = (0..rows * cols).map(|i| (i as f32).sin()).collect();
+        let sums = |threads| {
+            let mut out = vec![0.0f32; cols];
+            let term = |i: usize, acc: &mut [f32]| add_row(acc, &x[i * cols..(i + 1) * cols]);
+            crate::parallel::with_threads(threads, || add_columns(&mut out, rows, term));
+            out
+        };
+        assert_eq!(sums(1), sums(3));
+        let plain: f64 = (0..rows).map(|i| f64::from(x[i * cols])).sum();
+        assert!((f64::from(sums(1)[0]) - plain).abs() < 1e-3);
+    }
+}

@@ -1,0 +1,261 @@
+//! The two number types and their SIMD lanes: what every kernel is generic over.
+//!
+//! A [`Float`] is f32 or f64; its [`Lanes`] are 512 bits of it from the `wide` crate (16 or 8 numbers), which
+//! become one AVX-512 register, two of AVX2 or four of NEON, as the program was built. A kernel is written once
+//! with lanes, so a formula in an operation's file is also its vector code.
+
+use std::fmt::{Debug, Display};
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+
+use wide::{f32x16, f64x8};
+
+use crate::pool::Pool;
+
+/// A real number type: f32 for models, f64 for checking gradients.
+pub trait Float:
+    bytemuck::Pod
+    + PartialOrd
+    + Debug
+    + Display
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+{
+    /// 512 bits of this type.
+    type Lanes: Lanes<Self>;
+    /// Zero.
+    const ZERO: Self;
+    /// One.
+    const ONE: Self;
+    /// The nearest number of this type.
+    fn of(x: f64) -> Self;
+    /// This number in double precision.
+    fn f64(self) -> f64;
+    /// Where freed buffers of this type wait for their next use.
+    fn pool() -> &'static Pool<Self>;
+}
+
+/// A vector of [`Lanes::N`] numbers with the arithmetic that kernels need, lane by lane.
+pub trait Lanes<T: Float>:
+    bytemuck::Pod
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// How many numbers a vector holds.
+    const N: usize;
+    /// The same number in every lane.
+    fn splat(x: T) -> Self;
+    /// The first N numbers of a slice. Panics if there are fewer.
+    fn load(x: &[T]) -> Self;
+    /// Writes the lanes to the first N places of a slice. Panics if there are fewer.
+    fn store(self, y: &mut [T]);
+    /// self·a + b, rounded once where the processor has it.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+    /// The larger of each pair.
+    fn max(self, other: Self) -> Self;
+    /// eˣ
+    fn exp(self) -> Self;
+    /// ln x
+    fn ln(self) -> Self;
+    /// √x
+    fn sqrt(self) -> Self;
+    /// The sum of the lanes.
+    fn sum(self) -> T;
+
+    /// The same constant in every lane, from double precision.
+    #[inline(always)]
+    fn of(x: f64) -> Self {
+        Self::splat(T::of(x))
+    }
+
+    /// Up to N numbers of a slice; `fill` in the lanes beyond its end.
+    #[inline]
+    fn load_part(x: &[T], fill: T) -> Self {
+        if x.len() >= Self::N {
+            return Self::load(x);
+        }
+        let mut lanes = Self::splat(fill);
+        bytemuck::cast_slice_mut::<Self, T>(std::slice::from_mut(&mut lanes))[..x.len()]
+            .copy_from_slice(x);
+        lanes
+    }
+
+    /// Writes as many lanes as the slice has places.
+    #[inline]
+    fn store_part(self, y: &mut [T]) {
+        if y.len() >= Self::N {
+            return self.store(y);
+        }
+        let n = y.len();
+        y.copy_from_slice(&bytemuck::cast_slice::<Self, T>(std::slice::from_ref(&self))[..n]);
+    }
+}
+
+/// One type and its lanes; the second copy differs by two names only.
+macro_rules! float {
+    ($t:ty, $lanes:ty, $n:literal) => {
+        impl Float for $t {
+            type Lanes = $lanes;
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            #[inline(always)]
+            fn of(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn f64(self) -> f64 {
+                f64::from(self)
+            }
+            fn pool() -> &'static Pool<Self> {
+                static POOL: Pool<$t> = Pool::new();
+                &POOL
+            }
+        }
+
+        impl Lanes<$t> for $lanes {
+            const N: usize = $n;
+            #[inline(always)]
+            fn splat(x: $t) -> Self {
+                Self::splat(x)
+            }
+            #[inline(always)]
+            fn load(x: &[$t]) -> Self {
+                let x: [$t; $n] = x[..$n].try_into().expect("a slice of N is an array of N");
+                Self::from(x)
+            }
+            #[inline(always)]
+            fn store(self, y: &mut [$t]) {
+                y[..$n].copy_from_slice(&self.to_array());
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self, b: Self) -> Self {
+                self.mul_add(a, b)
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                self.fast_max(other)
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                self.exp()
+            }
+            #[inline(always)]
+            fn ln(self) -> Self {
+                self.ln()
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                self.sqrt()
+            }
+            #[inline(always)]
+            fn sum(self) -> $t {
+                self.reduce_add()
+            }
+        }
+    };
+}
+
+float!(f32, f32x16, 16);
+float!(f64, f64x8, 8);
+
+/// The instruction set that the kernels were compiled for, as the program names it at start-up.
+pub const LEVEL: &str = if cfg!(target_feature = "avx512f") {
+    "AVX-512"
+} else if cfg!(target_feature = "avx2") {
+    "AVX2"
+} else if cfg!(target_arch = "aarch64") {
+    "NEON"
+} else if cfg!(target_arch = "x86_64") {
+    "SSE2"
+} else {
+    "portable"
+};
+
+/// Whether this processor has the instructions that the kernels were compiled for; if not, a sentence that says
+/// which one is missing and what to do.
+pub fn supported() -> Result<(), String> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let has = [
+            (
+                "AVX-512F",
+                cfg!(target_feature = "avx512f"),
+                std::arch::is_x86_feature_detected!("avx512f"),
+            ),
+            (
+                "AVX-512BW",
+                cfg!(target_feature = "avx512bw"),
+                std::arch::is_x86_feature_detected!("avx512bw"),
+            ),
+            (
+                "AVX-512VL",
+                cfg!(target_feature = "avx512vl"),
+                std::arch::is_x86_feature_detected!("avx512vl"),
+            ),
+            (
+                "AVX2",
+                cfg!(target_feature = "avx2"),
+                std::arch::is_x86_feature_detected!("avx2"),
+            ),
+            (
+                "FMA",
+                cfg!(target_feature = "fma"),
+                std::arch::is_x86_feature_detected!("fma"),
+            ),
+        ];
+        if let Some((name, ..)) = has.iter().find(|(_, built, found)| *built && !found) {
+            return Err(format!(
+                "this program was built for processors with {name}, which this one lacks: build it on this machine, \
+                 or set target-cpu in .cargo/config.toml to its name"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exp_agrees<T: Float>(tolerance: f64) {
+        for i in -700..700 {
+            let x = f64::from(i) / 10.0;
+            let got = T::Lanes::of(x).exp().sum().f64() / T::Lanes::N as f64;
+            let want = T::of(x).f64().exp();
+            assert!(
+                (got - want).abs() <= tolerance * want,
+                "exp({x}): {got} against {want}"
+            );
+        }
+    }
+
+    #[test]
+    fn exp_is_exact_to_a_few_units_in_the_last_place() {
+        exp_agrees::<f32>(1e-6);
+        exp_agrees::<f64>(1e-14);
+    }
+
+    #[test]
+    fn a_short_slice_fills_the_missing_lanes() {
+        let x = [1.0f32, 2.0, 3.0];
+        assert_eq!(
+            <f32x16 as Lanes<f32>>::load_part(&x, 0.5).to_array()[2..5],
+            [3.0, 0.5, 0.5]
+        );
+    }
+
+    #[test]
+    fn the_processor_that_built_the_tests_can_run_them() {
+        assert_eq!(supported(), Ok(()));
+    }
+}
