@@ -32,14 +32,7 @@ pub struct Worst {
 
 impl fmt::Display for Worst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            input,
-            element,
-            shape,
-            gradient,
-            difference,
-            error,
-        } = self;
+        let Self { input, element, shape, gradient, difference, error } = self;
         write!(
             f,
             "input {input} of shape {shape}, element {element}: gradient {gradient:e}, finite difference {difference:e}, \
@@ -62,19 +55,9 @@ impl fmt::Display for Worst {
 /// ```
 ///
 /// Returns `None` if no input has an element.
-pub fn gradcheck(
-    inputs: &[Tensor<f64>],
-    f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
-) -> Option<Worst> {
+pub fn gradcheck(inputs: &[Tensor<f64>], f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>) -> Option<Worst> {
     let none = Params::default();
-    let weigh = |y: Var<'_, f64>| -> f64 {
-        y.value()
-            .data()
-            .iter()
-            .zip(weights())
-            .map(|(y, w)| y * w)
-            .sum()
-    };
+    let weigh = |y: Var<'_, f64>| -> f64 { y.value().data().iter().zip(weights()).map(|(y, w)| y * w).sum() };
     let value = |inputs: &[Tensor<f64>]| {
         let tape = Tape::no_grad(&none);
         let vars: Vec<_> = inputs.iter().map(|x| tape.constant(x.clone())).collect();
@@ -84,10 +67,7 @@ pub fn gradcheck(
     let vars: Vec<_> = inputs.iter().map(|x| tape.variable(x.clone())).collect();
     let y = f(&vars);
     let shape = y.shape();
-    let w = tape.constant(Tensor::of(
-        shape,
-        &weights().take(shape.elements()).collect::<Vec<_>>(),
-    ));
+    let w = tape.constant(Tensor::of(shape, &weights().take(shape.elements()).collect::<Vec<_>>()));
     let gradients = (y * w).sum().gradients(&vars);
     let mut worst: Option<Worst> = None;
     for (input, gradient) in gradients.iter().enumerate() {
@@ -96,18 +76,8 @@ pub fn gradcheck(
             let difference = five_point(inputs, input, element, &value);
             let error = (gradient - difference).abs() / scale;
             let shape = inputs[input].shape();
-            if worst
-                .as_ref()
-                .is_none_or(|w| error.is_nan() || error > w.error)
-            {
-                worst = Some(Worst {
-                    input,
-                    element,
-                    shape,
-                    gradient,
-                    difference,
-                    error,
-                });
+            if worst.as_ref().is_none_or(|w| error.is_nan() || error > w.error) {
+                worst = Some(Worst { input, element, shape, gradient, difference, error });
             }
         }
     }
@@ -117,17 +87,10 @@ pub fn gradcheck(
 /// Fixed weights between 0.5 and 1.5 in size, of either sign.
 fn weights() -> impl Iterator<Item = f64> {
     let mut random = Random::new(0, Stream::Other, 0);
-    std::iter::repeat_with(
-        move || if random.u32() % 2 == 0 { 1.0 } else { -1.0 } * (0.5 + random.uniform()),
-    )
+    std::iter::repeat_with(move || if random.u32().is_multiple_of(2) { 1.0 } else { -1.0 } * (0.5 + random.uniform()))
 }
 
-fn five_point(
-    inputs: &[Tensor<f64>],
-    input: usize,
-    element: usize,
-    value: &impl Fn(&[Tensor<f64>]) -> f64,
-) -> f64 {
+fn five_point(inputs: &[Tensor<f64>], input: usize, element: usize, value: &impl Fn(&[Tensor<f64>]) -> f64) -> f64 {
     let mut inputs = inputs.to_vec();
     let x = inputs[input].data()[element];
     let h = 5e-4 * x.abs().max(1.0);

@@ -34,12 +34,7 @@ pub struct AdamWOptions {
 impl Default for AdamWOptions {
     /// The values of GPT-2's and nanoGPT's training.
     fn default() -> Self {
-        Self {
-            beta1: 0.9,
-            beta2: 0.95,
-            epsilon: 1e-8,
-            weight_decay: 0.1,
-        }
+        Self { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 }
     }
 }
 
@@ -59,42 +54,20 @@ impl<T: Float> AdamW<T> {
     /// An optimiser for a store, before its first step.
     pub fn new(params: &Params<T>, options: AdamWOptions) -> Self {
         let n = params.flat().len();
-        Self {
-            options,
-            steps: 0,
-            m: Buffer::zeros(n),
-            v: Buffer::zeros(n),
-        }
+        Self { options, steps: 0, m: Buffer::zeros(n), v: Buffer::zeros(n) }
     }
 
     /// One step with learning rate `lr`.
     pub fn step(&mut self, params: &mut Params<T>, grads: &Gradients<T>, lr: f64) {
         self.steps += 1;
-        let AdamWOptions {
-            beta1,
-            beta2,
-            epsilon,
-            weight_decay,
-        } = self.options;
+        let AdamWOptions { beta1, beta2, epsilon, weight_decay } = self.options;
         let lanes = T::Lanes::of;
-        let (b1, b2, rest1, rest2) = (
-            lanes(beta1),
-            lanes(beta2),
-            lanes(1.0 - beta1),
-            lanes(1.0 - beta2),
-        );
+        let (b1, b2, rest1, rest2) = (lanes(beta1), lanes(beta2), lanes(1.0 - beta1), lanes(1.0 - beta2));
         let t = self.steps as f64;
-        let (fix1, fix2) = (
-            lanes(1.0 / (1.0 - beta1.powf(t))),
-            lanes(1.0 / (1.0 - beta2.powf(t))),
-        );
+        let (fix1, fix2) = (lanes(1.0 / (1.0 - beta1.powf(t))), lanes(1.0 / (1.0 - beta2.powf(t))));
         let (eps, lr_lanes) = (lanes(epsilon), lanes(lr));
         for id in params.ids() {
-            let decay = lanes(if params.shape(id).len() >= 2 {
-                weight_decay
-            } else {
-                0.0
-            });
+            let decay = lanes(if params.shape(id).len() >= 2 { weight_decay } else { 0.0 });
             let place = params.place(id);
             let (m, v) = (&mut self.m[place.clone()], &mut self.v[place]);
             elementwise::update3(params.value_mut(id), m, v, grads.of(id), |w, m, v, g| {
@@ -114,24 +87,15 @@ mod tests {
 
     #[test]
     fn the_first_step_moves_every_weight_by_the_learning_rate_against_its_gradient() {
-        let (ids, mut params) = Params::build(0, |mut at| {
-            [
-                at.param("w", [1, 2], Init::Ones),
-                at.param("b", [2], Init::Ones),
-            ]
-        });
+        let (ids, mut params) =
+            Params::build(0, |mut at| [at.param("w", [1, 2], Init::Ones), at.param("b", [2], Init::Ones)]);
         let mut grads = Gradients::new(&params);
-        ids.iter()
-            .for_each(|&id| grads.of_mut(id).copy_from_slice(&[0.5, -3.0]));
+        ids.iter().for_each(|&id| grads.of_mut(id).copy_from_slice(&[0.5, -3.0]));
         AdamW::new(&params, AdamWOptions::default()).step(&mut params, &grads, 0.01);
         // m̂/√v̂ = sign(g) at the first step; the matrix also decays by lr·λ = 0.001.
         for (id, want) in [(ids[0], [0.989, 1.009]), (ids[1], [0.99, 1.01])] {
             for (got, want) in params.value(id).iter().zip(want) {
-                assert!(
-                    (got - want).abs() < 1e-6,
-                    "{} {got} {want}",
-                    params.name(id)
-                );
+                assert!((got - want).abs() < 1e-6, "{} {got} {want}", params.name(id));
             }
         }
     }

@@ -52,26 +52,15 @@ pub struct Scope<'a> {
 impl Scope<'_> {
     /// The scope `name` inside this one.
     pub fn enter(&mut self, name: impl std::fmt::Display) -> Scope<'_> {
-        Scope {
-            prefix: format!("{}{name}.", self.prefix),
-            entries: &mut *self.entries,
-        }
+        Scope { prefix: format!("{}{name}.", self.prefix), entries: &mut *self.entries }
     }
 
     /// A new parameter `name` in this scope.
     pub fn param(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> ParamId {
         let shape = shape.into();
-        let start = self
-            .entries
-            .last()
-            .map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
+        let start = self.entries.last().map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
         let place = start..start + shape.elements();
-        self.entries.push(Entry {
-            name: format!("{}{name}", self.prefix),
-            shape,
-            init,
-            place,
-        });
+        self.entries.push(Entry { name: format!("{}{name}", self.prefix), shape, init, place });
         ParamId(self.entries.len() - 1)
     }
 }
@@ -80,17 +69,9 @@ impl Params<f32> {
     /// Builds a model and the store of its parameters, initialised from `seed`.
     pub fn build<M>(seed: u64, model: impl FnOnce(Scope) -> M) -> (M, Self) {
         let mut entries = Vec::new();
-        let model = model(Scope {
-            entries: &mut entries,
-            prefix: String::new(),
-        });
-        let len = entries
-            .last()
-            .map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
-        let mut params = Self {
-            entries,
-            values: Buffer::zeros(len),
-        };
+        let model = model(Scope { entries: &mut entries, prefix: String::new() });
+        let len = entries.last().map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
+        let mut params = Self { entries, values: Buffer::zeros(len) };
         params.initialise(seed);
         (model, params)
     }
@@ -105,8 +86,7 @@ impl Params<f32> {
                 // A normal number takes four 32-bit draws, so part `at` of the stream starts at draw 4·at.
                 Init::Normal(deviation) => chunks(values, tensor::parallel::GRAIN, |at, part| {
                     let mut random = Random::new(seed, Stream::Init, i as u64).at(4 * at as u64);
-                    part.iter_mut()
-                        .for_each(|x| *x = (deviation * random.normal()) as f32);
+                    part.iter_mut().for_each(|x| *x = (deviation * random.normal()) as f32);
                 }),
             }
         }
@@ -116,10 +96,7 @@ impl Params<f32> {
 impl<T: Float> Default for Params<T> {
     /// A store without parameters, for computations on variables alone.
     fn default() -> Self {
-        Self {
-            entries: Vec::new(),
-            values: Buffer::zeros(0),
-        }
+        Self { entries: Vec::new(), values: Buffer::zeros(0) }
     }
 }
 
@@ -127,14 +104,8 @@ impl<T: Float> Params<T> {
     /// The same parameters in another precision: how a whole model's gradient is checked in f64.
     pub fn cast<U: Float>(&self) -> Params<U> {
         let mut values = Buffer::zeros(self.values.len());
-        values
-            .iter_mut()
-            .zip(self.values.iter())
-            .for_each(|(y, x)| *y = U::of(x.f64()));
-        Params {
-            entries: self.entries.clone(),
-            values,
-        }
+        values.iter_mut().zip(self.values.iter()).for_each(|(y, x)| *y = U::of(x.f64()));
+        Params { entries: self.entries.clone(), values }
     }
 
     /// Every handle, in the order in which the model made them.
@@ -144,10 +115,7 @@ impl<T: Float> Params<T> {
 
     /// The parameter with this name.
     pub fn find(&self, name: &str) -> Option<ParamId> {
-        self.entries
-            .iter()
-            .position(|entry| entry.name == name)
-            .map(ParamId)
+        self.entries.iter().position(|entry| entry.name == name).map(ParamId)
     }
 
     /// The parameter's name in the checkpoint.
@@ -201,22 +169,13 @@ pub struct Gradients<T: Float = f32> {
 impl<T: Float> Gradients<T> {
     /// Zero gradients for a store.
     pub fn new(params: &Params<T>) -> Self {
-        let places = params
-            .entries
-            .iter()
-            .map(|entry| entry.place.clone())
-            .collect();
-        Self {
-            places,
-            values: Buffer::zeros(params.values.len()),
-        }
+        let places = params.entries.iter().map(|entry| entry.place.clone()).collect();
+        Self { places, values: Buffer::zeros(params.values.len()) }
     }
 
     /// Sets all gradients to zero.
     pub fn zero(&mut self) {
-        chunks(&mut self.values, tensor::parallel::GRAIN, |_, part| {
-            part.fill(T::ZERO)
-        });
+        chunks(&mut self.values, tensor::parallel::GRAIN, |_, part| part.fill(T::ZERO));
     }
 
     /// The gradient of one parameter.
@@ -256,11 +215,7 @@ mod tests {
 
     fn store() -> ([ParamId; 2], Params) {
         Params::build(1, |mut at| {
-            let ln = at
-                .enter("h")
-                .enter(0)
-                .enter("ln_1")
-                .param("weight", [3], Init::Ones);
+            let ln = at.enter("h").enter(0).enter("ln_1").param("weight", [3], Init::Ones);
             [ln, at.param("wte", [5, 7], Init::Normal(0.02))]
         })
     }

@@ -38,20 +38,13 @@ impl Schedule {
         if step < self.warmup {
             return self.lr * (step + 1) as f64 / (self.warmup + 1) as f64;
         }
-        let share =
-            |from: u64| (step - from) as f64 / self.steps.saturating_sub(from).max(1) as f64;
+        let share = |from: u64| (step - from) as f64 / self.steps.saturating_sub(from).max(1) as f64;
         let down = match self.shape {
             Shape::Constant => 0.0,
-            Shape::Cosine => {
-                (1.0 - (std::f64::consts::PI * share(self.warmup).min(1.0)).cos()) / 2.0
-            }
+            Shape::Cosine => (1.0 - (std::f64::consts::PI * share(self.warmup).min(1.0)).cos()) / 2.0,
             Shape::WarmupStableDecay(tail) => {
                 let from = (((1.0 - tail) * self.steps as f64) as u64).max(self.warmup);
-                if step < from {
-                    0.0
-                } else {
-                    share(from).min(1.0)
-                }
+                if step < from { 0.0 } else { share(from).min(1.0) }
             }
         };
         self.lr + (self.min_lr - self.lr) * down
@@ -64,24 +57,11 @@ mod tests {
 
     #[test]
     fn every_schedule_rises_to_its_rate_and_none_exceeds_it() {
-        for shape in [
-            Shape::Constant,
-            Shape::Cosine,
-            Shape::WarmupStableDecay(0.2),
-        ] {
-            let s = Schedule {
-                lr: 1.0,
-                min_lr: 0.1,
-                warmup: 10,
-                steps: 100,
-                shape,
-            };
+        for shape in [Shape::Constant, Shape::Cosine, Shape::WarmupStableDecay(0.2)] {
+            let s = Schedule { lr: 1.0, min_lr: 0.1, warmup: 10, steps: 100, shape };
             assert!(s.at(0) > 0.0 && s.at(0) < 0.2, "{shape:?}");
             assert_eq!(s.at(10), 1.0, "{shape:?}");
-            assert!(
-                (0..200).all(|step| (0.0..=1.0).contains(&s.at(step))),
-                "{shape:?}"
-            );
+            assert!((0..200).all(|step| (0.0..=1.0).contains(&s.at(step))), "{shape:?}");
             let end = if shape == Shape::Constant { 1.0 } else { 0.1 };
             assert!((s.at(100) - end).abs() < 1e-9, "{shape:?}");
         }
@@ -89,13 +69,7 @@ mod tests {
 
     #[test]
     fn the_stable_part_is_constant_and_the_decay_straight() {
-        let s = Schedule {
-            lr: 1.0,
-            min_lr: 0.0,
-            warmup: 0,
-            steps: 100,
-            shape: Shape::WarmupStableDecay(0.5),
-        };
+        let s = Schedule { lr: 1.0, min_lr: 0.0, warmup: 0, steps: 100, shape: Shape::WarmupStableDecay(0.5) };
         assert_eq!((s.at(1), s.at(49), s.at(75)), (1.0, 1.0, 0.5));
     }
 }

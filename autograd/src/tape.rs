@@ -59,29 +59,18 @@ impl<T: Float> Copy for Var<'_, T> {}
 impl<'p, T: Float> Tape<'p, T> {
     /// An empty tape that records: what is computed on it can be differentiated.
     pub fn new(params: &'p Params<T>) -> Self {
-        Self {
-            params,
-            nodes: RefCell::default(),
-            records: true,
-            dropout: None,
-        }
+        Self { params, nodes: RefCell::default(), records: true, dropout: None }
     }
 
     /// An empty tape that keeps no graph: for evaluation and use.
     pub fn no_grad(params: &'p Params<T>) -> Self {
-        Self {
-            records: false,
-            ..Self::new(params)
-        }
+        Self { records: false, ..Self::new(params) }
     }
 
     /// The same tape with dropout switched on, its masks keyed as given.
     #[must_use]
     pub fn with_dropout(self, key: DropoutKey) -> Self {
-        Self {
-            dropout: Some(key),
-            ..self
-        }
+        Self { dropout: Some(key), ..self }
     }
 
     pub(crate) fn dropout(&self) -> Option<DropoutKey> {
@@ -112,35 +101,21 @@ impl<'p, T: Float> Tape<'p, T> {
         }
         let mut nodes = self.nodes.borrow_mut();
         let value = std::mem::replace(&mut nodes[result.id].value, Tensor::zeros([0]));
-        nodes[start..]
-            .iter_mut()
-            .for_each(|node| node.value = Tensor::zeros([0]));
+        nodes[start..].iter_mut().for_each(|node| node.value = Tensor::zeros([0]));
         drop(nodes);
         self.constant(value)
     }
 
     /// Appends the result of an operation. `op` is built, and what it saves kept, only if an input wants a gradient.
-    pub(crate) fn record<'t>(
-        &'t self,
-        value: Tensor<T>,
-        inputs: &[Id],
-        op: impl FnOnce() -> Op<T>,
-    ) -> Var<'t, T> {
+    pub(crate) fn record<'t>(&'t self, value: Tensor<T>, inputs: &[Id], op: impl FnOnce() -> Op<T>) -> Var<'t, T> {
         let needs_grad = inputs.iter().any(|&id| self.nodes.borrow()[id].needs_grad);
         self.push(if needs_grad { op() } else { Op::Leaf }, value, needs_grad)
     }
 
     fn push(&self, op: Op<T>, value: Tensor<T>, needs_grad: bool) -> Var<'_, T> {
         let mut nodes = self.nodes.borrow_mut();
-        nodes.push(Node {
-            op,
-            value,
-            needs_grad,
-        });
-        Var {
-            tape: self,
-            id: nodes.len() - 1,
-        }
+        nodes.push(Node { op, value, needs_grad });
+        Var { tape: self, id: nodes.len() - 1 }
     }
 
     /// How many nodes stand on the tape.
@@ -155,10 +130,7 @@ impl<'p, T: Float> Tape<'p, T> {
 
     /// Computes something from the values so far: an operation's forward pass.
     pub(crate) fn read<R>(&self, forward: impl FnOnce(&Values<T>) -> R) -> R {
-        forward(&Values {
-            nodes: &self.nodes.borrow(),
-            params: self.params,
-        })
+        forward(&Values { nodes: &self.nodes.borrow(), params: self.params })
     }
 }
 
@@ -172,9 +144,7 @@ impl<'a, T: Float> Values<'a, T> {
     /// The numbers of node `id`: on the tape, or in the store if it is a parameter.
     pub fn data(&self, id: Id) -> &'a [T] {
         match &self.nodes[id] {
-            Node {
-                op: Op::Param(p), ..
-            } => self.params.value(*p),
+            Node { op: Op::Param(p), .. } => self.params.value(*p),
             node => node.value.data(),
         }
     }
@@ -182,9 +152,7 @@ impl<'a, T: Float> Values<'a, T> {
     /// The shape of node `id`.
     pub fn shape(&self, id: Id) -> Shape {
         match &self.nodes[id] {
-            Node {
-                op: Op::Param(p), ..
-            } => self.params.shape(*p),
+            Node { op: Op::Param(p), .. } => self.params.shape(*p),
             node => node.value.shape(),
         }
     }
@@ -217,11 +185,7 @@ impl<T: Float> Grads<'_, T> {
         if let Op::Param(p) = node.op {
             return self.store.as_mut().map(|store| store.of_mut(p));
         }
-        Some(
-            self.slots[id]
-                .get_or_insert_with(|| Tensor::zeros(node.value.shape()))
-                .data_mut(),
-        )
+        Some(self.slots[id].get_or_insert_with(|| Tensor::zeros(node.value.shape())).data_mut())
     }
 
     /// Adds a whole tensor to the gradient of `id`. The first one given becomes the gradient; nothing is copied.
@@ -251,8 +215,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// A copy of the value.
     pub fn value(self) -> Tensor<T> {
-        self.tape
-            .read(|at| Tensor::of(at.shape(self.id), at.data(self.id)))
+        self.tape.read(|at| Tensor::of(at.shape(self.id), at.data(self.id)))
     }
 
     /// The value of a single number, such as a loss. Panics if there are more or none.
@@ -275,24 +238,12 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn gradients(self, of: &[Var<'t, T>]) -> Vec<Tensor<T>> {
         let mut slots = self.walk(None);
         let zeros = |x: &Var<'t, T>| Tensor::zeros(x.shape());
-        of.iter()
-            .map(|x| {
-                slots
-                    .get_mut(x.id)
-                    .and_then(Option::take)
-                    .unwrap_or_else(|| zeros(x))
-            })
-            .collect()
+        of.iter().map(|x| slots.get_mut(x.id).and_then(Option::take).unwrap_or_else(|| zeros(x))).collect()
     }
 
     #[track_caller]
     fn walk(self, mut store: Option<&mut Gradients<T>>) -> Vec<Option<Tensor<T>>> {
-        assert_eq!(
-            self.shape().elements(),
-            1,
-            "backward starts from a single number, not from {}",
-            self.shape()
-        );
+        assert_eq!(self.shape().elements(), 1, "backward starts from a single number, not from {}", self.shape());
         let mut nodes = self.tape.nodes.borrow_mut();
         let mut slots: Vec<Option<Tensor<T>>> = (0..=self.id).map(|_| None).collect();
         slots[self.id] = Some(Tensor::filled(nodes[self.id].value.shape(), T::ONE));
@@ -301,15 +252,8 @@ impl<'t, T: Float> Var<'t, T> {
                 continue;
             }
             let Some(dy) = slots[id].take() else { continue };
-            let values = Values {
-                nodes: &nodes[..=id],
-                params: self.tape.params,
-            };
-            let mut grads = Grads {
-                slots: &mut slots,
-                nodes: &nodes,
-                store: store.as_deref_mut(),
-            };
+            let values = Values { nodes: &nodes[..=id], params: self.tape.params };
+            let mut grads = Grads { slots: &mut slots, nodes: &nodes, store: store.as_deref_mut() };
             nodes[id].op.backward(&values, dy, &mut grads);
             nodes[id].op = Op::Leaf; // what it saved goes back to the pool
             if id != self.id {

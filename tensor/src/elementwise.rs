@@ -20,48 +20,24 @@ pub fn map<T: Float>(y: &mut [T], x: &[T], f: impl Fn(T::Lanes) -> T::Lanes + Se
 }
 
 /// y ← f(a, b), element by element. All have the same length.
-pub fn zip<T: Float>(
-    y: &mut [T],
-    a: &[T],
-    b: &[T],
-    f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync,
-) {
-    assert!(
-        y.len() == a.len() && y.len() == b.len(),
-        "zip: output and inputs differ in length"
-    );
+pub fn zip<T: Float>(y: &mut [T], a: &[T], b: &[T], f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync) {
+    assert!(y.len() == a.len() && y.len() == b.len(), "zip: output and inputs differ in length");
     chunks(y, GRAIN, |at, y| {
         let (a, b) = (&a[at..at + y.len()], &b[at..at + y.len()]);
         let n = T::Lanes::N;
         for ((y, a), b) in y.chunks_mut(n).zip(a.chunks(n)).zip(b.chunks(n)) {
-            f(
-                T::Lanes::load_part(a, T::ONE),
-                T::Lanes::load_part(b, T::ONE),
-            )
-            .store_part(y);
+            f(T::Lanes::load_part(a, T::ONE), T::Lanes::load_part(b, T::ONE)).store_part(y);
         }
     });
 }
 
 /// y ← f(y, x), element by element.
-pub fn update<T: Float>(
-    y: &mut [T],
-    x: &[T],
-    f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync,
-) {
-    assert_eq!(
-        y.len(),
-        x.len(),
-        "update: output and input differ in length"
-    );
+pub fn update<T: Float>(y: &mut [T], x: &[T], f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync) {
+    assert_eq!(y.len(), x.len(), "update: output and input differ in length");
     chunks(y, GRAIN, |at, y| {
         let x = &x[at..at + y.len()];
         for (y, x) in y.chunks_mut(T::Lanes::N).zip(x.chunks(T::Lanes::N)) {
-            f(
-                T::Lanes::load_part(y, T::ONE),
-                T::Lanes::load_part(x, T::ONE),
-            )
-            .store_part(y);
+            f(T::Lanes::load_part(y, T::ONE), T::Lanes::load_part(x, T::ONE)).store_part(y);
         }
     });
 }
@@ -72,24 +48,13 @@ pub fn add_map<T: Float>(y: &mut [T], x: &[T], f: impl Fn(T::Lanes) -> T::Lanes 
 }
 
 /// y ← y + f(a, b), element by element.
-pub fn add_zip<T: Float>(
-    y: &mut [T],
-    a: &[T],
-    b: &[T],
-    f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync,
-) {
-    assert!(
-        y.len() == a.len() && y.len() == b.len(),
-        "add_zip: output and inputs differ in length"
-    );
+pub fn add_zip<T: Float>(y: &mut [T], a: &[T], b: &[T], f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync) {
+    assert!(y.len() == a.len() && y.len() == b.len(), "add_zip: output and inputs differ in length");
     chunks(y, GRAIN, |at, y| {
         let (a, b) = (&a[at..at + y.len()], &b[at..at + y.len()]);
         let n = T::Lanes::N;
         for ((y, a), b) in y.chunks_mut(n).zip(a.chunks(n)).zip(b.chunks(n)) {
-            let term = f(
-                T::Lanes::load_part(a, T::ONE),
-                T::Lanes::load_part(b, T::ONE),
-            );
+            let term = f(T::Lanes::load_part(a, T::ONE), T::Lanes::load_part(b, T::ONE));
             (T::Lanes::load_part(y, T::ZERO) + term).store_part(y);
         }
     });
@@ -118,23 +83,12 @@ pub fn update3<T: Float>(
     g: &[T],
     f: impl Fn(T::Lanes, T::Lanes, T::Lanes, T::Lanes) -> (T::Lanes, T::Lanes, T::Lanes) + Send + Sync,
 ) {
-    assert!(
-        w.len() == m.len() && w.len() == v.len() && w.len() == g.len(),
-        "update3: lengths differ"
-    );
+    assert!(w.len() == m.len() && w.len() == v.len() && w.len() == g.len(), "update3: lengths differ");
     let n = T::Lanes::N;
-    let parts = w
-        .par_chunks_mut(GRAIN)
-        .zip(m.par_chunks_mut(GRAIN))
-        .zip(v.par_chunks_mut(GRAIN))
-        .zip(g.par_chunks(GRAIN));
+    let parts =
+        w.par_chunks_mut(GRAIN).zip(m.par_chunks_mut(GRAIN)).zip(v.par_chunks_mut(GRAIN)).zip(g.par_chunks(GRAIN));
     parts.for_each(|(((w, m), v), g)| {
-        for (((w, m), v), g) in w
-            .chunks_mut(n)
-            .zip(m.chunks_mut(n))
-            .zip(v.chunks_mut(n))
-            .zip(g.chunks(n))
-        {
+        for (((w, m), v), g) in w.chunks_mut(n).zip(m.chunks_mut(n)).zip(v.chunks_mut(n)).zip(g.chunks(n)) {
             let load = |x: &[T]| T::Lanes::load_part(x, T::ZERO);
             let (new_w, new_m, new_v) = f(load(w), load(m), load(v), load(g));
             new_w.store_part(w);
@@ -148,10 +102,7 @@ pub fn update3<T: Float>(
 pub fn sum_of_squares<T: Float>(x: &[T]) -> f64 {
     crate::parallel::sum(x.len(), GRAIN, |run| {
         // Runs of 256 in lanes, so that single precision never adds up more than 16 squares before f64 takes over.
-        x[run]
-            .chunks(256)
-            .map(|x| crate::rows::dot(x, x).f64())
-            .sum()
+        x[run].chunks(256).map(|x| crate::rows::dot(x, x).f64()).sum()
     })
 }
 
@@ -170,10 +121,7 @@ mod tests {
             map(&mut y, &a, |a| a + a);
             assert!((0..n).all(|i| y[i] == 2.0 * a[i]), "n = {n}");
             let squares: f64 = a.iter().map(|&a| f64::from(a) * f64::from(a)).sum();
-            assert!(
-                (sum_of_squares(&a) - squares).abs() <= 1e-6 * squares,
-                "n = {n}"
-            );
+            assert!((sum_of_squares(&a) - squares).abs() <= 1e-6 * squares, "n = {n}");
         }
     }
 }

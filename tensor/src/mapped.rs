@@ -42,9 +42,6 @@ mod tests {
     #[test]
     fn a_map_shows_what_reading_shows() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        assert_eq!(
-            Mapped::open(&path).unwrap().bytes(),
-            std::fs::read(&path).unwrap()
-        );
+        assert_eq!(Mapped::open(&path).unwrap().bytes(), std::fs::read(&path).unwrap());
     }
 }

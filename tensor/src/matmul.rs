@@ -50,38 +50,19 @@ impl<'a, T: Float> Mat<'a, T> {
     /// The row-major matrix `[rows, cols]` in `data`.
     #[track_caller]
     pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
-        assert_eq!(
-            data.len(),
-            rows * cols,
-            "Mat::new: {} numbers are no [{rows}, {cols}] matrix",
-            data.len()
-        );
-        Self {
-            data,
-            rows,
-            cols,
-            transposed: false,
-        }
+        assert_eq!(data.len(), rows * cols, "Mat::new: {} numbers are no [{rows}, {cols}] matrix", data.len());
+        Self { data, rows, cols, transposed: false }
     }
 
     /// The transpose: a flag, no copy.
     #[must_use]
     pub fn t(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            transposed: !self.transposed,
-            ..self
-        }
+        Self { rows: self.cols, cols: self.rows, transposed: !self.transposed, ..self }
     }
 
     /// The numbers of stored row `i` (a column, when transposed).
     fn stored_row(&self, i: usize) -> &'a [T] {
-        let width = if self.transposed {
-            self.rows
-        } else {
-            self.cols
-        };
+        let width = if self.transposed { self.rows } else { self.cols };
         &self.data[i * width..(i + 1) * width]
     }
 }
@@ -106,9 +87,7 @@ pub fn add_matmul<T: Float>(c: &mut [T], a: Mat<T>, b: Mat<T>) {
     for j0 in (0..n).step_by(NC) {
         let cols = j0..(j0 + NC).min(n);
         let packed = pack_b(b, cols.clone(), true);
-        chunks(c, run * n, |at, c| {
-            add_rows(c, at / n, n, cols.clone(), a, &packed, k)
-        });
+        chunks(c, run * n, |at, c| add_rows(c, at / n, n, cols.clone(), a, &packed, k));
     }
 }
 
@@ -130,27 +109,13 @@ pub fn add_matmul_serial<T: Float>(c: &mut [T], a: Mat<T>, b: Mat<T>) {
 /// with or without exchanged rows and columns.
 #[track_caller]
 pub fn add_matmul_batched<T: Float>(c: &mut [T], a: Batch<T>, b: Batch<T>) {
-    assert_eq!(
-        a.batch, b.batch,
-        "matmul: a batch of {} against one of {}",
-        a.batch, b.batch
-    );
+    assert_eq!(a.batch, b.batch, "matmul: a batch of {} against one of {}", a.batch, b.batch);
     let size = a.at(0).map_or(0, |a| a.rows) * b.at(0).map_or(0, |b| b.cols);
-    assert_eq!(
-        c.len(),
-        a.batch * size,
-        "matmul: {} numbers for a batch of {} x {size}",
-        c.len(),
-        a.batch
-    );
+    assert_eq!(c.len(), a.batch * size, "matmul: {} numbers for a batch of {} x {size}", c.len(), a.batch);
     if size > 0 {
         chunks(c, size, |at, c| {
             let (a, b) = (a.at(at / size), b.at(at / size));
-            add_matmul_serial(
-                c,
-                a.expect("inside the batch"),
-                b.expect("inside the batch"),
-            );
+            add_matmul_serial(c, a.expect("inside the batch"), b.expect("inside the batch"));
         });
     }
 }
@@ -175,28 +140,18 @@ impl<'a, T: Float> Batch<'a, T> {
             "Batch::new: {} numbers, not [{batch}, {rows}, {cols}]",
             data.len()
         );
-        Self {
-            data,
-            batch,
-            rows,
-            cols,
-            transposed: false,
-        }
+        Self { data, batch, rows, cols, transposed: false }
     }
 
     /// Every matrix transposed: a flag, no copy.
     #[must_use]
     pub fn t(self) -> Self {
-        Self {
-            transposed: !self.transposed,
-            ..self
-        }
+        Self { transposed: !self.transposed, ..self }
     }
 
     fn at(&self, i: usize) -> Option<Mat<'a, T>> {
         let size = self.rows * self.cols;
-        let mat = (i < self.batch)
-            .then(|| Mat::new(&self.data[i * size..(i + 1) * size], self.rows, self.cols))?;
+        let mat = (i < self.batch).then(|| Mat::new(&self.data[i * size..(i + 1) * size], self.rows, self.cols))?;
         Some(if self.transposed { mat.t() } else { mat })
     }
 }
@@ -204,16 +159,8 @@ impl<'a, T: Float> Batch<'a, T> {
 #[track_caller]
 fn check<T: Float>(c: &[T], a: &Mat<T>, b: &Mat<T>) {
     let (m, k, k2, n) = (a.rows, a.cols, b.rows, b.cols);
-    assert_eq!(
-        k, k2,
-        "matmul: [{m}, {k}] times [{k2}, {n}]: the inner lengths differ"
-    );
-    assert_eq!(
-        c.len(),
-        m * n,
-        "matmul: [{m}, {k}] times [{k}, {n}] does not fit an output of {}",
-        c.len()
-    );
+    assert_eq!(k, k2, "matmul: [{m}, {k}] times [{k2}, {n}]: the inner lengths differ");
+    assert_eq!(c.len(), m * n, "matmul: [{m}, {k}] times [{k}, {n}] does not fit an output of {}", c.len());
 }
 
 /// The rows of C that start at `first`, for one packed block of columns of B. `c` is whole rows of length `n`.
@@ -260,14 +207,7 @@ fn tile<T: Float>(a: &[T], b: &[T::Lanes]) -> [[T::Lanes; NV]; MR] {
 
 /// Adds a tile to its place in C: `rows` rows of length `n`, `width` columns from `j0` on.
 #[inline(always)]
-fn add_tile<T: Float>(
-    c: &mut [T],
-    n: usize,
-    j0: usize,
-    rows: usize,
-    width: usize,
-    sums: &[[T::Lanes; NV]; MR],
-) {
+fn add_tile<T: Float>(c: &mut [T], n: usize, j0: usize, rows: usize, width: usize, sums: &[[T::Lanes; NV]; MR]) {
     for (i, sums) in sums.iter().enumerate().take(rows) {
         let row = &mut c[i * n + j0..i * n + j0 + width];
         for (part, &sum) in row.chunks_mut(T::Lanes::N).zip(sums) {
@@ -277,12 +217,7 @@ fn add_tile<T: Float>(
 }
 
 /// Panels of MR rows of A: for each step of the inner dimension, MR numbers side by side; zeros beyond the last row.
-fn pack_a<T: Float>(
-    out: &mut [T],
-    a: Mat<T>,
-    rows: std::ops::Range<usize>,
-    inner: std::ops::Range<usize>,
-) {
+fn pack_a<T: Float>(out: &mut [T], a: Mat<T>, rows: std::ops::Range<usize>, inner: std::ops::Range<usize>) {
     let kc = inner.len();
     for (i0, panel) in rows.clone().step_by(MR).zip(out.chunks_exact_mut(MR * kc)) {
         let height = MR.min(rows.end - i0);
@@ -296,11 +231,7 @@ fn pack_a<T: Float>(
         } else {
             for i in 0..height {
                 let from = &a.stored_row(i0 + i)[inner.clone()];
-                panel[i..]
-                    .iter_mut()
-                    .step_by(MR)
-                    .zip(from)
-                    .for_each(|(to, &x)| *to = x);
+                panel[i..].iter_mut().step_by(MR).zip(from).for_each(|(to, &x)| *to = x);
             }
         }
     }
@@ -318,11 +249,7 @@ fn pack_b<T: Float>(b: Mat<T>, cols: std::ops::Range<usize>, on_all_threads: boo
         }
         if b.transposed {
             for j in 0..width {
-                panel[j..]
-                    .iter_mut()
-                    .step_by(nr)
-                    .zip(b.stored_row(j0 + j))
-                    .for_each(|(to, &x)| *to = x);
+                panel[j..].iter_mut().step_by(nr).zip(b.stored_row(j0 + j)).for_each(|(to, &x)| *to = x);
             }
         } else {
             for (to, i) in panel.chunks_exact_mut(nr).zip(0..k) {
@@ -333,9 +260,7 @@ fn pack_b<T: Float>(b: Mat<T>, cols: std::ops::Range<usize>, on_all_threads: boo
     if on_all_threads {
         chunks(&mut out, nr * k, pack);
     } else if k > 0 {
-        out.chunks_exact_mut(nr * k)
-            .enumerate()
-            .for_each(|(p, panel)| pack(p * nr * k, panel));
+        out.chunks_exact_mut(nr * k).enumerate().for_each(|(p, panel)| pack(p * nr * k, panel));
     }
     out
 }
@@ -345,13 +270,9 @@ fn add_vector_matrix<T: Float>(c: &mut [T], x: &[T], b: Mat<T>) {
     let run = (crate::parallel::GRAIN / x.len()).next_multiple_of(T::Lanes::N);
     chunks(c, run, |j0, c| {
         if b.transposed {
-            c.iter_mut()
-                .enumerate()
-                .for_each(|(j, c)| *c += rows::dot(x, b.stored_row(j0 + j)));
+            c.iter_mut().enumerate().for_each(|(j, c)| *c += rows::dot(x, b.stored_row(j0 + j)));
         } else {
-            x.iter()
-                .enumerate()
-                .for_each(|(i, &x)| rows::add_scaled_row(c, x, &b.stored_row(i)[j0..j0 + c.len()]));
+            x.iter().enumerate().for_each(|(i, &x)| rows::add_scaled_row(c, x, &b.stored_row(i)[j0..j0 + c.len()]));
         }
     });
 }
@@ -372,9 +293,7 @@ mod tests {
         a: impl Fn(usize, usize) -> f64,
         b: impl Fn(usize, usize) -> f64,
     ) -> Vec<f64> {
-        (0..m * n)
-            .map(|at| (0..k).map(|p| a(at / n, p) * b(p, at % n)).sum())
-            .collect()
+        (0..m * n).map(|at| (0..k).map(|p| a(at / n, p) * b(p, at % n)).sum()).collect()
     }
 
     fn numbers<T: Float>(n: usize, seed: u64) -> Vec<T> {
@@ -383,22 +302,11 @@ mod tests {
     }
 
     fn agrees<T: Float>(tolerance: f64) {
-        for (m, n, k) in SIZES
-            .iter()
-            .flat_map(|&m| SIZES.iter().map(move |&n| (m, n, (m * 7 + n * 3) % 300)))
-        {
+        for (m, n, k) in SIZES.iter().flat_map(|&m| SIZES.iter().map(move |&n| (m, n, (m * 7 + n * 3) % 300))) {
             let (a, b) = (numbers::<T>(m * k, 1), numbers::<T>(k * n, 2));
             for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
-                let mat_a = if ta {
-                    Mat::new(&a, k, m).t()
-                } else {
-                    Mat::new(&a, m, k)
-                };
-                let mat_b = if tb {
-                    Mat::new(&b, n, k).t()
-                } else {
-                    Mat::new(&b, k, n)
-                };
+                let mat_a = if ta { Mat::new(&a, k, m).t() } else { Mat::new(&a, m, k) };
+                let mat_b = if tb { Mat::new(&b, n, k).t() } else { Mat::new(&b, k, n) };
                 let want = plain(
                     m,
                     n,
@@ -411,10 +319,7 @@ mod tests {
                 add_matmul_serial(&mut one, mat_a, mat_b);
                 for ((x, y), want) in all.iter().zip(&one).zip(&want) {
                     let close = |x: f64| (x - want).abs() < tolerance * (1.0 + k as f64).sqrt();
-                    assert!(
-                        close(x.f64()) && close(y.f64() - 1.0),
-                        "[{m}, {k}] x [{k}, {n}] {ta} {tb}: {x} {want}"
-                    );
+                    assert!(close(x.f64()) && close(y.f64() - 1.0), "[{m}, {k}] x [{k}, {n}] {ta} {tb}: {x} {want}");
                 }
             }
         }
@@ -442,9 +347,7 @@ mod tests {
         let (a, b) = (numbers::<f32>(m * k, 5), numbers::<f32>(k * n, 6));
         let product = |threads| {
             let mut c = vec![0.0; m * n];
-            with_threads(threads, || {
-                matmul(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n))
-            });
+            with_threads(threads, || matmul(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n)));
             c
         };
         let one = product(1);
@@ -458,27 +361,14 @@ mod tests {
         add_matmul_batched(&mut c, Batch::new(&a, 3, 4, 5), Batch::new(&b, 3, 6, 5).t());
         for i in 0..3 {
             let mut one = vec![0.0; 24];
-            matmul(
-                &mut one,
-                Mat::new(&a[i * 20..][..20], 4, 5),
-                Mat::new(&b[i * 30..][..30], 6, 5).t(),
-            );
-            assert!(
-                c[i * 24..][..24]
-                    .iter()
-                    .zip(&one)
-                    .all(|(x, y)| (x - y).abs() < 1e-14)
-            );
+            matmul(&mut one, Mat::new(&a[i * 20..][..20], 4, 5), Mat::new(&b[i * 30..][..30], 6, 5).t());
+            assert!(c[i * 24..][..24].iter().zip(&one).all(|(x, y)| (x - y).abs() < 1e-14));
         }
     }
 
     #[test]
     #[should_panic(expected = "[2, 3] times [4, 5]: the inner lengths differ")]
     fn a_product_that_does_not_fit_names_both_shapes() {
-        matmul(
-            &mut [0.0f32; 10],
-            Mat::new(&[0.0; 6], 2, 3),
-            Mat::new(&[0.0; 20], 4, 5),
-        );
+        matmul(&mut [0.0f32; 10], Mat::new(&[0.0; 6], 2, 3), Mat::new(&[0.0; 20], 4, 5));
     }
 }

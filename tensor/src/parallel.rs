@@ -23,9 +23,7 @@ pub fn chunks<Y: Send>(y: &mut [Y], size: usize, body: impl Fn(usize, &mut [Y]) 
         }
         return;
     }
-    y.par_chunks_mut(size)
-        .enumerate()
-        .for_each(|(i, part)| body(i * size, part));
+    y.par_chunks_mut(size).enumerate().for_each(|(i, part)| body(i * size, part));
 }
 
 /// As [`chunks`], over two slices cut into the same number of parts.
@@ -34,9 +32,7 @@ pub fn chunks2<Y: Send, Z: Send>(
     (z, z_size): (&mut [Z], usize),
     body: impl Fn(usize, &mut [Y], &mut [Z]) + Send + Sync,
 ) {
-    let parts = y
-        .par_chunks_mut(y_size.max(1))
-        .zip(z.par_chunks_mut(z_size.max(1)));
+    let parts = y.par_chunks_mut(y_size.max(1)).zip(z.par_chunks_mut(z_size.max(1)));
     parts.enumerate().for_each(|(i, (y, z))| body(i, y, z));
 }
 
@@ -48,18 +44,13 @@ pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Se
         return (0..parts).map(part).sum();
     }
     let mut partial = vec![0.0; parts];
-    partial
-        .par_iter_mut()
-        .enumerate()
-        .for_each(|(i, p)| *p = part(i));
+    partial.par_iter_mut().enumerate().for_each(|(i, p)| *p = part(i));
     partial.iter().sum()
 }
 
 /// Sets how many threads the whole program uses (0: as many as there are cores). Only the first call has an effect.
 pub fn set_threads(threads: usize) {
-    let _ = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build_global();
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
 }
 
 /// How many threads the loops of this module use.
@@ -70,6 +61,5 @@ pub fn threads() -> usize {
 /// Runs `body` with a given number of threads: how tests show that results do not depend on it.
 pub fn with_threads<R: Send>(threads: usize, body: impl FnOnce() -> R + Send) -> R {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.expect("the system refused to start threads")
-        .install(body)
+    pool.expect("the system refused to start threads").install(body)
 }

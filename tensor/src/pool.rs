@@ -48,9 +48,7 @@ impl<T: Float> Buffer<T> {
     /// `len` numbers of unspecified value: for outputs of which every element is about to be written.
     pub fn scratch(len: usize) -> Self {
         let class = Pool::<T>::class(len.div_ceil(T::Lanes::N));
-        let lanes = T::pool()
-            .take(class)
-            .unwrap_or_else(|| vec![T::Lanes::splat(T::ZERO); class]);
+        let lanes = T::pool().take(class).unwrap_or_else(|| vec![T::Lanes::splat(T::ZERO); class]);
         Self { lanes, len }
     }
 
@@ -99,11 +97,7 @@ impl<T: Float> Clone for Buffer<T> {
 impl<T: Float> fmt::Debug for Buffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().take(16)).finish()?;
-        if self.len > 16 {
-            write!(f, " … {} in all", self.len)
-        } else {
-            Ok(())
-        }
+        if self.len > 16 { write!(f, " … {} in all", self.len) } else { Ok(()) }
     }
 }
 

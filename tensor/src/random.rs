@@ -117,9 +117,6 @@ mod tests {
         let mut r = Random::new(3, Stream::Other, 0);
         let mut count = [0u32; 7];
         (0..70_000).for_each(|_| count[r.below(7) as usize] += 1);
-        assert!(
-            count.iter().all(|&c| (9_500..10_500).contains(&c)),
-            "{count:?}"
-        );
+        assert!(count.iter().all(|&c| (9_500..10_500).contains(&c)), "{count:?}");
     }
 }

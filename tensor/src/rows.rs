@@ -8,12 +8,7 @@ use crate::simd::{Float, Lanes};
 
 /// Steps over a row in lanes; `fill` stands in the lanes beyond its end.
 #[inline(always)]
-fn fold<T: Float>(
-    x: &[T],
-    fill: T,
-    start: T::Lanes,
-    step: impl Fn(T::Lanes, T::Lanes) -> T::Lanes,
-) -> T::Lanes {
+fn fold<T: Float>(x: &[T], fill: T, start: T::Lanes, step: impl Fn(T::Lanes, T::Lanes) -> T::Lanes) -> T::Lanes {
     let mut acc = start;
     let mut parts = x.chunks_exact(T::Lanes::N);
     for part in &mut parts {
@@ -88,21 +83,14 @@ pub fn mean_and_rstd<T: Float>(x: &[T], epsilon: f64) -> (T, T) {
     let mean = T::of(sum(x).f64() / n);
     let centre = T::Lanes::splat(mean);
     // A second pass over the centred row: no cancellation, as E[x²] − E[x]² would have. Missing lanes hold the mean.
-    let squares = fold(x, mean, T::Lanes::splat(T::ZERO), |acc, x| {
-        (x - centre).mul_add(x - centre, acc)
-    })
-    .sum();
+    let squares = fold(x, mean, T::Lanes::splat(T::ZERO), |acc, x| (x - centre).mul_add(x - centre, acc)).sum();
     (mean, T::of(1.0 / (squares.f64() / n + epsilon).sqrt()))
 }
 
 /// out\[j\] ← out\[j\] + Σᵢ term(i)\[j\] over all rows i of 0..rows: a sum down the columns, such as a bias' gradient.
 ///
 /// `term(i, acc)` adds row i into `acc` of length `out.len()`. Rows are summed in fixed runs, the runs in order.
-pub fn add_columns<T: Float>(
-    out: &mut [T],
-    rows: usize,
-    term: impl Fn(usize, &mut [T]) + Send + Sync,
-) {
+pub fn add_columns<T: Float>(out: &mut [T], rows: usize, term: impl Fn(usize, &mut [T]) + Send + Sync) {
     let cols = out.len();
     let run = grain_rows(cols);
     let mut partial = Buffer::<T>::zeros(rows.div_ceil(run) * cols);
@@ -110,9 +98,7 @@ pub fn add_columns<T: Float>(
         let first = at / cols * run;
         (first..(first + run).min(rows)).for_each(|i| term(i, acc));
     });
-    partial
-        .chunks_exact(cols.max(1))
-        .for_each(|part| add_row(out, part));
+    partial.chunks_exact(cols.max(1)).for_each(|part| add_row(out, part));
 }
 
 /// y ← y + x for one row, on this thread.
@@ -126,27 +112,19 @@ pub fn add_row<T: Float>(y: &mut [T], x: &[T]) {
 pub fn add_scaled_row<T: Float>(y: &mut [T], a: T, x: &[T]) {
     let a = T::Lanes::splat(a);
     for (y, x) in y.chunks_mut(T::Lanes::N).zip(x.chunks(T::Lanes::N)) {
-        a.mul_add(
-            T::Lanes::load_part(x, T::ZERO),
-            T::Lanes::load_part(y, T::ZERO),
-        )
-        .store_part(y);
+        a.mul_add(T::Lanes::load_part(x, T::ZERO), T::Lanes::load_part(y, T::ZERO)).store_part(y);
     }
 }
 
 /// Every row of `y` plus the same `bias`, in place.
 pub fn add_to_rows<T: Float>(y: &mut [T], bias: &[T]) {
     let cols = bias.len();
-    chunks(y, grain_rows(cols) * cols, |_, y| {
-        y.chunks_exact_mut(cols).for_each(|row| add_row(row, bias))
-    });
+    chunks(y, grain_rows(cols) * cols, |_, y| y.chunks_exact_mut(cols).for_each(|row| add_row(row, bias)));
 }
 
 /// Σ of all elements, in double precision and a fixed order.
 pub fn total<T: Float>(x: &[T]) -> f64 {
-    crate::parallel::sum(x.len(), crate::parallel::GRAIN, |run| {
-        x[run].chunks(256).map(|x| sum(x).f64()).sum()
-    })
+    crate::parallel::sum(x.len(), crate::parallel::GRAIN, |run| x[run].chunks(256).map(|x| sum(x).f64()).sum())
 }
 
 /// y ← y + value everywhere.
@@ -166,32 +144,20 @@ mod tests {
     const LENGTHS: [usize; 9] = [1, 2, 7, 8, 15, 16, 17, 33, 100];
 
     fn row(n: usize) -> Vec<f64> {
-        (0..n)
-            .map(|i| ((i * 37 + 11) % 101) as f64 / 17.0 - 3.0)
-            .collect()
+        (0..n).map(|i| ((i * 37 + 11) % 101) as f64 / 17.0 - 3.0).collect()
     }
 
     #[test]
     fn reductions_of_every_length_give_what_a_plain_loop_gives() {
         for n in LENGTHS {
             let x = row(n);
-            assert!(
-                (sum(&x) - x.iter().sum::<f64>()).abs() < 1e-12,
-                "sum of {n}"
-            );
-            assert_eq!(
-                max(&x),
-                x.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-                "max of {n}"
-            );
+            assert!((sum(&x) - x.iter().sum::<f64>()).abs() < 1e-12, "sum of {n}");
+            assert_eq!(max(&x), x.iter().copied().fold(f64::NEG_INFINITY, f64::max), "max of {n}");
             let plain: f64 = x.iter().map(|x| x * x).sum();
             assert!((dot(&x, &x) - plain).abs() < 1e-11, "dot of {n}");
             let (mean, r) = mean_and_rstd(&x, 0.0);
             let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
-            assert!(
-                n == 1 || (r * r * var - 1.0).abs() < 1e-12,
-                "statistics of {n}"
-            );
+            assert!(n == 1 || (r * r * var - 1.0).abs() < 1e-12, "statistics of {n}");
         }
     }
 

@@ -39,16 +39,10 @@ impl Shape {
 impl From<&[usize]> for Shape {
     #[track_caller]
     fn from(lengths: &[usize]) -> Self {
-        assert!(
-            lengths.len() <= 4,
-            "a shape has at most four dimensions, not {lengths:?}"
-        );
+        assert!(lengths.len() <= 4, "a shape has at most four dimensions, not {lengths:?}");
         let mut dims = [1; 4];
         dims[..lengths.len()].copy_from_slice(lengths);
-        Self {
-            dims,
-            rank: lengths.len(),
-        }
+        Self { dims, rank: lengths.len() }
     }
 }
 
@@ -84,12 +78,7 @@ mod tests {
 
     #[test]
     fn rows_times_cols_is_the_number_of_elements() {
-        for shape in [
-            Shape::from([]),
-            Shape::from([5]),
-            Shape::from([2, 0, 3]),
-            Shape::from([2, 3, 4, 5]),
-        ] {
+        for shape in [Shape::from([]), Shape::from([5]), Shape::from([2, 0, 3]), Shape::from([2, 3, 4, 5])] {
             assert_eq!(shape.rows() * shape.cols(), shape.elements(), "{shape}");
         }
     }

@@ -85,8 +85,7 @@ pub trait Lanes<T: Float>:
             return Self::load(x);
         }
         let mut lanes = Self::splat(fill);
-        bytemuck::cast_slice_mut::<Self, T>(std::slice::from_mut(&mut lanes))[..x.len()]
-            .copy_from_slice(x);
+        bytemuck::cast_slice_mut::<Self, T>(std::slice::from_mut(&mut lanes))[..x.len()].copy_from_slice(x);
         lanes
     }
 
@@ -187,31 +186,11 @@ pub fn supported() -> Result<(), String> {
     #[cfg(target_arch = "x86_64")]
     {
         let has = [
-            (
-                "AVX-512F",
-                cfg!(target_feature = "avx512f"),
-                std::arch::is_x86_feature_detected!("avx512f"),
-            ),
-            (
-                "AVX-512BW",
-                cfg!(target_feature = "avx512bw"),
-                std::arch::is_x86_feature_detected!("avx512bw"),
-            ),
-            (
-                "AVX-512VL",
-                cfg!(target_feature = "avx512vl"),
-                std::arch::is_x86_feature_detected!("avx512vl"),
-            ),
-            (
-                "AVX2",
-                cfg!(target_feature = "avx2"),
-                std::arch::is_x86_feature_detected!("avx2"),
-            ),
-            (
-                "FMA",
-                cfg!(target_feature = "fma"),
-                std::arch::is_x86_feature_detected!("fma"),
-            ),
+            ("AVX-512F", cfg!(target_feature = "avx512f"), std::arch::is_x86_feature_detected!("avx512f")),
+            ("AVX-512BW", cfg!(target_feature = "avx512bw"), std::arch::is_x86_feature_detected!("avx512bw")),
+            ("AVX-512VL", cfg!(target_feature = "avx512vl"), std::arch::is_x86_feature_detected!("avx512vl")),
+            ("AVX2", cfg!(target_feature = "avx2"), std::arch::is_x86_feature_detected!("avx2")),
+            ("FMA", cfg!(target_feature = "fma"), std::arch::is_x86_feature_detected!("fma")),
         ];
         if let Some((name, ..)) = has.iter().find(|(_, built, found)| *built && !found) {
             return Err(format!(
@@ -232,10 +211,7 @@ mod tests {
             let x = f64::from(i) / 10.0;
             let got = T::Lanes::of(x).exp().sum().f64() / T::Lanes::N as f64;
             let want = T::of(x).f64().exp();
-            assert!(
-                (got - want).abs() <= tolerance * want,
-                "exp({x}): {got} against {want}"
-            );
+            assert!((got - want).abs() <= tolerance * want, "exp({x}): {got} against {want}");
         }
     }
 
@@ -248,10 +224,7 @@ mod tests {
     #[test]
     fn a_short_slice_fills_the_missing_lanes() {
         let x = [1.0f32, 2.0, 3.0];
-        assert_eq!(
-            <f32x16 as Lanes<f32>>::load_part(&x, 0.5).to_array()[2..5],
-            [3.0, 0.5, 0.5]
-        );
+        assert_eq!(<f32x16 as Lanes<f32>>::load_part(&x, 0.5).to_array()[2..5], [3.0, 0.5, 0.5]);
     }
 
     #[test]

@@ -29,19 +29,13 @@ impl<T: Float> Tensor<T> {
     /// A tensor of unspecified values: for an output of which every element is about to be written.
     pub fn scratch(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        Self {
-            shape,
-            buffer: Buffer::scratch(shape.elements()),
-        }
+        Self { shape, buffer: Buffer::scratch(shape.elements()) }
     }
 
     /// All zeros.
     pub fn zeros(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        Self {
-            shape,
-            buffer: Buffer::zeros(shape.elements()),
-        }
+        Self { shape, buffer: Buffer::zeros(shape.elements()) }
     }
 
     /// The same value everywhere.
@@ -55,13 +49,7 @@ impl<T: Float> Tensor<T> {
     #[track_caller]
     pub fn of(shape: impl Into<Shape>, data: &[T]) -> Self {
         let mut tensor = Self::scratch(shape);
-        assert_eq!(
-            tensor.data().len(),
-            data.len(),
-            "Tensor::of: shape {} given {} numbers",
-            tensor.shape,
-            data.len()
-        );
+        assert_eq!(tensor.data().len(), data.len(), "Tensor::of: shape {} given {} numbers", tensor.shape, data.len());
         tensor.data_mut().copy_from_slice(data);
         tensor
     }
@@ -74,10 +62,7 @@ impl<T: Float> Tensor<T> {
     /// Normal numbers with mean 0 and the given deviation, from a random stream.
     pub fn normal(shape: impl Into<Shape>, deviation: f64, random: &mut Random) -> Self {
         let mut tensor = Self::scratch(shape);
-        tensor
-            .data_mut()
-            .iter_mut()
-            .for_each(|x| *x = T::of(deviation * random.normal()));
+        tensor.data_mut().iter_mut().for_each(|x| *x = T::of(deviation * random.normal()));
         tensor
     }
 
@@ -99,12 +84,7 @@ impl<T: Float> Tensor<T> {
     /// The only number of a tensor with one element. Panics if there are more or none.
     #[track_caller]
     pub fn item(&self) -> T {
-        assert_eq!(
-            self.data().len(),
-            1,
-            "item: shape {} is not a single number",
-            self.shape
-        );
+        assert_eq!(self.data().len(), 1, "item: shape {} is not a single number", self.shape);
         self.data()[0]
     }
 
@@ -113,12 +93,7 @@ impl<T: Float> Tensor<T> {
     #[must_use]
     pub fn reshaped(mut self, shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        assert_eq!(
-            shape.elements(),
-            self.shape.elements(),
-            "reshape: {} does not fit into {shape}",
-            self.shape
-        );
+        assert_eq!(shape.elements(), self.shape.elements(), "reshape: {} does not fit into {shape}", self.shape);
         self.shape = shape;
         self
     }
@@ -139,10 +114,7 @@ impl<T: Float> Tensor<T> {
     /// The same numbers in another precision.
     pub fn cast<U: Float>(&self) -> Tensor<U> {
         let mut out = Tensor::scratch(self.shape);
-        out.data_mut()
-            .iter_mut()
-            .zip(self.data())
-            .for_each(|(y, &x)| *y = U::of(x.f64()));
+        out.data_mut().iter_mut().zip(self.data()).for_each(|(y, &x)| *y = U::of(x.f64()));
         out
     }
 }

@@ -27,12 +27,7 @@ pub(crate) struct Affine {
 
 impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
-    fn zip(
-        self,
-        name: &str,
-        other: Self,
-        f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync,
-    ) -> Tensor<T> {
+    fn zip(self, name: &str, other: Self, f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync) -> Tensor<T> {
         self.tape.read(|at| {
             let (a, b) = (at.shape(self.id), at.shape(other.id));
             assert_eq!(a, b, "{name}: {a} and {b} have different shapes");
@@ -46,8 +41,7 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn affine(self, scale: f64, shift: f64) -> Self {
         let (s, t) = (T::Lanes::of(scale), T::Lanes::of(shift));
         let y = self.map(|x| x.mul_add(s, t)); // y = s·x + t
-        self.tape
-            .record(y, &[self.id], || Op::Affine(Affine { x: self.id, scale }))
+        self.tape.record(y, &[self.id], || Op::Affine(Affine { x: self.id, scale }))
     }
 
     /// A new tensor with `f` of every element.
@@ -65,8 +59,7 @@ impl<T: Float> ops::Add for Var<'_, T> {
     #[track_caller]
     fn add(self, b: Self) -> Self {
         let y = self.zip("add", b, |a, b| a + b); // y = a + b
-        self.tape
-            .record(y, &[self.id, b.id], || Op::Add(Add(self.id, b.id)))
+        self.tape.record(y, &[self.id, b.id], || Op::Add(Add(self.id, b.id)))
     }
 }
 
@@ -86,8 +79,7 @@ impl<T: Float> ops::Sub for Var<'_, T> {
     #[track_caller]
     fn sub(self, b: Self) -> Self {
         let y = self.zip("sub", b, |a, b| a - b); // y = a − b
-        self.tape
-            .record(y, &[self.id, b.id], || Op::Sub(Sub(self.id, b.id)))
+        self.tape.record(y, &[self.id, b.id], || Op::Sub(Sub(self.id, b.id)))
     }
 }
 
@@ -105,8 +97,7 @@ impl<T: Float> ops::Mul for Var<'_, T> {
     #[track_caller]
     fn mul(self, b: Self) -> Self {
         let y = self.zip("mul", b, |a, b| a * b); // y = a ⊙ b
-        self.tape
-            .record(y, &[self.id, b.id], || Op::Mul(Mul(self.id, b.id)))
+        self.tape.record(y, &[self.id, b.id], || Op::Mul(Mul(self.id, b.id)))
     }
 }
 
@@ -121,12 +112,7 @@ impl Mul {
 }
 
 impl Affine {
-    pub(crate) fn backward<T: Float>(
-        &self,
-        _: &Values<T>,
-        mut dy: Tensor<T>,
-        grads: &mut Grads<T>,
-    ) {
+    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
         elementwise::scale(dy.data_mut(), T::of(self.scale)); // dx = s·dy
         grads.give(self.x, dy);
     }

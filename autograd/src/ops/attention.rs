@@ -68,14 +68,7 @@ impl Sizes {
     }
 
     /// Head `bh`'s own rows, copied together: `[T, D]`, times `scale`.
-    fn gather<T: Float>(
-        &self,
-        from: &[T],
-        bh: usize,
-        stride: usize,
-        offset: usize,
-        scale: f64,
-    ) -> Buffer<T> {
+    fn gather<T: Float>(&self, from: &[T], bh: usize, stride: usize, offset: usize, scale: f64) -> Buffer<T> {
         let d = self.head;
         let mut own = Buffer::zeros(self.time * d);
         self.each_row(bh, stride, offset, |t, at| {
@@ -87,8 +80,7 @@ impl Sizes {
     /// One head's q/√D, k and v.
     fn q_k_v<T: Float>(&self, qkv: &[T], bh: usize) -> [Buffer<T>; 3] {
         let c = self.width();
-        [(0, (self.head as f64).powf(-0.5)), (c, 1.0), (2 * c, 1.0)]
-            .map(|(at, s)| self.gather(qkv, bh, 3 * c, at, s))
+        [(0, (self.head as f64).powf(-0.5)), (c, 1.0), (2 * c, 1.0)].map(|(at, s)| self.gather(qkv, bh, 3 * c, at, s))
     }
 }
 
@@ -98,55 +90,23 @@ impl<T: Float> Var<'_, T> {
     #[track_caller]
     pub fn attention(self, heads: usize, causal: bool, dropout: f64) -> Self {
         let shape = self.shape();
-        let &[batch, time, width3] = &shape[..] else {
-            panic!("attention: {shape} is not [B, T, 3C]")
-        };
-        assert!(
-            width3 % (3 * heads) == 0,
-            "attention: {heads} heads do not divide a third of {shape}"
-        );
-        let s = Sizes {
-            batch,
-            time,
-            heads,
-            head: width3 / 3 / heads,
-            causal,
-        };
+        let &[batch, time, width3] = &shape[..] else { panic!("attention: {shape} is not [B, T, 3C]") };
+        assert!(width3 % (3 * heads) == 0, "attention: {heads} heads do not divide a third of {shape}");
+        let s = Sizes { batch, time, heads, head: width3 / 3 / heads, causal };
         let mask = Mask::next(self, dropout, Shape::from([batch, heads, time, time]));
-        let (mut o, mut lse) = (
-            Buffer::scratch(batch * time * s.width()),
-            Tensor::scratch([batch, heads, time]),
-        );
+        let (mut o, mut lse) = (Buffer::scratch(batch * time * s.width()), Tensor::scratch([batch, heads, time]));
         self.tape.read(|at| {
             let qkv = at.data(self.id);
-            chunks2(
-                (&mut o, time * s.head),
-                (lse.data_mut(), time),
-                |bh, o, lse| forward(o, lse, qkv, bh, s, mask),
-            );
+            chunks2((&mut o, time * s.head), (lse.data_mut(), time), |bh, o, lse| forward(o, lse, qkv, bh, s, mask));
         });
         let mut y = Tensor::scratch([batch, time, s.width()]);
         merge(y.data_mut(), &o, s);
-        self.tape.record(y, &[self.id], || {
-            Op::Attention(Attention {
-                qkv: self.id,
-                sizes: s,
-                mask,
-                lse,
-            })
-        })
+        self.tape.record(y, &[self.id], || Op::Attention(Attention { qkv: self.id, sizes: s, mask, lse }))
     }
 }
 
 /// One head: o `[T, D]` and lse `[T]` from its columns of qkv.
-fn forward<T: Float>(
-    o: &mut [T],
-    lse: &mut [T],
-    qkv: &[T],
-    bh: usize,
-    s: Sizes,
-    mask: Option<Mask>,
-) {
+fn forward<T: Float>(o: &mut [T], lse: &mut [T], qkv: &[T], bh: usize, s: Sizes, mask: Option<Mask>) {
     let (t, d) = (s.time, s.head);
     let [q, k, v] = s.q_k_v(qkv, bh);
     o.fill(T::ZERO);
@@ -160,22 +120,12 @@ fn forward<T: Float>(
             }
         }
         let o = &mut o[block.start * d..block.end * d];
-        add_matmul_serial(
-            o,
-            Mat::new(&p, block.len(), seen),
-            Mat::new(&v[..seen * d], seen, d),
-        ); // o = P·v
+        add_matmul_serial(o, Mat::new(&p, block.len(), seen), Mat::new(&v[..seen * d], seen, d)); // o = P·v
     }
 }
 
 /// Rows `block` of q·kᵀ over the first `seen` positions: `[block, seen]`.
-fn scores<T: Float>(
-    q: &[T],
-    k: &[T],
-    d: usize,
-    block: std::ops::Range<usize>,
-    seen: usize,
-) -> Buffer<T> {
+fn scores<T: Float>(q: &[T], k: &[T], d: usize, block: std::ops::Range<usize>, seen: usize) -> Buffer<T> {
     let mut s = Buffer::zeros(block.len() * seen);
     let q = Mat::new(&q[block.start * d..block.end * d], block.len(), d);
     add_matmul_serial(&mut s, q, Mat::new(&k[..seen * d], seen, d).t());
@@ -220,16 +170,7 @@ impl<T: Float> Attention<T> {
 }
 
 /// One head: dq, dk, dv `[3, T, D]`.
-fn backward<T: Float>(
-    d: &mut [T],
-    dy: &[T],
-    qkv: &[T],
-    y: &[T],
-    lse: &[T],
-    bh: usize,
-    s: Sizes,
-    mask: Option<Mask>,
-) {
+fn backward<T: Float>(d: &mut [T], dy: &[T], qkv: &[T], y: &[T], lse: &[T], bh: usize, s: Sizes, mask: Option<Mask>) {
     let (t, w) = (s.time, s.head);
     let [q, k, v] = s.q_k_v(qkv, bh);
     let [d_o, o] = [dy, y].map(|from| s.gather(from, bh, s.width(), 0, 1.0));

@@ -31,30 +31,17 @@ pub(crate) struct CrossEntropy<T: Float> {
 pub(super) fn losses<T: Float>(x: &mut [T], saved: &mut [T], targets: &[u32], vocab: usize) {
     let run = grain_rows(vocab);
     chunks2((x, run * vocab), (saved, run * 2), |i, x, saved| {
-        let rows = x
-            .chunks_exact_mut(vocab)
-            .zip(saved.chunks_exact_mut(2))
-            .zip(&targets[i * run..]);
+        let rows = x.chunks_exact_mut(vocab).zip(saved.chunks_exact_mut(2)).zip(&targets[i * run..]);
         for ((x, saved), &target) in rows {
             let score = x.get(target as usize).copied().unwrap_or(T::ZERO);
             saved[0] = rows::softmax(x);
-            saved[1] = if target == IGNORE {
-                T::ZERO
-            } else {
-                saved[0] - score
-            }; // −ln p = lse − x[t]
+            saved[1] = if target == IGNORE { T::ZERO } else { saved[0] - score }; // −ln p = lse − x[t]
         }
     });
 }
 
 /// x ← (softmax(x) − onehot(t))·scale for rows of logits, from their saved lse; 0 for ignored rows.
-pub(super) fn gradient<T: Float>(
-    x: &mut [T],
-    saved: &[T],
-    targets: &[u32],
-    vocab: usize,
-    scale: f64,
-) {
+pub(super) fn gradient<T: Float>(x: &mut [T], saved: &[T], targets: &[u32], vocab: usize, scale: f64) {
     let by = T::Lanes::of(scale);
     chunks(x, grain_rows(vocab) * vocab, |first, x| {
         for (i, x) in x.chunks_exact_mut(vocab).enumerate() {
@@ -74,16 +61,8 @@ pub(super) fn gradient<T: Float>(
 
 #[track_caller]
 pub(super) fn check_targets(targets: &[u32], rows: usize, vocab: usize) {
-    assert_eq!(
-        targets.len(),
-        rows,
-        "cross_entropy: {} targets for {rows} rows",
-        targets.len()
-    );
-    if let Some(t) = targets
-        .iter()
-        .find(|&&t| t != IGNORE && t as usize >= vocab)
-    {
+    assert_eq!(targets.len(), rows, "cross_entropy: {} targets for {rows} rows", targets.len());
+    if let Some(t) = targets.iter().find(|&&t| t != IGNORE && t as usize >= vocab) {
         panic!("cross_entropy: target {t} in a vocabulary of {vocab}");
     }
 }
@@ -95,26 +74,12 @@ impl<T: Float> Var<'_, T> {
         let (loss, saved) = self.tape.read(|at| {
             let shape = at.shape(self.id);
             check_targets(targets, shape.rows(), shape.cols());
-            let (mut x, mut saved) = (
-                Tensor::of(shape, at.data(self.id)),
-                Tensor::scratch([shape.rows(), 2]),
-            );
+            let (mut x, mut saved) = (Tensor::of(shape, at.data(self.id)), Tensor::scratch([shape.rows(), 2]));
             losses(x.data_mut(), saved.data_mut(), targets, shape.cols());
-            let total: f64 = saved
-                .data()
-                .iter()
-                .skip(1)
-                .step_by(2)
-                .map(|l| l.f64())
-                .sum();
+            let total: f64 = saved.data().iter().skip(1).step_by(2).map(|l| l.f64()).sum();
             (Tensor::scalar(T::of(total / divisor)), saved)
         });
-        let op = CrossEntropy {
-            logits: self.id,
-            targets: targets.to_vec(),
-            divisor,
-            lse: saved,
-        };
+        let op = CrossEntropy { logits: self.id, targets: targets.to_vec(), divisor, lse: saved };
         self.tape.record(loss, &[self.id], || Op::CrossEntropy(op))
     }
 }
@@ -125,13 +90,7 @@ impl<T: Float> CrossEntropy<T> {
             let shape = at.shape(self.logits);
             let mut d = Tensor::of(shape, at.data(self.logits));
             let scale = dy.item().f64() / self.divisor;
-            gradient(
-                d.data_mut(),
-                self.lse.data(),
-                &self.targets,
-                shape.cols(),
-                scale,
-            ); // (p − onehot)·dloss/divisor
+            gradient(d.data_mut(), self.lse.data(), &self.targets, shape.cols(), scale); // (p − onehot)·dloss/divisor
             elementwise::add(dx, d.data());
         }
     }

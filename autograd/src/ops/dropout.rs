@@ -38,12 +38,7 @@ impl Mask {
         assert!((0.0..1.0).contains(&p), "dropout: a share of {p}");
         let key = x.tape.dropout().filter(|_| p > 0.0)?;
         let a_row = shape.elements() / shape.first().copied().unwrap_or(1).max(1);
-        Some(Self {
-            p,
-            key,
-            place: x.tape.len(),
-            first: key.first_row * a_row as u64,
-        })
+        Some(Self { p, key, place: x.tape.len(), first: key.first_row * a_row as u64 })
     }
 
     /// x ← m ⊙ x for the elements from `at` on.
@@ -54,11 +49,7 @@ impl Mask {
         let keep_from = (self.p * 2f64.powi(32)) as u32;
         let scale = T::of(1.0 / (1.0 - self.p));
         for x in x {
-            *x = if random.u32() < keep_from {
-                T::ZERO
-            } else {
-                *x * scale
-            };
+            *x = if random.u32() < keep_from { T::ZERO } else { *x * scale };
         }
     }
 }
@@ -71,8 +62,7 @@ impl<T: Float> Var<'_, T> {
         };
         let mut y = self.value();
         mask.apply_all(y.data_mut()); // y = m ⊙ x
-        self.tape
-            .record(y, &[self.id], || Op::Dropout(Dropout { x: self.id, mask }))
+        self.tape.record(y, &[self.id], || Op::Dropout(Dropout { x: self.id, mask }))
     }
 }
 
@@ -83,12 +73,7 @@ impl Mask {
 }
 
 impl Dropout {
-    pub(crate) fn backward<T: Float>(
-        &self,
-        _: &Values<T>,
-        mut dy: Tensor<T>,
-        grads: &mut Grads<T>,
-    ) {
+    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
         self.mask.apply_all(dy.data_mut()); // dx = m ⊙ dy
         grads.give(self.x, dy);
     }

@@ -25,36 +25,21 @@ impl<T: Float> Var<'_, T> {
     #[track_caller]
     pub fn embedding(self, ids: &[u32], shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        assert_eq!(
-            shape.elements(),
-            ids.len(),
-            "embedding: {} ids for a shape of {shape}",
-            ids.len()
-        );
+        assert_eq!(shape.elements(), ids.len(), "embedding: {} ids for a shape of {shape}", ids.len());
         let y = self.tape.read(|at| {
             let (table, cols) = (at.data(self.id), at.shape(self.id).cols());
             if let Some(id) = ids.iter().find(|&&id| (id as usize) >= table.len() / cols) {
-                panic!(
-                    "embedding: id {id} in a table of shape {}",
-                    at.shape(self.id)
-                );
+                panic!("embedding: id {id} in a table of shape {}", at.shape(self.id));
             }
             let lengths: Vec<usize> = shape.iter().copied().chain([cols]).collect();
             let mut y = Tensor::scratch(&lengths[..]);
             chunks(y.data_mut(), grain_rows(cols) * cols, |at, y| {
                 let ids = &ids[at / cols..];
-                y.chunks_exact_mut(cols)
-                    .zip(ids)
-                    .for_each(|(y, &id)| y.copy_from_slice(row(table, id, cols)));
+                y.chunks_exact_mut(cols).zip(ids).for_each(|(y, &id)| y.copy_from_slice(row(table, id, cols)));
             });
             y
         });
-        self.tape.record(y, &[self.id], || {
-            Op::Embedding(Embedding {
-                table: self.id,
-                ids: ids.to_vec(),
-            })
-        })
+        self.tape.record(y, &[self.id], || Op::Embedding(Embedding { table: self.id, ids: ids.to_vec() }))
     }
 }
 
@@ -70,12 +55,7 @@ impl Embedding {
             let rows_a_task = (table.len() / cols).div_ceil(16);
             chunks(table, rows_a_task * cols, |at, part| {
                 let own = at / cols..(at + part.len()) / cols;
-                for (n, &id) in self
-                    .ids
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, id)| own.contains(&(**id as usize)))
-                {
+                for (n, &id) in self.ids.iter().enumerate().filter(|(_, id)| own.contains(&(**id as usize))) {
                     let to = (id as usize - own.start) * cols;
                     rows::add_row(&mut part[to..to + cols], row(dy.data(), n as u32, cols)); // dtable[idₙ] += dyₙ
                 }

@@ -23,11 +23,7 @@ pub(crate) struct Gelu(Id);
 /// σ(z) for z = 2√(2/π)·(x + 0.044715·x³)
 #[inline(always)]
 fn gate<T: Float>(x: T::Lanes) -> T::Lanes {
-    let (one, a, b) = (
-        T::Lanes::of(1.0),
-        T::Lanes::of(TWO_ROOT_TWO_OVER_PI),
-        T::Lanes::of(CUBIC),
-    );
+    let (one, a, b) = (T::Lanes::of(1.0), T::Lanes::of(TWO_ROOT_TWO_OVER_PI), T::Lanes::of(CUBIC));
     let z = a * x * (x * x).mul_add(b, one);
     one / (one + (-z).exp())
 }

@@ -31,10 +31,7 @@ pub(crate) struct LayerNorm<T: Float> {
 fn normalised<T: Float>(x: &[T], stats: &[T], mut f: impl FnMut(usize, T::Lanes)) {
     let (mean, r) = (T::Lanes::splat(stats[0]), T::Lanes::splat(stats[1]));
     for (i, part) in x.chunks(T::Lanes::N).enumerate() {
-        f(
-            i * T::Lanes::N,
-            (T::Lanes::load_part(part, stats[0]) - mean) * r,
-        );
+        f(i * T::Lanes::N, (T::Lanes::load_part(part, stats[0]) - mean) * r);
     }
 }
 
@@ -53,47 +50,23 @@ impl<T: Float> Var<'_, T> {
     #[track_caller]
     pub fn layer_norm(self, gain: Self, bias: Self, epsilon: f64) -> Self {
         let (y, stats) = self.tape.read(|at| {
-            let (x, shape, cols) = (
-                at.data(self.id),
-                at.shape(self.id),
-                at.shape(self.id).cols(),
-            );
+            let (x, shape, cols) = (at.data(self.id), at.shape(self.id), at.shape(self.id).cols());
             let (gain, bias) = (at.data(gain.id), at.data(bias.id));
-            assert!(
-                gain.len() == cols && bias.len() == cols,
-                "layer_norm: gain of {} for {shape}",
-                gain.len()
-            );
+            assert!(gain.len() == cols && bias.len() == cols, "layer_norm: gain of {} for {shape}", gain.len());
             let (mut y, mut stats) = (Tensor::scratch(shape), Tensor::scratch([shape.rows(), 2]));
             let run = grain_rows(cols);
-            chunks2(
-                (y.data_mut(), run * cols),
-                (stats.data_mut(), run * 2),
-                |i, y, stats| {
-                    let x = &x[i * run * cols..];
-                    let rows = y
-                        .chunks_exact_mut(cols)
-                        .zip(x.chunks_exact(cols))
-                        .zip(stats.chunks_exact_mut(2));
-                    for ((y, x), stats) in rows {
-                        (stats[0], stats[1]) = rows::mean_and_rstd(x, epsilon);
-                        // y = γ ⊙ x̂ + β
-                        normalised(x, stats, |i, x| {
-                            put(y, i, part(gain, i).mul_add(x, part(bias, i)))
-                        });
-                    }
-                },
-            );
+            chunks2((y.data_mut(), run * cols), (stats.data_mut(), run * 2), |i, y, stats| {
+                let x = &x[i * run * cols..];
+                let rows = y.chunks_exact_mut(cols).zip(x.chunks_exact(cols)).zip(stats.chunks_exact_mut(2));
+                for ((y, x), stats) in rows {
+                    (stats[0], stats[1]) = rows::mean_and_rstd(x, epsilon);
+                    // y = γ ⊙ x̂ + β
+                    normalised(x, stats, |i, x| put(y, i, part(gain, i).mul_add(x, part(bias, i))));
+                }
+            });
             (y, stats)
         });
-        let op = || {
-            Op::LayerNorm(LayerNorm {
-                x: self.id,
-                gain: gain.id,
-                bias: bias.id,
-                stats,
-            })
-        };
+        let op = || Op::LayerNorm(LayerNorm { x: self.id, gain: gain.id, bias: bias.id, stats });
         self.tape.record(y, &[self.id, gain.id, bias.id], op)
     }
 }
@@ -101,19 +74,8 @@ impl<T: Float> Var<'_, T> {
 impl<T: Float> LayerNorm<T> {
     pub(crate) fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let cols = dy.shape().cols();
-        let (x, dy, gain, stats) = (
-            at.data(self.x),
-            dy.data(),
-            at.data(self.gain),
-            self.stats.data(),
-        );
-        let row = |i: usize| {
-            (
-                &x[i * cols..][..cols],
-                &dy[i * cols..][..cols],
-                &stats[i * 2..][..2],
-            )
-        };
+        let (x, dy, gain, stats) = (at.data(self.x), dy.data(), at.data(self.gain), self.stats.data());
+        let row = |i: usize| (&x[i * cols..][..cols], &dy[i * cols..][..cols], &stats[i * 2..][..2]);
         if let Some(dx) = grads.of(self.x) {
             chunks(dx, grain_rows(cols) * cols, |first, dx| {
                 for (i, dx) in dx.chunks_exact_mut(cols).enumerate() {
@@ -126,9 +88,7 @@ impl<T: Float> LayerNorm<T> {
         if let Some(d_gain) = grads.of(self.gain) {
             rows::add_columns(d_gain, n, |i, acc| {
                 let (x, dy, stats) = row(i);
-                normalised(x, stats, |i, x| {
-                    put(acc, i, part(dy, i).mul_add(x, part(acc, i)))
-                }); // dγ = Σₙ dyₙ ⊙ x̂ₙ
+                normalised(x, stats, |i, x| put(acc, i, part(dy, i).mul_add(x, part(acc, i)))); // dγ = Σₙ dyₙ ⊙ x̂ₙ
             });
         }
         if let Some(d_bias) = grads.of(self.bias) {
@@ -146,10 +106,7 @@ fn add_dx<T: Float>(dx: &mut [T], dy: &[T], x: &[T], gain: &[T], stats: &[T]) {
         sum_gx = g.mul_add(x, sum_gx);
     });
     let c = x.len() as f64;
-    let (mean_g, mean_gx) = (
-        T::Lanes::of(sum_g.sum().f64() / c),
-        T::Lanes::of(sum_gx.sum().f64() / c),
-    );
+    let (mean_g, mean_gx) = (T::Lanes::of(sum_g.sum().f64() / c), T::Lanes::of(sum_gx.sum().f64() / c));
     let r = T::Lanes::splat(stats[1]);
     normalised(x, stats, |i, x| {
         let g = part(dy, i) * part(gain, i);

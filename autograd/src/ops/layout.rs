@@ -26,9 +26,7 @@ pub(crate) struct Columns {
 
 /// `[A, B, C, D]` → `[A, C, B, D]`
 fn swap_middle<T: Float>(x: &[T], shape: Shape) -> Tensor<T> {
-    let [a, b, c, d] = shape[..] else {
-        panic!("swap_middle: {shape} has not four dimensions")
-    };
+    let [a, b, c, d] = shape[..] else { panic!("swap_middle: {shape} has not four dimensions") };
     let mut y = Tensor::scratch([a, c, b, d]);
     for (i, row) in x.chunks_exact(d.max(1)).enumerate() {
         let (ai, bi, ci) = (i / (b * c), i / c % b, i % c);
@@ -42,17 +40,13 @@ impl<T: Float> Var<'_, T> {
     #[track_caller]
     pub fn reshape(self, shape: impl Into<Shape>) -> Self {
         let y = self.value().reshaped(shape);
-        self.tape
-            .record(y, &[self.id], || Op::Reshape(Reshape(self.id)))
+        self.tape.record(y, &[self.id], || Op::Reshape(Reshape(self.id)))
     }
 
     /// `[A, B, C, D]` → `[A, C, B, D]`.
     pub fn swap_middle(self) -> Self {
-        let y = self
-            .tape
-            .read(|at| swap_middle(at.data(self.id), at.shape(self.id)));
-        self.tape
-            .record(y, &[self.id], || Op::SwapMiddle(SwapMiddle(self.id)))
+        let y = self.tape.read(|at| swap_middle(at.data(self.id), at.shape(self.id)));
+        self.tape.record(y, &[self.id], || Op::SwapMiddle(SwapMiddle(self.id)))
     }
 
     /// Some columns of every row: `[…, C]` → `[…, columns.len()]`.
@@ -63,19 +57,11 @@ impl<T: Float> Var<'_, T> {
             let cols = shape.cols();
             assert!(columns.end <= cols, "columns: {columns:?} of {shape}");
             let mut y = Tensor::scratch(shape.with_cols(columns.len()));
-            let parts = y
-                .data_mut()
-                .chunks_exact_mut(columns.len().max(1))
-                .zip(at.data(self.id).chunks_exact(cols));
+            let parts = y.data_mut().chunks_exact_mut(columns.len().max(1)).zip(at.data(self.id).chunks_exact(cols));
             parts.for_each(|(y, x)| y.copy_from_slice(&x[columns.clone()]));
             y
         });
-        self.tape.record(y, &[self.id], || {
-            Op::Columns(Columns {
-                x: self.id,
-                columns,
-            })
-        })
+        self.tape.record(y, &[self.id], || Op::Columns(Columns { x: self.id, columns }))
     }
 }
 
@@ -95,9 +81,7 @@ impl Columns {
     pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let cols = at.shape(self.x).cols();
         if let Some(dx) = grads.of(self.x) {
-            let parts = dx
-                .chunks_exact_mut(cols)
-                .zip(dy.data().chunks_exact(self.columns.len().max(1)));
+            let parts = dx.chunks_exact_mut(cols).zip(dy.data().chunks_exact(self.columns.len().max(1)));
             parts.for_each(|(dx, dy)| rows::add_row(&mut dx[self.columns.clone()], dy));
         }
     }

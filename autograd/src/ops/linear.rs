@@ -41,41 +41,19 @@ impl<T: Float> Var<'_, T> {
     #[track_caller]
     fn linear_stored(self, weight: Self, bias: Option<Self>, transposed: bool) -> Self {
         let bias = bias.map(|b| b.id);
-        let op = Linear {
-            x: self.id,
-            weight: weight.id,
-            bias,
-            transposed,
-        };
+        let op = Linear { x: self.id, weight: weight.id, bias, transposed };
         let y = self.tape.read(|at| {
             let (shape, w_shape) = (at.shape(op.x), at.shape(op.weight));
             let w = op.weight(at);
-            let out = if transposed {
-                w_shape.rows()
-            } else {
-                w_shape.cols()
-            };
+            let out = if transposed { w_shape.rows() } else { w_shape.cols() };
             let fits = shape.cols() * out == w_shape.elements() && w_shape.len() == 2;
-            assert!(
-                fits,
-                "linear: {shape} times {w_shape}{}",
-                if transposed { "ᵀ" } else { "" }
-            );
+            assert!(fits, "linear: {shape} times {w_shape}{}", if transposed { "ᵀ" } else { "" });
             let mut y = Tensor::zeros(shape.with_cols(out));
             if let Some(b) = bias {
-                assert_eq!(
-                    at.shape(b).elements(),
-                    out,
-                    "linear: a bias {} for {out} outputs",
-                    at.shape(b)
-                );
+                assert_eq!(at.shape(b).elements(), out, "linear: a bias {} for {out} outputs", at.shape(b));
                 rows::add_to_rows(y.data_mut(), at.data(b));
             }
-            add_matmul(
-                y.data_mut(),
-                Mat::new(at.data(op.x), shape.rows(), shape.cols()),
-                w,
-            ); // y = x·W + b
+            add_matmul(y.data_mut(), Mat::new(at.data(op.x), shape.rows(), shape.cols()), w); // y = x·W + b
             y
         });
         let inputs = [self.id, weight.id, bias.unwrap_or(self.id)];
@@ -92,22 +70,14 @@ impl Linear {
     }
 
     pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
-        let (n, inputs, outputs) = (
-            dy.shape().rows(),
-            at.shape(self.x).cols(),
-            dy.shape().cols(),
-        );
+        let (n, inputs, outputs) = (dy.shape().rows(), at.shape(self.x).cols(), dy.shape().cols());
         let x = Mat::new(at.data(self.x), n, inputs);
         let d = Mat::new(dy.data(), n, outputs);
         if let Some(dx) = grads.of(self.x) {
             add_matmul(dx, d, self.weight(at).t()); // dx = dy·Wᵀ
         }
         if let Some(dw) = grads.of(self.weight) {
-            if self.transposed {
-                add_matmul(dw, d.t(), x)
-            } else {
-                add_matmul(dw, x.t(), d)
-            } // dW = xᵀ·dy
+            if self.transposed { add_matmul(dw, d.t(), x) } else { add_matmul(dw, x.t(), d) } // dW = xᵀ·dy
         }
         if let Some(db) = self.bias.and_then(|b| grads.of(b)) {
             add_col_sums(db, dy.data()); // db = Σₙ dyₙ

@@ -39,45 +39,21 @@ impl<T: Float> Var<'_, T> {
     #[track_caller]
     pub fn lm_head(self, table: Self, targets: &[u32], divisor: f64) -> Self {
         let (loss, saved) = self.tape.read(|at| {
-            let (shape, [vocab, cols]) = (
-                at.shape(self.id),
-                [at.shape(table.id).rows(), at.shape(table.id).cols()],
-            );
-            assert_eq!(
-                shape.cols(),
-                cols,
-                "lm_head: hidden states {shape} for a table {}",
-                at.shape(table.id)
-            );
+            let (shape, [vocab, cols]) = (at.shape(self.id), [at.shape(table.id).rows(), at.shape(table.id).cols()]);
+            assert_eq!(shape.cols(), cols, "lm_head: hidden states {shape} for a table {}", at.shape(table.id));
             check_targets(targets, shape.rows(), vocab);
             let run = chunk_rows(vocab);
             let mut saved = Tensor::scratch([shape.rows(), 2]);
-            let chunks = at
-                .data(self.id)
-                .chunks(run * cols)
-                .zip(saved.data_mut().chunks_mut(run * 2));
+            let chunks = at.data(self.id).chunks(run * cols).zip(saved.data_mut().chunks_mut(run * 2));
             for ((x, saved), targets) in chunks.zip(targets.chunks(run)) {
                 let mut logits = logits(x, at.data(table.id), cols);
                 losses(&mut logits, saved, targets, vocab);
             }
-            let total: f64 = saved
-                .data()
-                .iter()
-                .skip(1)
-                .step_by(2)
-                .map(|l| l.f64())
-                .sum();
+            let total: f64 = saved.data().iter().skip(1).step_by(2).map(|l| l.f64()).sum();
             (Tensor::scalar(T::of(total / divisor)), saved)
         });
-        let op = LmHead {
-            x: self.id,
-            table: table.id,
-            targets: targets.to_vec(),
-            divisor,
-            saved,
-        };
-        self.tape
-            .record(loss, &[self.id, table.id], || Op::LmHead(op))
+        let op = LmHead { x: self.id, table: table.id, targets: targets.to_vec(), divisor, saved };
+        self.tape.record(loss, &[self.id, table.id], || Op::LmHead(op))
     }
 }
 
@@ -85,11 +61,7 @@ impl<T: Float> Var<'_, T> {
 fn logits<T: Float>(x: &[T], table: &[T], cols: usize) -> Buffer<T> {
     let (rows, vocab) = (x.len() / cols, table.len() / cols);
     let mut logits = Buffer::zeros(rows * vocab);
-    add_matmul(
-        &mut logits,
-        Mat::new(x, rows, cols),
-        Mat::new(table, vocab, cols).t(),
-    );
+    add_matmul(&mut logits, Mat::new(x, rows, cols), Mat::new(table, vocab, cols).t());
     logits
 }
 
@@ -98,21 +70,14 @@ impl<T: Float> LmHead<T> {
         let (table, shape) = (at.data(self.table), at.shape(self.table));
         let (vocab, cols, run) = (shape.rows(), shape.cols(), chunk_rows(shape.rows()));
         let scale = dy.item().f64() / self.divisor;
-        let chunks = at
-            .data(self.x)
-            .chunks(run * cols)
-            .zip(self.saved.data().chunks(run * 2));
+        let chunks = at.data(self.x).chunks(run * cols).zip(self.saved.data().chunks(run * 2));
         for (i, ((x, saved), targets)) in chunks.zip(self.targets.chunks(run)).enumerate() {
             let rows = targets.len();
             let mut g = logits(x, table, cols);
             gradient(&mut g, saved, targets, vocab, scale); // G = (p − onehot)·dloss/divisor
             let g = Mat::new(&g, rows, vocab);
             if let Some(dx) = grads.of(self.x) {
-                add_matmul(
-                    &mut dx[i * run * cols..][..rows * cols],
-                    g,
-                    Mat::new(table, vocab, cols),
-                ); // dx = G·E
+                add_matmul(&mut dx[i * run * cols..][..rows * cols], g, Mat::new(table, vocab, cols)); // dx = G·E
             }
             if let Some(d_table) = grads.of(self.table) {
                 add_matmul(d_table, g.t(), Mat::new(x, rows, cols)); // dE = Gᵀ·x

@@ -47,16 +47,8 @@ impl<T: Float> Var<'_, T> {
             let (a_shape, b_shape) = (at.shape(self.id), at.shape(b.id));
             let (mut a, [n, a_rows, a_cols]) = batch(at.data(self.id), a_shape);
             let (mut b, [n_b, b_rows, b_cols]) = batch(at.data(b.id), b_shape);
-            let (m, k) = if a_t {
-                (a_cols, a_rows)
-            } else {
-                (a_rows, a_cols)
-            };
-            let (k_b, cols) = if b_t {
-                (b_cols, b_rows)
-            } else {
-                (b_rows, b_cols)
-            };
+            let (m, k) = if a_t { (a_cols, a_rows) } else { (a_rows, a_cols) };
+            let (k_b, cols) = if b_t { (b_cols, b_rows) } else { (b_rows, b_cols) };
             let fits = k == k_b && n == n_b && a_shape.len() == b_shape.len();
             assert!(
                 fits,
@@ -66,22 +58,11 @@ impl<T: Float> Var<'_, T> {
             );
             a = if a_t { a.t() } else { a };
             b = if b_t { b.t() } else { b };
-            let mut c = if a_shape.len() == 2 {
-                Tensor::zeros([m, cols])
-            } else {
-                Tensor::zeros([n, m, cols])
-            };
+            let mut c = if a_shape.len() == 2 { Tensor::zeros([m, cols]) } else { Tensor::zeros([n, m, cols]) };
             add_matmul_batched(c.data_mut(), a, b);
             c
         });
-        let op = || {
-            Op::MatMul(MatMul {
-                a: self.id,
-                b: b.id,
-                a_t,
-                b_t,
-            })
-        };
+        let op = || Op::MatMul(MatMul { a: self.id, b: b.id, a_t, b_t });
         self.tape.record(c, &[self.id, b.id], op)
     }
 }
@@ -94,18 +75,10 @@ impl MatMul {
         let a = if self.a_t { a.t() } else { a };
         let b = if self.b_t { b.t() } else { b };
         if let Some(da) = grads.of(self.a) {
-            if self.a_t {
-                add_matmul_batched(da, b, dc.t())
-            } else {
-                add_matmul_batched(da, dc, b.t())
-            } // dA = dC·Bᵀ
+            if self.a_t { add_matmul_batched(da, b, dc.t()) } else { add_matmul_batched(da, dc, b.t()) } // dA = dC·Bᵀ
         }
         if let Some(db) = grads.of(self.b) {
-            if self.b_t {
-                add_matmul_batched(db, dc.t(), a)
-            } else {
-                add_matmul_batched(db, a.t(), dc)
-            } // dB = Aᵀ·dC
+            if self.b_t { add_matmul_batched(db, dc.t(), a) } else { add_matmul_batched(db, a.t(), dc) } // dB = Aᵀ·dC
         }
     }
 }

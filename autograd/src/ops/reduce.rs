@@ -27,9 +27,7 @@ pub(crate) struct RepeatRows(Id);
 /// y\[i\] ← y\[i\] + Σⱼ x\[i, j\]
 fn add_row_sums<T: Float>(y: &mut [T], x: &[T], cols: usize) {
     chunks(y, grain_rows(cols), |at, y| {
-        y.iter_mut()
-            .zip(x[at * cols..].chunks_exact(cols.max(1)))
-            .for_each(|(y, x)| *y += rows::sum(x));
+        y.iter_mut().zip(x[at * cols..].chunks_exact(cols.max(1))).for_each(|(y, x)| *y += rows::sum(x));
     });
 }
 
@@ -37,26 +35,20 @@ fn add_row_sums<T: Float>(y: &mut [T], x: &[T], cols: usize) {
 fn add_repeated_cols<T: Float>(y: &mut [T], x: &[T], cols: usize) {
     let cols = cols.max(1);
     chunks(y, grain_rows(cols) * cols, |at, y| {
-        y.chunks_exact_mut(cols)
-            .zip(&x[at / cols..])
-            .for_each(|(y, &x)| rows::add_value(y, x));
+        y.chunks_exact_mut(cols).zip(&x[at / cols..]).for_each(|(y, &x)| rows::add_value(y, x));
     });
 }
 
 /// y\[j\] ← y\[j\] + Σᵢ x\[i, j\]
 pub(crate) fn add_col_sums<T: Float>(y: &mut [T], x: &[T]) {
     let cols = y.len();
-    rows::add_columns(y, x.len() / cols.max(1), |i, acc| {
-        rows::add_row(acc, &x[i * cols..(i + 1) * cols])
-    });
+    rows::add_columns(y, x.len() / cols.max(1), |i, acc| rows::add_row(acc, &x[i * cols..(i + 1) * cols]));
 }
 
 impl<T: Float> Var<'_, T> {
     /// The sum of all elements, a single number.
     pub fn sum(self) -> Self {
-        let y = self
-            .tape
-            .read(|at| Tensor::scalar(T::of(rows::total(at.data(self.id)))));
+        let y = self.tape.read(|at| Tensor::scalar(T::of(rows::total(at.data(self.id)))));
         self.tape.record(y, &[self.id], || Op::Sum(Sum(self.id)))
     }
 
@@ -68,8 +60,7 @@ impl<T: Float> Var<'_, T> {
             add_row_sums(y.data_mut(), at.data(self.id), shape.cols());
             y
         });
-        self.tape
-            .record(y, &[self.id], || Op::RowSums(RowSums(self.id)))
+        self.tape.record(y, &[self.id], || Op::RowSums(RowSums(self.id)))
     }
 
     /// The value repeated as `cols` columns: `[…]` → `[…, cols]`.
@@ -80,8 +71,7 @@ impl<T: Float> Var<'_, T> {
             add_repeated_cols(y.data_mut(), at.data(self.id), cols);
             y
         });
-        self.tape
-            .record(y, &[self.id], || Op::RepeatCols(RepeatCols(self.id)))
+        self.tape.record(y, &[self.id], || Op::RepeatCols(RepeatCols(self.id)))
     }
 
     /// The sum of each column: `[…, C]` → `[C]`.
@@ -91,8 +81,7 @@ impl<T: Float> Var<'_, T> {
             add_col_sums(y.data_mut(), at.data(self.id));
             y
         });
-        self.tape
-            .record(y, &[self.id], || Op::ColSums(ColSums(self.id)))
+        self.tape.record(y, &[self.id], || Op::ColSums(ColSums(self.id)))
     }
 
     /// A vector repeated as every row: `[C]` → `[rows, C]`.
@@ -103,8 +92,7 @@ impl<T: Float> Var<'_, T> {
             rows::add_to_rows(y.data_mut(), x);
             y
         });
-        self.tape
-            .record(y, &[self.id], || Op::RepeatRows(RepeatRows(self.id)))
+        self.tape.record(y, &[self.id], || Op::RepeatRows(RepeatRows(self.id)))
     }
 }
 

@@ -24,27 +24,18 @@ impl<T: Float> Var<'_, T> {
         let p = self.tape.read(|at| {
             let (shape, x) = (at.shape(self.id), at.data(self.id));
             let cols = shape.cols();
-            let height = if shape.len() >= 2 {
-                shape[shape.len() - 2]
-            } else {
-                1
-            };
+            let height = if shape.len() >= 2 { shape[shape.len() - 2] } else { 1 };
             let mut p = Tensor::of(shape, x);
             chunks(p.data_mut(), grain_rows(cols) * cols, |first, p| {
                 for (i, p) in p.chunks_exact_mut(cols.max(1)).enumerate() {
-                    let seen = if causal {
-                        ((first / cols + i) % height + 1).min(cols)
-                    } else {
-                        cols
-                    };
+                    let seen = if causal { ((first / cols + i) % height + 1).min(cols) } else { cols };
                     rows::softmax(&mut p[..seen]);
                     p[seen..].fill(T::ZERO);
                 }
             });
             p
         });
-        self.tape
-            .record(p, &[self.id], || Op::Softmax(Softmax(self.id)))
+        self.tape.record(p, &[self.id], || Op::Softmax(Softmax(self.id)))
     }
 }
 
