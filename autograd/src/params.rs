@@ -68,12 +68,17 @@ impl Scope<'_> {
 impl Params<f32> {
     /// Builds a model and the store of its parameters, initialised from `seed`.
     pub fn build<M>(seed: u64, model: impl FnOnce(Scope) -> M) -> (M, Self) {
+        let (model, mut params) = Self::build_zeroed(model);
+        params.initialise(seed);
+        (model, params)
+    }
+
+    /// Builds a model and a store full of zeros, to be filled from a checkpoint.
+    pub fn build_zeroed<M>(model: impl FnOnce(Scope) -> M) -> (M, Self) {
         let mut entries = Vec::new();
         let model = model(Scope { entries: &mut entries, prefix: String::new() });
         let len = entries.last().map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
-        let mut params = Self { entries, values: Buffer::zeros(len) };
-        params.initialise(seed);
-        (model, params)
+        (model, Self { entries, values: Buffer::zeros(len) })
     }
 
     /// Sets every parameter to its initial value, a function of (seed, parameter, index).

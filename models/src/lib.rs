@@ -1,1 +1,27 @@
-//! To come.
+//! What is learned, and how.
+//!
+//! In reading order:
+//!
+//! - [`nn`]: the layers that all models share.
+//! - [`gpt`]: GPT-2, top-down.
+//! - [`pretext`]: free labels from raw data: next-token prediction.
+//! - [`data`]: raw data in: text, the built-in world.
+//! - [`mod@train`]: the loop, checkpoints, metrics.
+//! - [`transfer`]: what was learned in use: generating.
+//! - [`hub`]: Hugging Face's files, in and out, and agreement with recorded references.
+//!
+//! [`error`] and [`files`] are for the world outside: sentences, and files that are complete or absent.
+
+#![forbid(unsafe_code)]
+
+pub mod data;
+pub mod error;
+pub mod files;
+pub mod gpt;
+pub mod hub;
+pub mod nn;
+pub mod pretext;
+pub mod train;
+pub mod transfer;
+
+pub use error::{Error, Result};

@@ -98,6 +98,13 @@ impl<T: Float> Tensor<T> {
         self
     }
 
+    /// A copy of row `i`, all leading dimensions taken as rows: `[1, C]`.
+    #[must_use]
+    pub fn row(&self, i: usize) -> Self {
+        let cols = self.shape.cols();
+        Self::of([1, cols], &self.data()[i * cols..(i + 1) * cols])
+    }
+
     /// A copy of a matrix `[m, n]` with rows and columns exchanged: `[n, m]`.
     #[must_use]
     pub fn transposed(&self) -> Self {

@@ -1,0 +1,46 @@
+//! What can go wrong with the world: a sentence that names the file and the way out.
+//!
+//! A wrong shape inside the program panics; a wrong file, option or checkpoint returns one of these.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// Something outside the program is not as it must be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or directory; the sentence says what is wrong with it and what to do.
+    #[error("{}: {what}", path.display())]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// Options that do not fit together or cannot be met.
+    #[error("{0}")]
+    Options(String),
+    /// Training cannot go on.
+    #[error("{0}")]
+    Training(String),
+}
+
+impl Error {
+    /// An error of one file.
+    pub fn file(path: impl AsRef<Path>, what: impl Display) -> Self {
+        Self::File { path: path.as_ref().to_path_buf(), what: what.to_string() }
+    }
+
+    /// The system's refusal to do something with a file, with a way out where one is known.
+    pub fn io(path: impl AsRef<Path>, doing: &str, error: &std::io::Error) -> Self {
+        let way_out = match error.kind() {
+            std::io::ErrorKind::StorageFull => ": the disk is full; make room or choose another place",
+            std::io::ErrorKind::PermissionDenied => ": change its permissions or choose another place",
+            std::io::ErrorKind::NotFound => ": check the path",
+            _ => "",
+        };
+        Self::file(path, format!("cannot {doing} it ({error}){way_out}"))
+    }
+}
+
+/// A result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,104 @@
+//! The GPT-2 model: token and position tables, blocks, a last norm, and the token table again as output.
+
+use autograd::{Params, Scope, Tape};
+use tensor::Tensor;
+
+use super::GptConfig;
+use crate::nn::attention::Cache;
+use crate::nn::{Block, Embedding, LayerNorm, Value};
+use crate::pretext::Batch;
+
+/// GPT-2 (Radford et al. 2019), with the parameter names of Hugging Face's checkpoint.
+#[derive(Clone, Debug)]
+pub struct Gpt {
+    /// Sizes and rates.
+    pub config: GptConfig,
+    wte: Embedding, // tokens [V, C]
+    wpe: Embedding, // positions [block, C]
+    h: Vec<Block>,
+    ln_f: LayerNorm,
+}
+
+impl Gpt {
+    /// The model in a scope; its parameters are "wte.weight", "wpe.weight", "h.0.ln_1.weight", …, "ln_f.bias".
+    pub fn new(c: &GptConfig, mut at: Scope) -> Self {
+        Self {
+            config: c.clone(),
+            wte: Embedding::new(c.vocab_size, c.n_embd, at.enter("wte")),
+            wpe: Embedding::new(c.n_positions, c.n_embd, at.enter("wpe")),
+            h: (0..c.n_layer).map(|i| Block::new(&c.block(), at.enter("h").enter(i))).collect(),
+            ln_f: LayerNorm::new(c.n_embd, c.layer_norm_epsilon, at.enter("ln_f")),
+        }
+    }
+
+    /// The model and a store with its initial parameters, a function of `seed`.
+    pub fn init(config: &GptConfig, seed: u64) -> (Self, Params) {
+        Params::build(seed, |at| Self::new(config, at))
+    }
+
+    /// Ids of B rows of T tokens → the last hidden states `[B, T, C]`.
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], batch: usize) -> Value<'t> {
+        let time = ids.len() / batch;
+        assert!(time <= self.config.n_positions, "{time} tokens for a block size of {}", self.config.n_positions);
+        let positions: Vec<u32> = (0..batch).flat_map(|_| 0..time as u32).collect();
+        let x = self.wte.forward(tape, ids, batch) + self.wpe.forward(tape, &positions, batch); // [B, T, C]
+        let x = x.dropout(self.config.embd_pdrop);
+        let x = self.h.iter().fold(x, |x, block| tape.scope(|| block.forward(x))); // [B, T, C]
+        self.ln_f.forward(x)
+    }
+
+    /// Scores of every token at every position: `[B, T, V]`, through the token table (input and output are tied).
+    pub fn logits<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], batch: usize) -> Value<'t> {
+        self.hidden(tape, ids, batch).linear_t(self.wte.table(tape), None)
+    }
+
+    /// Σ −ln p(target) / divisor over the batch's targets; with the number of targets as divisor, nats a token.
+    pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: &Batch, divisor: f64) -> Value<'t> {
+        let x = self.hidden(tape, &batch.ids, batch.rows); // [B, T, C]
+        x.lm_head(self.wte.table(tape), &batch.targets, divisor)
+    }
+
+    /// Scores of every token after the last of `ids`, which continue what the cache holds: `[1, V]`.
+    ///
+    /// Panics if cache and ids together exceed the block size.
+    pub fn next_logits(&self, params: &Params, ids: &[u32], cache: &mut KeyValueCache) -> Tensor {
+        let tape = Tape::no_grad(params);
+        let past = cache.len();
+        assert!(past + ids.len() <= self.config.n_positions, "{past} + {} tokens exceed the block size", ids.len());
+        let positions: Vec<u32> = (past as u32..(past + ids.len()) as u32).collect();
+        let x = self.wte.forward(&tape, ids, 1) + self.wpe.forward(&tape, &positions, 1); // [1, T, C]
+        let blocks = self.h.iter().zip(&mut cache.layers);
+        let x = blocks.fold(x, |x, (block, cache)| tape.scope(|| block.extend(x, cache)));
+        let last = x.value().row(ids.len() - 1); // [1, C]
+        let x = self.ln_f.forward(tape.constant(last));
+        x.linear_t(self.wte.table(&tape), None).value()
+    }
+}
+
+/// The keys and values of every layer for the positions so far.
+#[derive(Clone, Debug)]
+pub struct KeyValueCache {
+    layers: Vec<Cache>,
+}
+
+impl KeyValueCache {
+    /// An empty cache for a model.
+    pub fn new(config: &GptConfig) -> Self {
+        Self { layers: vec![Cache::new(config.n_positions, config.n_embd); config.n_layer] }
+    }
+
+    /// How many positions it holds.
+    pub fn len(&self) -> usize {
+        self.layers.first().map_or(0, Cache::len)
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all positions.
+    pub fn clear(&mut self) {
+        self.layers.iter_mut().for_each(Cache::clear);
+    }
+}

@@ -1,0 +1,140 @@
+//! Parameters as a safetensors file: a JSON header with names, types and places, then the numbers.
+//!
+//! Files are mapped for reading and replaced as a whole for writing: never half of one.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+
+use autograd::{ParamId, Params};
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use tensor::half::{bf16, f16};
+use tensor::mapped::Mapped;
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// Some numbers under a name, on their way into a file.
+pub struct Named<'a> {
+    /// The tensor's name.
+    pub name: String,
+    /// The lengths of its dimensions.
+    pub shape: Vec<usize>,
+    /// Its numbers, row by row.
+    pub data: &'a [f32],
+}
+
+impl View for &Named<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(as_bytes(self.data))
+    }
+    fn data_len(&self) -> usize {
+        size_of_val(self.data)
+    }
+}
+
+/// The bytes of f32 numbers in little-endian order, which is what the format asks for and every supported machine has.
+fn as_bytes(x: &[f32]) -> &[u8] {
+    const { assert!(cfg!(target_endian = "little")) };
+    tensor::bytemuck::cast_slice(x)
+}
+
+/// Every parameter of a store under its own name.
+pub fn named(params: &Params) -> Vec<Named<'_>> {
+    let named = |id: ParamId| Named {
+        name: params.name(id).to_owned(),
+        shape: params.shape(id).to_vec(),
+        data: params.value(id),
+    };
+    params.ids().map(named).collect()
+}
+
+/// Writes tensors and one line of metadata to `path`, which appears complete or not at all.
+pub fn write(path: &Path, tensors: &[Named], metadata: (&str, &str)) -> Result<()> {
+    let metadata = HashMap::from([(metadata.0.to_owned(), metadata.1.to_owned())]);
+    files::replace(path, |temporary| {
+        let views = tensors.iter().map(|t| (&t.name, t));
+        safetensors::serialize_to_file(views, Some(metadata), temporary).map_err(|error| match error {
+            safetensors::SafeTensorError::IoError(error) => error,
+            other => std::io::Error::other(other.to_string()),
+        })
+    })
+    .map_err(|error| Error::io(path, "write", &error))
+}
+
+/// A safetensors file, mapped.
+pub struct Weights {
+    path: std::path::PathBuf,
+    file: Mapped,
+}
+
+impl Weights {
+    /// Maps a file and checks that it is a complete safetensors file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = Mapped::open(path).map_err(|error| Error::io(path, "read", &error))?;
+        SafeTensors::deserialize(file.bytes()).map_err(|error| {
+            Error::file(path, format!("not a complete safetensors file ({error}); it may be cut off: copy it again"))
+        })?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    fn parsed(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(self.file.bytes()).expect("checked when opened, and mapped files do not change")
+    }
+
+    /// The metadata line under `key`.
+    pub fn metadata(&self, key: &str) -> Option<String> {
+        let (_, header) = SafeTensors::read_metadata(self.file.bytes()).ok()?;
+        header.metadata().as_ref()?.get(key).cloned()
+    }
+
+    /// The names of all tensors.
+    pub fn names(&self) -> Vec<String> {
+        self.parsed().names().into_iter().map(str::to_owned).collect()
+    }
+
+    /// A tensor's shape and numbers as f32, from f32, f16 or bf16.
+    pub fn numbers(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+        let fail = |what: String| Error::file(&self.path, what);
+        let parsed = self.parsed();
+        let view = parsed.tensor(name).map_err(|_| fail(format!("has no tensor {name}")))?;
+        let two = |f: fn([u8; 2]) -> f32| view.data().as_chunks().0.iter().map(|&b| f(b)).collect();
+        let numbers = match view.dtype() {
+            Dtype::F32 => view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+            Dtype::F16 => two(|b| f16::from_le_bytes(b).to_f32()),
+            Dtype::BF16 => two(|b| bf16::from_le_bytes(b).to_f32()),
+            other => return Err(fail(format!("{name} holds {other:?}; f32, f16 and bf16 can be read"))),
+        };
+        Ok((view.shape().to_vec(), numbers))
+    }
+
+    /// A tensor of whole numbers: token ids.
+    pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>)> {
+        let parsed = self.parsed();
+        let view = parsed.tensor(name).map_err(|_| Error::file(&self.path, format!("has no tensor {name}")))?;
+        let integers = match view.dtype() {
+            Dtype::I64 => view.data().as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)).collect(),
+            Dtype::I32 => view.data().as_chunks().0.iter().map(|&b| i64::from(i32::from_le_bytes(b))).collect(),
+            other => return Err(Error::file(&self.path, format!("{name} holds {other:?}, not whole numbers"))),
+        };
+        Ok((view.shape().to_vec(), integers))
+    }
+
+    /// Fills one parameter from the tensor `name`, which must have its shape.
+    pub fn fill(&self, name: &str, params: &mut Params, id: ParamId) -> Result<()> {
+        let (shape, numbers) = self.numbers(name)?;
+        let want = params.shape(id);
+        if shape != want[..] {
+            let what = format!("{name} has shape {shape:?}, but config.json asks for {want}: they are of two models");
+            return Err(Error::file(&self.path, what));
+        }
+        params.value_mut(id).copy_from_slice(&numbers);
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Self-attention: every position looks at others and takes from them what it asks for.
+//!
+//! Training runs over whole rows at once. Generation adds one token at a time and would compute the same keys and
+//! values again and again, so it keeps them: [`Cache`].
+
+use autograd::Scope;
+use tensor::Tensor;
+
+use super::{BlockConfig, INITIAL_DEVIATION, Linear, Value};
+
+/// Causal self-attention of H heads (Vaswani et al. 2017, section 3.2; causal as in GPT).
+#[derive(Clone, Debug)]
+pub struct Attention {
+    c_attn: Linear, // C → 3C: queries, keys and values of all heads, side by side
+    c_proj: Linear, // C → C
+    heads: usize,
+    attn_dropout: f64,
+    resid_dropout: f64,
+}
+
+impl Attention {
+    /// The attention layer of one block.
+    pub fn new(c: &BlockConfig, mut at: Scope) -> Self {
+        Self {
+            c_attn: Linear::new(c.width, 3 * c.width, INITIAL_DEVIATION, at.enter("c_attn")),
+            c_proj: Linear::new(c.width, c.width, c.residual_deviation(), at.enter("c_proj")),
+            heads: c.heads,
+            attn_dropout: c.attn_dropout,
+            resid_dropout: c.resid_dropout,
+        }
+    }
+
+    /// `[B, T, C]` → `[B, T, C]`
+    pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
+        let qkv = self.c_attn.forward(x); // [B, T, 3C]
+        let y = qkv.attention(self.heads, true, self.attn_dropout); // [B, T, C]
+        self.c_proj.forward(y).dropout(self.resid_dropout)
+    }
+
+    /// As [`Attention::forward`] for one row that continues what the cache holds: `[1, T, C]` → `[1, T, C]`.
+    pub fn extend<'t>(&self, x: Value<'t>, cache: &mut Cache) -> Value<'t> {
+        let qkv = self.c_attn.forward(x).value(); // [1, T, 3C]
+        let y = cache.attend(&qkv, self.heads); // [1, T, C]
+        self.c_proj.forward(x.tape().constant(y))
+    }
+}
+
+/// The keys and values of the positions so far, of one layer.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    keys: Tensor,   // [block, C]
+    values: Tensor, // [block, C]
+    len: usize,
+}
+
+impl Cache {
+    /// An empty cache with room for `block` positions.
+    pub fn new(block: usize, width: usize) -> Self {
+        Self { keys: Tensor::zeros([block, width]), values: Tensor::zeros([block, width]), len: 0 }
+    }
+
+    /// How many positions it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets all positions.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Appends T positions from their projection `[1, T, 3C]` and lets each look at all up to itself: `[1, T, C]`.
+    fn attend(&mut self, qkv: &Tensor, heads: usize) -> Tensor {
+        let (time, width) = (qkv.shape().rows(), qkv.shape().cols() / 3);
+        for row in qkv.data().chunks_exact(3 * width) {
+            let place = self.len * width..(self.len + 1) * width;
+            self.keys.data_mut()[place.clone()].copy_from_slice(&row[width..2 * width]);
+            self.values.data_mut()[place].copy_from_slice(&row[2 * width..]);
+            self.len += 1;
+        }
+        let mut y = Tensor::scratch([1, time, width]);
+        let first = self.len - time;
+        let (keys, values) = (self.keys.data(), self.values.data());
+        tensor::decode::attend(y.data_mut(), qkv.data(), keys, values, width, heads, first);
+        y
+    }
+}

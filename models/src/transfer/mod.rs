@@ -1,0 +1,5 @@
+//! What was learned, in use.
+//!
+//! [`generate`]: a GPT continues a text.
+
+pub mod generate;
