@@ -1,0 +1,2 @@
+//! Raw data in: so far the built-in [`world`].
+pub mod world;
