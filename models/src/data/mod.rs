@@ -1,1 +1,3 @@
 //! Raw data in.
+
+pub mod world;

@@ -1,0 +1,314 @@
+//! Every option of a run, and where each comes from: the preset, then a file, then the command line.
+//!
+//! The sources are TOML tables laid over one another; what nobody said is derived (a tenth of the rate as the
+//! smallest rate, and so on), and the sum of it all is written to the run's train.toml, which `--resume` reads.
+
+use std::path::{Path, PathBuf};
+
+use autograd::schedule::{Schedule, Shape};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::error::{Error, Result};
+use crate::gpt::GptConfig;
+
+/// A preset is a name, what it is for, and its options.
+pub struct Preset {
+    /// What `--preset` takes.
+    pub name: &'static str,
+    /// One line for the help.
+    pub about: &'static str,
+    options: &'static str,
+}
+
+/// GPT's presets; the first is the default.
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "nano",
+        about: "learns the built-in world in minutes (0.9M parameters)",
+        options: "layers = 4\nheads = 4\nwidth = 128\nblock_size = 128\nvocab_size = 512\nbatch_size = 16\nsteps = 1500\n\
+                  lr = 3e-3\nwarmup = 50\nbeta2 = 0.99",
+    },
+    Preset {
+        name: "char",
+        about: "nanoGPT's recipe for Shakespeare on a processor, bytes as tokens (0.8M parameters)",
+        options: "layers = 4\nheads = 4\nwidth = 128\nblock_size = 64\nvocab_size = 256\nbatch_size = 12\nsteps = 2000\n\
+                  lr = 1e-3\nwarmup = 100\nbeta2 = 0.99",
+    },
+    Preset {
+        name: "mini",
+        about: "a first real language model in an hour (14M parameters)",
+        options: "layers = 6\nheads = 6\nwidth = 384\nblock_size = 256\nvocab_size = 8192\nbatch_size = 8\nsteps = 4000\n\
+                  lr = 1e-3\nwarmup = 100\nbeta2 = 0.99",
+    },
+    Preset {
+        name: "gpt2",
+        about: "GPT-2's smallest size (124M parameters)",
+        options: "layers = 12\nheads = 12\nwidth = 768\nblock_size = 1024\nvocab_size = 50257\nbatch_size = 32\n\
+                  micro_batch = 2\nsteps = 20000\nlr = 6e-4\nwarmup = 700\nbeta2 = 0.95",
+    },
+];
+
+/// What the learning rate does after warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleName {
+    /// Stays.
+    Constant,
+    /// Falls as half a cosine.
+    Cosine,
+    /// Stays, then falls in a straight line over the last fifth.
+    WarmupStableDecay,
+}
+
+/// How weights follow gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerName {
+    /// AdamW.
+    Adamw,
+}
+
+/// Every option of a training run, as train.toml holds them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// The preset that the rest was laid over.
+    pub preset: String,
+    /// Files and folders to train on, each `PATH` or `PATH=WEIGHT`; none means the built-in world.
+    pub data: Vec<String>,
+    /// Files and folders to validate on; none means a share of `data`.
+    pub val_data: Vec<String>,
+    /// The share of `data` that is held out when there is no `val_data`.
+    pub val_share: f64,
+    /// A tokenizer.json, or a directory that holds one; none means one trained on the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
+    /// How many tokens there are; 256 means bytes.
+    pub vocab_size: usize,
+    /// How many positions the model sees.
+    pub block_size: usize,
+    /// How many blocks.
+    pub layers: usize,
+    /// How many attention heads.
+    pub heads: usize,
+    /// The width.
+    pub width: usize,
+    /// The share that dropout drops.
+    pub dropout: f64,
+    /// Rows of a step.
+    pub batch_size: usize,
+    /// Rows computed at once; the gradients of a step's micro-batches are added up.
+    pub micro_batch: usize,
+    /// Steps of the run.
+    pub steps: u64,
+    /// The budget that `steps` was measured from, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<f64>,
+    /// How weights follow gradients.
+    pub optimizer: OptimizerName,
+    /// The full learning rate.
+    pub lr: f64,
+    /// The learning rate at the end.
+    pub min_lr: f64,
+    /// Steps of warm-up.
+    pub warmup: u64,
+    /// What the learning rate does after warm-up.
+    pub schedule: ScheduleName,
+    /// AdamW's memory for squared gradients.
+    pub beta2: f64,
+    /// AdamW's decay of matrices.
+    pub weight_decay: f64,
+    /// The largest norm of the gradient; 0 means no limit.
+    pub grad_clip: f64,
+    /// What makes one run different from another with the same options.
+    pub seed: u64,
+    /// Steps between evaluations.
+    pub eval_every: u64,
+    /// Validation tokens of an evaluation on the way; the last one reads them all.
+    pub eval_tokens: usize,
+    /// Steps between checkpoints.
+    pub save_every: u64,
+}
+
+impl Options {
+    /// The options of a run from what was said: `file` over the preset, `flags` over both.
+    pub fn resolve(file: &Table, flags: &Table) -> Result<Self> {
+        let mut said = file.clone();
+        said.extend(flags.clone());
+        let name = match said.get("preset") {
+            None => PRESETS[0].name.to_owned(),
+            Some(Value::String(name)) => name.clone(),
+            Some(other) => return Err(Error::Options(format!("preset = {other}: expected the name of a preset"))),
+        };
+        let preset = PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
+            let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
+            Error::Options(format!("there is no preset {name}: choose one of {}", names.join(", ")))
+        })?;
+        let mut table: Table = preset.options.parse().expect("presets are TOML");
+        table.extend(said.clone());
+        table.insert("preset".into(), name.into());
+        derive(&mut table, &said);
+        let options: Self = table.try_into().map_err(|error: toml::de::Error| {
+            Error::Options(format!("the options do not fit together: {}", error.message()))
+        })?;
+        options.check()?;
+        Ok(options)
+    }
+
+    /// Reads a run's train.toml, or any file of options.
+    pub fn read_table(path: &Path) -> Result<Table> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))?;
+        text.parse().map_err(|error: toml::de::Error| Error::file(path, format!("not a TOML file: {error}")))
+    }
+
+    /// The options as train.toml.
+    pub fn to_toml(&self) -> String {
+        let text = toml::to_string(self).expect("options are plain values");
+        format!("# Every option of this run. `pretext train --resume` needs nothing else.\n{text}")
+    }
+
+    /// The model's sizes.
+    pub fn gpt_config(&self) -> GptConfig {
+        GptConfig::new(self.vocab_size, self.block_size, self.layers, self.heads, self.width).with_dropout(self.dropout)
+    }
+
+    /// The learning rate as a function of the step.
+    pub fn schedule(&self) -> Schedule {
+        let shape = match self.schedule {
+            ScheduleName::Constant => Shape::Constant,
+            ScheduleName::Cosine => Shape::Cosine,
+            ScheduleName::WarmupStableDecay => Shape::WarmupStableDecay(0.2),
+        };
+        Schedule { lr: self.lr, min_lr: self.min_lr, warmup: self.warmup, steps: self.steps, shape }
+    }
+
+    fn check(&self) -> Result<()> {
+        let fail = |what: String| Err(Error::Options(what));
+        if self.vocab_size < 256 {
+            return fail(format!("a vocabulary of {} cannot hold all 256 bytes: give 256 or more", self.vocab_size));
+        }
+        self.gpt_config().check().map_err(Error::Options)?;
+        for (name, value) in [
+            ("batch-size", self.batch_size as u64),
+            ("micro-batch", self.micro_batch as u64),
+            ("steps", self.steps),
+            ("eval-every", self.eval_every),
+            ("eval-tokens", self.eval_tokens as u64),
+            ("save-every", self.save_every),
+        ] {
+            if value == 0 {
+                return fail(format!("--{name} 0 leaves nothing to do: give 1 or more"));
+            }
+        }
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        if !positive(self.lr) || !(0.0..=self.lr).contains(&self.min_lr) {
+            return fail(format!("learning rates from {} down to {}: give 0 <= min-lr <= lr", self.lr, self.min_lr));
+        }
+        if !(0.0..1.0).contains(&self.beta2) || !(self.weight_decay >= 0.0) || !(self.grad_clip >= 0.0) {
+            let (b, d, c) = (self.beta2, self.weight_decay, self.grad_clip);
+            return fail(format!("beta2 {b}, weight-decay {d}, grad-clip {c}: give 0 <= beta2 < 1, the others 0 or more"));
+        }
+        if !(self.val_share > 0.0 && self.val_share < 1.0) {
+            return fail(format!("a held-out share of {}: give more than 0 and less than 1", self.val_share));
+        }
+        if self.minutes.is_some_and(|minutes| !positive(minutes)) {
+            return fail("--minutes must be more than 0".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Fills in what nobody said, from what was said.
+fn derive(table: &mut Table, said: &Table) {
+    let number = |table: &Table, key: &str| match table.get(key) {
+        Some(Value::Float(x)) => *x,
+        Some(Value::Integer(x)) => *x as f64,
+        _ => 0.0,
+    };
+    // A TOML integer where a rate is meant (`lr = 1`) is a number all the same.
+    for key in ["lr", "min_lr", "dropout", "beta2", "weight_decay", "grad_clip", "minutes", "val_share"] {
+        if let Some(Value::Integer(x)) = table.get(key) {
+            let x = *x as f64;
+            table.insert(key.into(), x.into());
+        }
+    }
+    let steps = number(table, "steps").max(1.0) as i64;
+    let batch = table.get("batch_size").cloned().unwrap_or(1.into());
+    if !said.contains_key("warmup") {
+        let warmup = (number(table, "warmup") as i64).min(steps / 10);
+        table.insert("warmup".into(), warmup.into());
+    }
+    let eval_every = table.get("eval_every").cloned().unwrap_or(Value::Integer((steps / 10).max(1)));
+    let defaults: [(&str, Value); 16] = [
+        ("data", Value::Array(vec![])),
+        ("val_data", Value::Array(vec![])),
+        ("val_share", 0.1.into()),
+        ("dropout", 0.0.into()),
+        ("micro_batch", batch),
+        ("optimizer", "adamw".into()),
+        ("min_lr", (number(table, "lr") / 10.0).into()),
+        ("schedule", "cosine".into()),
+        ("beta2", 0.95.into()),
+        ("weight_decay", 0.1.into()),
+        ("grad_clip", 1.0.into()),
+        ("seed", 1.into()),
+        ("eval_tokens", 20_000.into()),
+        ("save_every", eval_every.clone()),
+        ("eval_every", eval_every),
+        ("warmup", 0.into()),
+    ];
+    for (key, value) in defaults {
+        table.entry(key).or_insert(value);
+    }
+    // Never more rows at once than a step has.
+    if number(table, "micro_batch") > number(table, "batch_size") {
+        let batch = table["batch_size"].clone();
+        table.insert("micro_batch".into(), batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> Table {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_preset() {
+        let options = Options::resolve(&table("width = 256\nlr = 0.01"), &table("lr = 0.02")).unwrap();
+        assert_eq!((options.layers, options.width, options.lr, options.min_lr), (4, 256, 0.02, 0.002));
+    }
+
+    #[test]
+    fn train_toml_gives_the_same_options_back() {
+        let options = Options::resolve(&table(""), &table("preset = \"char\"\nsteps = 7\ndata = [\"a=2\"]")).unwrap();
+        let again = Options::resolve(&options.to_toml().parse().unwrap(), &Table::new()).unwrap();
+        assert_eq!(options, again);
+    }
+
+    #[test]
+    fn options_that_cannot_be_met_are_refused_with_the_way_out() {
+        for (said, answer) in [
+            ("vocab_size = 100", "256 or more"),
+            ("heads = 5", "4 would"),
+            ("preset = \"huge\"", "choose one of nano"),
+            ("steps = 0", "give 1 or more"),
+            ("lr = -1.0", "0 <= min-lr <= lr"),
+            ("wdith = 5", "unknown field `wdith`"),
+            ("min_lr = 1.0", "0 <= min-lr <= lr"),
+        ] {
+            let error = Options::resolve(&Table::new(), &table(said)).unwrap_err().to_string();
+            assert!(error.contains(answer), "{said}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_preset_resolves() {
+        for preset in PRESETS {
+            Options::resolve(&Table::new(), &table(&format!("preset = \"{}\"", preset.name))).unwrap();
+        }
+    }
+}
