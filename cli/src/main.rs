@@ -1,2 +1,75 @@
-//! The `pretext` program.
-fn main() {}
+//! The `pretext` program: learns from raw data without labels, and uses what was learned.
+//!
+//! A file a command, each a thin call into the `models` crate: [`train`], [`generate`], [`tokenizer`], [`verify`],
+//! [`bench`]. Exit codes: 0, 1 (it failed) and 2 (the words were off).
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod generate;
+mod progress;
+mod tokenizer;
+mod train;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Learns from raw data without labels, and uses what was learned.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 110)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Args),
+    Generate(generate::Args),
+    #[command(subcommand)]
+    Tokenizer(tokenizer::Command),
+    Verify(verify::Args),
+    #[command(subcommand)]
+    Bench(bench::Command),
+}
+
+/// The words of the command line were off: exit code 2.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn main() -> ExitCode {
+    let program = Program::parse();
+    let result = tensor::simd::supported().map_err(anyhow::Error::msg).and_then(|()| {
+        match program.command {
+            Command::Train(args) => train::run(&args),
+            Command::Generate(args) => generate::run(&args),
+            Command::Tokenizer(command) => tokenizer::run(&command),
+            Command::Verify(args) => return verify::run(&args),
+            Command::Bench(command) => bench::run(&command),
+        }
+        .map(|()| ExitCode::SUCCESS)
+    });
+    result.unwrap_or_else(|error| {
+        if is_broken_pipe(&error) {
+            return ExitCode::SUCCESS; // the reader has seen enough
+        }
+        eprintln!("error: {error:#}");
+        let words = error.is::<Usage>() || matches!(error.downcast_ref(), Some(models::Error::Options(_)));
+        ExitCode::from(if words { 2 } else { 1 })
+    })
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind == Some(std::io::ErrorKind::BrokenPipe)
+}

@@ -1,3 +1,109 @@
-//! Raw data in.
+//! Raw data in: text files, or the built-in world when there are none.
+//!
+//! A [`Corpus`] gives the rows of each training step, as a function of (seed, step) alone, and a fixed list of
+//! validation rows. [`mod@text`] reads files of any size, [`stories`] turns the [`world`] into rows of tokens.
 
+pub mod stories;
+pub mod text;
 pub mod world;
+
+use stories::Stories;
+use text::TextData;
+
+use crate::pretext::Batch;
+
+/// What a model trains and is validated on, as rows of token ids.
+pub enum Corpus {
+    /// The built-in world.
+    World(Stories),
+    /// Text files.
+    Text(TextData),
+}
+
+impl Corpus {
+    /// The rows `first..first + rows` of step `step`, each of `block` inputs and targets.
+    pub fn batch(&self, seed: u64, step: u64, rows: usize, block: usize) -> Batch {
+        let mut batch = Batch::new();
+        let mut window = vec![0; block + 1];
+        for row in 0..rows as u64 {
+            match self {
+                Self::World(stories) => stories.sample(step, row, &mut window),
+                Self::Text(text) => text.sample(seed, step, row, &mut window),
+            }
+            batch.push(&window, block);
+        }
+        batch
+    }
+
+    /// How many rows the whole validation part has.
+    pub fn val_rows(&self, block: usize) -> usize {
+        match self {
+            Self::World(stories) => stories.val_rows(),
+            Self::Text(text) => text.val_windows(block),
+        }
+    }
+
+    /// Some rows of the validation part, each of `block` inputs and targets.
+    pub fn val_batch(&self, rows: impl Iterator<Item = usize>, block: usize) -> Batch {
+        let mut batch = Batch::new();
+        let mut window = Vec::new();
+        for row in rows {
+            match self {
+                Self::World(stories) => batch.push(stories.val_row(row), block),
+                Self::Text(text) => {
+                    text.val_window(row, block, &mut window);
+                    batch.push(&window, block);
+                }
+            }
+        }
+        batch
+    }
+
+    /// Tokens to train on; `None` where there is no end of them.
+    pub fn train_tokens(&self) -> Option<u64> {
+        match self {
+            Self::World(_) => None,
+            Self::Text(text) => Some(text.train_tokens()),
+        }
+    }
+
+    /// Tokens that validation predicts.
+    pub fn val_tokens(&self) -> u64 {
+        match self {
+            Self::World(stories) => stories.val_tokens,
+            Self::Text(text) => text.val_tokens(),
+        }
+    }
+
+    /// Bytes of text behind a validation token, on average: what turns nats a token into bits a byte.
+    pub fn bytes_per_token(&self) -> f64 {
+        match self {
+            Self::World(stories) => stories.val_bytes as f64 / stories.val_tokens as f64,
+            Self::Text(text) => text.val_bytes() as f64 / text.val_tokens() as f64,
+        }
+    }
+
+    /// Nats a token of a model that knows how often each token occurs and nothing else.
+    pub fn unigram_entropy(&self) -> f64 {
+        match self {
+            Self::World(stories) => stories.unigram_entropy,
+            Self::Text(text) => text.unigram_entropy(),
+        }
+    }
+
+    /// Nats a token that no model can beat on the validation rows, where that is known.
+    pub fn floor(&self) -> Option<f64> {
+        match self {
+            Self::World(stories) => stories.floor,
+            Self::Text(_) => None,
+        }
+    }
+
+    /// What identifies the data: a run is resumed on the data that it began with.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Self::World(_) => "world".to_owned(),
+            Self::Text(text) => text.fingerprint(),
+        }
+    }
+}

@@ -207,7 +207,9 @@ impl Options {
         }
         if !(0.0..1.0).contains(&self.beta2) || !(self.weight_decay >= 0.0) || !(self.grad_clip >= 0.0) {
             let (b, d, c) = (self.beta2, self.weight_decay, self.grad_clip);
-            return fail(format!("beta2 {b}, weight-decay {d}, grad-clip {c}: give 0 <= beta2 < 1, the others 0 or more"));
+            return fail(format!(
+                "beta2 {b}, weight-decay {d}, grad-clip {c}: give 0 <= beta2 < 1, the others 0 or more"
+            ));
         }
         if !(self.val_share > 0.0 && self.val_share < 1.0) {
             return fail(format!("a held-out share of {}: give more than 0 and less than 1", self.val_share));

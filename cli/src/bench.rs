@@ -1,0 +1,242 @@
+//! `pretext bench`: how fast, as one JSON line a measurement.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use autograd::{AdamW, AdamWOptions, Gradients};
+use clap::{Args, Subcommand, ValueEnum};
+use models::gpt::{Gpt, GptConfig};
+use models::pretext::Batch;
+use models::train::run::loss_and_gradients;
+use models::transfer::generate::{Generator, Sampling};
+use serde_json::json;
+use tensor::matmul::{Mat, matmul};
+use tensor::random::{Random, Stream};
+use tokenizer::Tokenizer;
+
+/// Measure speed; one JSON line a measurement.
+#[derive(Subcommand)]
+#[command(after_help = "\
+Examples:
+  pretext bench step gpt-char --steps 20
+  pretext bench matmul
+  pretext bench generate
+  pretext bench tokenizer book.txt --vocab 8192")]
+pub enum Command {
+    /// Training steps on random tokens: forward, backward, clipping at 1 and AdamW
+    Step {
+        /// Sizes of the model and the batch
+        workload: Workload,
+        /// Steps to time, after three to warm up
+        #[arg(long, default_value_t = 10, value_name = "K")]
+        steps: usize,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The matrix product against the machine's peak
+    Matmul {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Greedy decoding of GPT-2 124M with random weights, after a prompt of 16 tokens
+    Generate {
+        /// Tokens to generate
+        #[arg(long, default_value_t = 128, value_name = "N")]
+        new: usize,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Training and encoding on a text file
+    Tokenizer {
+        /// The text
+        file: PathBuf,
+        /// Tokens of the vocabulary
+        #[arg(long, default_value_t = 32768, value_name = "V")]
+        vocab: usize,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// What all measurements can be told.
+#[derive(Args)]
+pub struct Common {
+    /// Precision of the matrix product
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
+    /// Threads to use [default: one a core]
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    threads: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Precision {
+    F32,
+}
+
+/// The workloads that the comparison with other frameworks uses.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Workload {
+    /// 4 layers, 4 heads, width 128, 12 rows of 64, 65 tokens
+    #[value(name = "gpt-char")]
+    GptChar,
+    /// 6 layers, 6 heads, width 384, 8 rows of 256, 4,096 tokens
+    #[value(name = "gpt-mini")]
+    GptMini,
+    /// GPT-2 124M, 4 rows of 256
+    #[value(name = "gpt2-124m")]
+    Gpt2,
+}
+
+impl Workload {
+    fn config(self) -> (GptConfig, usize) {
+        match self {
+            Self::GptChar => (GptConfig::new(65, 64, 4, 4, 128), 12),
+            Self::GptMini => (GptConfig::new(4096, 256, 6, 6, 384), 8),
+            Self::Gpt2 => (GptConfig::new(50257, 256, 12, 12, 768), 4),
+        }
+    }
+}
+
+pub fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Step { workload, steps, common } => step(*workload, *steps, common),
+        Command::Matmul { common } => products(common),
+        Command::Generate { new, common } => generate(*new, common),
+        Command::Tokenizer { file, vocab, common } => encode(file, *vocab, common),
+    }
+}
+
+fn name<E: ValueEnum>(value: E) -> String {
+    value.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned())
+}
+
+fn random_ids(random: &mut Random, count: usize, vocab: usize) -> Vec<u32> {
+    (0..count).map(|_| random.below(vocab as u64) as u32).collect()
+}
+
+fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
+    tensor::parallel::set_threads(common.threads);
+    let (config, rows) = workload.config();
+    let (model, mut params) = Gpt::init(&config, 0);
+    let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, AdamWOptions::default()));
+    let mut times = Vec::new();
+    let mut loss = 0.0;
+    for step in 0..steps.max(1) + 3 {
+        let mut random = Random::new(0, Stream::Other, step as u64);
+        let mut batch = Batch::new();
+        for _ in 0..rows {
+            batch.push(&random_ids(&mut random, config.n_positions + 1, config.vocab_size), config.n_positions);
+        }
+        let start = Instant::now();
+        gradients.zero();
+        loss = loss_and_gradients(&model, &params, &mut gradients, &batch, rows, 0, step as u64);
+        gradients.clip(1.0);
+        optimizer.step(&mut params, &gradients, 1e-4);
+        if step >= 3 {
+            times.push(start.elapsed().as_secs_f64());
+        }
+    }
+    let second = median(times);
+    let tokens = (rows * config.n_positions) as f64;
+    let peak = tensor::peak::measure(Duration::from_millis(200));
+    let line = json!({
+        "workload": name(workload), "precision": name(common.precision), "threads": tensor::parallel::threads(),
+        "step_s": second, "items_per_s": tokens / second, "parameters": params.count(),
+        "peak_rss_mb": peak_rss_mb(), "loss": loss,
+        "share_of_peak": config.flops_per_token(config.n_positions) * tokens / second / peak,
+    });
+    println!("{line}");
+    Ok(())
+}
+
+fn products(common: &Common) -> Result<()> {
+    tensor::parallel::set_threads(common.threads);
+    for (m, k, n) in [(1024, 768, 3072), (2048, 2048, 2048), (768, 128, 512), (64, 64, 64)] {
+        let mut random = Random::new(0, Stream::Other, 0);
+        let mut numbers = |count: usize| (0..count).map(|_| random.normal() as f32).collect::<Vec<_>>();
+        let (a, b, mut c) = (numbers(m * k), numbers(k * n), vec![0.0f32; m * n]);
+        let mut times = Vec::new();
+        let begin = Instant::now();
+        while times.len() < 5 || begin.elapsed() < Duration::from_millis(500) {
+            let start = Instant::now();
+            matmul(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n));
+            times.push(start.elapsed().as_secs_f64());
+        }
+        let rate = 2.0 * (m * k * n) as f64 / median(times);
+        let peak = tensor::peak::measure(Duration::from_millis(200));
+        let line = json!({
+            "work": "matmul", "m": m, "k": k, "n": n, "precision": name(common.precision),
+            "threads": tensor::parallel::threads(), "gflop_per_s": rate / 1e9, "peak_gflop_per_s": peak / 1e9,
+            "share_of_peak": rate / peak,
+        });
+        println!("{line}");
+    }
+    Ok(())
+}
+
+fn generate(new: usize, common: &Common) -> Result<()> {
+    tensor::parallel::set_threads(common.threads);
+    let config = GptConfig::new(50257, 1024, 12, 12, 768);
+    let (model, params) = Gpt::init(&config, 0);
+    let prompt = random_ids(&mut Random::new(0, Stream::Other, 0), 16, config.vocab_size);
+    let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+    let decode = |count| Generator::new(&model, &params, &prompt, 0, greedy, 0).take(count).for_each(drop);
+    decode(8);
+    let seconds = median(
+        (0..3)
+            .map(|_| {
+                let start = Instant::now();
+                decode(new);
+                start.elapsed().as_secs_f64()
+            })
+            .collect(),
+    );
+    let rate = new as f64 / seconds;
+    // Every token reads all weights once but the table of positions.
+    let read = 4.0 * (params.count() - config.n_positions * config.n_embd) as f64;
+    let line = json!({
+        "work": "generate", "precision": name(common.precision), "threads": tensor::parallel::threads(),
+        "tokens_per_s": rate, "gb_per_s": rate * read / 1e9,
+    });
+    println!("{line}");
+    Ok(())
+}
+
+fn encode(file: &std::path::Path, vocab: usize, common: &Common) -> Result<()> {
+    tensor::parallel::set_threads(common.threads);
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let megabytes = text.len() as f64 / 1e6;
+    let report = |work: &str, threads: usize, start: Instant, count: usize| {
+        let seconds = start.elapsed().as_secs_f64();
+        let rate = megabytes / seconds;
+        println!(
+            "{}",
+            json!({"work": work, "threads": threads, "mb_per_s": rate, "seconds": seconds, "tokens": count})
+        );
+    };
+    let threads = tensor::parallel::threads();
+    let start = Instant::now();
+    let tokenizer = Tokenizer::train(&[&text], vocab)?;
+    report("train", threads, start, tokenizer.vocab_size());
+    // One run with one thread, and, where there are more, one with all.
+    for threads in if threads == 1 { vec![1] } else { vec![1, threads] } {
+        let start = Instant::now();
+        let count = tensor::parallel::with_threads(threads, || models::data::text::encode_pieces(&tokenizer, &text));
+        report("encode", threads, start, count);
+    }
+    Ok(())
+}
+
+fn median(mut x: Vec<f64>) -> f64 {
+    x.sort_by(f64::total_cmp);
+    x[x.len() / 2]
+}
+
+/// The most memory that this process ever held, where the system tells (Linux).
+fn peak_rss_mb() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? / 1024)
+}

@@ -1,0 +1,149 @@
+//! How training shows itself: a bar with the figures on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use models::train::Watch;
+use models::train::watch::{Plan, Progress as Step};
+
+pub struct Progress {
+    stop: Arc<AtomicBool>,
+    bar: Option<ProgressBar>,
+    plan: Option<Plan>,
+    /// Floating-point operations that all threads can do in a second, measured at the start.
+    peak: f64,
+    begin: Instant,
+    /// The last line printed where there is no terminal.
+    printed: Instant,
+    /// Exponential means, so that the figures can be read.
+    loss: f64,
+    rate: f64,
+    val_loss: Option<f64>,
+}
+
+impl Progress {
+    pub fn new(stop: Arc<AtomicBool>) -> Self {
+        let now = Instant::now();
+        Self {
+            stop,
+            bar: None,
+            plan: None,
+            peak: tensor::peak::measure(Duration::from_millis(60)),
+            begin: now,
+            printed: now,
+            loss: f64::NAN,
+            rate: f64::NAN,
+            val_loss: None,
+        }
+    }
+
+    /// Leaves the last state of the bar on the screen.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+        }
+    }
+
+    fn line(&self, plan: &Plan, p: &Step) -> String {
+        let share = 100.0 * self.rate * plan.step_flops / plan.step_tokens as f64 / self.peak;
+        let left =
+            self.begin.elapsed().as_secs_f64() / (p.step - plan.first_step) as f64 * (plan.steps - p.step) as f64;
+        let val = self.val_loss.map_or(String::new(), |loss| format!("  val {loss:.4}"));
+        format!(
+            "loss {:.4}{val}  lr {:.1e}  {}/s ({share:.0}% of peak)  {} left",
+            self.loss,
+            p.lr,
+            count(self.rate),
+            duration(left)
+        )
+    }
+}
+
+impl Watch for Progress {
+    fn plan(&mut self, plan: &Plan) {
+        let tokens = plan.train_tokens.map_or("no end of tokens".to_owned(), |n| format!("{} tokens", count(n as f64)));
+        let val = count(plan.val_tokens as f64);
+        println!("model    GPT, {} parameters, {} tokens a step", count(plan.parameters as f64), plan.step_tokens);
+        println!("data     {}: {tokens} to train on, {val} to validate on", plan.data);
+        let floor = plan.floor.map_or(String::new(), |floor| format!(", floor {floor:.4} (the data's entropy)"));
+        println!("chance   uniform {:.4}, unigram {:.4}{floor}, in nats a token", plan.uniform, plan.unigram);
+        println!(
+            "machine  {} threads of {}, peak {:.0} GFLOP/s; about {} of memory",
+            tensor::parallel::threads(),
+            tensor::simd::LEVEL,
+            self.peak / 1e9,
+            bytes(plan.memory)
+        );
+        match plan.first_step {
+            0 => println!("steps    {}\n", plan.steps),
+            first => println!("steps    {first} of {} are done\n", plan.steps),
+        }
+        self.begin = Instant::now();
+        if std::io::stderr().is_terminal() {
+            let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}\n{msg}").expect("a plain template");
+            let bar = ProgressBar::new(plan.steps).with_style(style).with_position(plan.first_step);
+            self.bar = Some(bar);
+        }
+        self.plan = Some(plan.clone());
+    }
+
+    fn note(&mut self, sentence: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| println!("note: {sentence}")),
+            None => println!("note: {sentence}"),
+        }
+    }
+
+    fn progress(&mut self, p: &Step) {
+        let smooth = |mean: f64, x: f64| if mean.is_nan() { x } else { 0.9 * mean + 0.1 * x };
+        self.loss = smooth(self.loss, p.loss);
+        self.rate = smooth(self.rate, p.items_per_s);
+        self.val_loss = p.val_loss.or(self.val_loss);
+        let Some(plan) = &self.plan else { return };
+        let line = self.line(plan, p);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(p.step);
+                bar.set_message(line);
+            }
+            None => {
+                let due = self.printed.elapsed() > Duration::from_secs(10);
+                if p.val_loss.is_some() || due || p.step == plan.first_step + 1 {
+                    println!("step {}/{}  {line}", p.step, plan.steps);
+                    self.printed = Instant::now();
+                }
+            }
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+/// 1234567 as "1.23M".
+fn count(n: f64) -> String {
+    match n {
+        n if n >= 1e9 => format!("{:.2}G", n / 1e9),
+        n if n >= 1e6 => format!("{:.2}M", n / 1e6),
+        n if n >= 1e4 => format!("{:.1}k", n / 1e3),
+        n => format!("{n:.0}"),
+    }
+}
+
+fn bytes(n: usize) -> String {
+    let mib = n as f64 / (1 << 20) as f64;
+    if mib >= 1024.0 { format!("{:.1} GiB", mib / 1024.0) } else { format!("{mib:.0} MiB") }
+}
+
+fn duration(seconds: f64) -> String {
+    let s = seconds as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{}:{:02} min", s / 60, s % 60),
+        _ => format!("{}:{:02} h", s / 3600, s / 60 % 60),
+    }
+}

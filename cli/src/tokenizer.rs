@@ -1,0 +1,139 @@
+//! `pretext tokenizer`: text to ids and back, and how a vocabulary came to be.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use models::data::text::{TextFiles, TextOptions, default_cache};
+use tokenizer::{Special, Tokenizer};
+
+use crate::Usage;
+
+/// Train a tokenizer, turn text to ids and back, look into a vocabulary.
+#[derive(Subcommand)]
+#[command(after_help = "\
+Examples:
+  pretext tokenizer train --data book.txt --vocab-size 8192 --out my-tokenizer
+  echo \"Hello, world\" | pretext tokenizer encode my-tokenizer
+  pretext tokenizer encode my-tokenizer --text \"Hello\" | pretext tokenizer decode my-tokenizer
+  pretext tokenizer inspect my-tokenizer --text \"Hello, world\"")]
+pub enum Command {
+    /// Learn byte pairs from text files and write tokenizer.json
+    Train {
+        /// Text files and folders
+        #[arg(long, num_args = 1.., required = true, value_name = "PATH")]
+        data: Vec<String>,
+        /// Tokens of the vocabulary; 256 means bytes
+        #[arg(long, default_value_t = 8192, value_name = "N")]
+        vocab_size: usize,
+        /// Directory for tokenizer.json
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Turn text into ids, a line of numbers
+    Encode {
+        /// A tokenizer.json or a directory that holds one
+        tokenizer: PathBuf,
+        /// The text [default: standard input]
+        #[arg(long)]
+        text: Option<String>,
+        /// The names of special tokens inside the text: refuse, allow or text
+        #[arg(long, default_value = "text", value_parser = special, value_name = "HOW")]
+        special: Special,
+    },
+    /// Turn ids into text
+    Decode {
+        /// A tokenizer.json or a directory that holds one
+        tokenizer: PathBuf,
+        /// The ids [default: from standard input]
+        ids: Vec<u32>,
+    },
+    /// Show the vocabulary, or how a text falls into tokens
+    Inspect {
+        /// A tokenizer.json or a directory that holds one
+        tokenizer: PathBuf,
+        /// Show this text's tokens
+        #[arg(long)]
+        text: Option<String>,
+        /// How many of the last tokens to show
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        last: usize,
+    },
+}
+
+fn special(name: &str) -> Result<Special, String> {
+    match name {
+        "refuse" => Ok(Special::Refuse),
+        "allow" => Ok(Special::Allow),
+        "text" => Ok(Special::AsText),
+        other => Err(format!("{other}: choose refuse, allow or text")),
+    }
+}
+
+pub fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Train { data, vocab_size, out } => train(data, *vocab_size, out),
+        Command::Encode { tokenizer, text, special } => {
+            let ids = Tokenizer::open(tokenizer)?.encode(&given(text.as_deref())?, *special)?;
+            let words: Vec<String> = ids.iter().map(u32::to_string).collect();
+            writeln!(std::io::stdout(), "{}", words.join(" "))?;
+            Ok(())
+        }
+        Command::Decode { tokenizer, ids } => {
+            let ids = if ids.is_empty() { numbers(&given(None)?)? } else { ids.clone() };
+            std::io::stdout().write_all(&Tokenizer::open(tokenizer)?.decode(&ids)?)?;
+            Ok(())
+        }
+        Command::Inspect { tokenizer, text, last } => inspect(&Tokenizer::open(tokenizer)?, text.as_deref(), *last),
+    }
+}
+
+/// The text of the command line, or all of standard input.
+fn given(text: Option<&str>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match text {
+        Some(text) => bytes.extend_from_slice(text.as_bytes()),
+        None => drop(std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?),
+    }
+    Ok(bytes)
+}
+
+fn numbers(text: &[u8]) -> Result<Vec<u32>> {
+    let words = String::from_utf8_lossy(text);
+    let id = |word: &str| word.parse().map_err(|_| Usage(format!("{word} is no id: give whole numbers")).into());
+    words.split_whitespace().map(id).collect()
+}
+
+fn train(data: &[String], vocab_size: usize, out: &Path) -> Result<()> {
+    let data = data.iter().map(|source| source.parse()).collect::<Result<Vec<_>, _>>().map_err(models::Error::from)?;
+    let options = TextOptions { data, val_data: Vec::new(), val_share: 0.0, cache: default_cache() };
+    let tokenizer = TextFiles::open(&options).map_err(models::Error::from)?.train_tokenizer(vocab_size)?;
+    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    let path = out.join("tokenizer.json");
+    tokenizer.save(&path)?;
+    println!("{}: {} tokens", path.display(), tokenizer.vocab_size());
+    Ok(())
+}
+
+fn inspect(tokenizer: &Tokenizer, text: Option<&str>, last: usize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let show = |id: u32| format!("{:?}", String::from_utf8_lossy(tokenizer.token(id).unwrap_or_default()));
+    if let Some(text) = text {
+        let ids = tokenizer.encode(text.as_bytes(), Special::Allow)?;
+        for &id in &ids {
+            writeln!(out, "{id:>7}  {}", show(id))?;
+        }
+        writeln!(out, "{} bytes in {} tokens", text.len(), ids.len())?;
+        return Ok(());
+    }
+    let count = tokenizer.vocab_size();
+    writeln!(out, "{count} tokens, {} merges", tokenizer.merges().len())?;
+    if let Some(end) = tokenizer.end_of_text() {
+        writeln!(out, "end of text: {end}")?;
+    }
+    for id in count.saturating_sub(last)..count {
+        writeln!(out, "{id:>7}  {}", show(id as u32))?;
+    }
+    Ok(())
+}

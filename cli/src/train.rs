@@ -1,0 +1,228 @@
+//! `pretext train`: pre-train a model on raw data.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use models::train::options::{OptimizerName, Options, ScheduleName};
+use models::train::run::{Outcome, Run, new_directory, train};
+use models::transfer::generate::{Generator, Sampling};
+use serde::Serialize;
+
+use crate::Usage;
+use crate::progress::Progress;
+
+/// Pre-train a model on raw data: on text files, or without any on the built-in world of small stories.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  pretext train                                              the built-in world, a few minutes
+  pretext train --data book.txt --preset mini --minutes 60   your own text
+  pretext train --data wiki=2 books=1 --val-data valid.txt   several sources with weights
+  pretext train --resume runs/gpt-nano-1                     go on after an interruption
+
+Presets: nano (default), char, mini, gpt2. Flags win over --config, which wins over the preset.")]
+pub struct Args {
+    /// Which model to train
+    #[arg(value_enum, default_value_t = Model::Gpt)]
+    model: Model,
+    /// Directory of the run [default: a new one under runs/]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with a run that was interrupted
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "config"])]
+    resume: Option<PathBuf>,
+    /// A file of options, like the train.toml of a run; flags win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Threads to use; the result does not depend on it [default: one a core]
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    threads: usize,
+    /// Print the outcome as one JSON line on standard output
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    options: Flags,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Model {
+    Gpt,
+}
+
+/// The options of train.toml as flags; those not given are left to the file and the preset.
+#[derive(clap::Args, Serialize)]
+struct Flags {
+    /// Sizes and recipe: nano, char, mini or gpt2
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preset: Option<String>,
+    /// Text files and folders, each with an optional weight [default: the built-in world]
+    #[arg(long, num_args = 1.., value_name = "PATH[=WEIGHT]")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    data: Vec<String>,
+    /// Text files and folders to validate on [default: the last part of each of --data]
+    #[arg(long, num_args = 1.., value_name = "PATH")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    val_data: Vec<String>,
+    /// The share of --data held out for validation [default: 0.1]
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    val_share: Option<f64>,
+    /// A tokenizer.json to use [default: one trained on the data]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokenizer: Option<PathBuf>,
+    /// Tokens of the vocabulary; 256 means bytes
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vocab_size: Option<usize>,
+    /// Steps to train
+    #[arg(long, value_name = "N", conflicts_with = "minutes")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u64>,
+    /// A budget instead of --steps: the first steps are timed and the number of steps set
+    #[arg(long, value_name = "M")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minutes: Option<f64>,
+    /// Rows of a step
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_size: Option<usize>,
+    /// Rows computed at once, to save memory; the result is the whole batch's [default: the batch]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    micro_batch: Option<usize>,
+    /// Positions that the model sees
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_size: Option<usize>,
+    /// Transformer blocks
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<usize>,
+    /// Attention heads; they divide the width
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heads: Option<usize>,
+    /// Width of the model
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<usize>,
+    /// Share that dropout drops [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropout: Option<f64>,
+    /// How weights follow gradients [default: adamw]
+    #[arg(long, value_name = "NAME", value_parser = named::<OptimizerName>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    optimizer: Option<OptimizerName>,
+    /// Full learning rate
+    #[arg(long, value_name = "RATE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lr: Option<f64>,
+    /// Learning rate at the end [default: a tenth of --lr]
+    #[arg(long, value_name = "RATE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_lr: Option<f64>,
+    /// Steps of warm-up
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warmup: Option<u64>,
+    /// After warm-up: constant, cosine or warmup-stable-decay [default: cosine]
+    #[arg(long, value_name = "NAME", value_parser = named::<ScheduleName>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<ScheduleName>,
+    /// AdamW's memory for squared gradients
+    #[arg(long, value_name = "BETA")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beta2: Option<f64>,
+    /// AdamW's decay of matrices [default: 0.1]
+    #[arg(long, value_name = "RATE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_decay: Option<f64>,
+    /// Largest norm of the gradient; 0 means no limit [default: 1]
+    #[arg(long, value_name = "NORM")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grad_clip: Option<f64>,
+    /// What makes one run different from another with the same options [default: 1]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u32>,
+    /// Steps between evaluations [default: a tenth of the run]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eval_every: Option<u64>,
+    /// Validation tokens of an evaluation on the way; the last one reads them all [default: 20000]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eval_tokens: Option<usize>,
+    /// Steps between checkpoints [default: as --eval-every]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    save_every: Option<u64>,
+}
+
+/// Parses an option by the name that train.toml gives it.
+fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let Model::Gpt = args.model;
+    tensor::parallel::set_threads(args.threads);
+    let flags = toml::Table::try_from(&args.options).context("the options are no plain values")?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut progress = Progress::new(Arc::clone(&stop));
+    let mut run = match &args.resume {
+        Some(directory) => Run::resume(directory, &flags, &mut progress)?,
+        None => {
+            let file = args.config.as_deref().map(Options::read_table).transpose()?.unwrap_or_default();
+            let options = Options::resolve(&file, &flags)?;
+            let directory = args.out.clone().unwrap_or_else(|| new_directory(&options.preset));
+            Run::create(&directory, &file, &flags, &mut progress)?
+        }
+    };
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::SeqCst) {
+            std::process::exit(130); // asked twice: at once; the last checkpoint is complete
+        }
+    })
+    .context("cannot listen for Ctrl-C")?;
+    let outcome = train(&mut run, &mut progress)?;
+    progress.end();
+    report(&run, &outcome, args.json)
+}
+
+/// What a user wants to know at the end: how good, an example, and how to go on.
+fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
+    let directory = run.directory.display();
+    if json {
+        println!("{}", serde_json::to_string(outcome)?);
+        return Ok(());
+    }
+    if !outcome.finished {
+        println!("\nstopped after step {}; go on with\n  pretext train --resume {directory}", outcome.step);
+        return Ok(());
+    }
+    if let (Some(loss), Some(bits)) = (outcome.val_loss, outcome.bits_per_byte) {
+        println!("\nvalidation loss {loss:.4} nats a token, {bits:.4} bits a byte, after {:.0} s", outcome.seconds);
+        if let Some(floor) = run.setup.corpus.floor() {
+            println!("{:.1}% above the entropy of the data, {floor:.4}", 100.0 * (loss / floor - 1.0));
+        }
+        if let Some((best, step)) = outcome.best.filter(|&(best, step)| step < outcome.step && best < loss) {
+            println!("the best, {best:.4} after step {step}, is kept in {directory}/best");
+        }
+    }
+    let models::train::Setup { model, params, tokenizer, .. } = &run.setup;
+    let start = tokenizer.end_of_text().unwrap_or(u32::from(b'\n'));
+    let ids = Generator::new(model, params, &[], start, Sampling::default(), 0);
+    let ids: Vec<u32> = ids.take(120).take_while(|&id| Some(id) != tokenizer.end_of_text()).collect();
+    let text = tokenizer.decode(&ids).map_err(|error| Usage(error.to_string()))?;
+    println!("\na sample:\n{}\n", String::from_utf8_lossy(&text).trim_end());
+    println!("the run is in {directory}; generate more with\n  pretext generate {directory}");
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! `pretext verify`: do we compute what others compute?
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// Compare a Hugging Face GPT-2 checkpoint's logits, loss and gradients with those recorded beside it.
+///
+/// DIR holds config.json, model.safetensors and reference.safetensors (input_ids, labels, logits, loss, grad.NAME).
+/// Prints one JSON line; exit code 0 if all agree, 1 if not.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  pretext verify tests/fixtures/gpt2")]
+pub struct Args {
+    /// The checkpoint's directory
+    dir: PathBuf,
+    /// Threads to use [default: one a core]
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    threads: usize,
+}
+
+pub fn run(args: &Args) -> Result<ExitCode> {
+    tensor::parallel::set_threads(args.threads);
+    let agreement = models::hub::verify::verify(&args.dir)?;
+    println!("{}", serde_json::to_string(&agreement)?);
+    Ok(ExitCode::from(if agreement.agrees { 0 } else { 1 }))
+}

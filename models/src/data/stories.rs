@@ -1,0 +1,162 @@
+//! The built-in world as rows of tokens.
+//!
+//! A row begins with the end-of-text token and goes on with whole stories, each followed by one. So every token of a
+//! story is predicted with all of the story before it in view, and the world's entropy is the loss to reach. Training
+//! rows break the last story off; validation rows hold whole stories only, so that their −ln p is known exactly.
+
+use tensor::random::Stream;
+use tokenizer::Tokenizer;
+
+use super::world::World;
+
+/// Stories from which a tokenizer is trained: about half a megabyte.
+const TOKENIZER_STORIES: u64 = 1500;
+/// Stories to validate on.
+const VAL_STORIES: u64 = 400;
+/// Stories that a row of a step may use up, and rows that a step may have: story numbers never meet.
+const ROW_STORIES: u64 = 1 << 10;
+const STEP_ROWS: u64 = 1 << 20;
+
+/// The world's stories as token ids.
+pub struct Stories {
+    world: World,
+    tokenizer: Tokenizer,
+    end: Option<u32>,
+    val: Vec<Vec<u32>>,
+    /// Tokens that validation predicts.
+    pub val_tokens: u64,
+    /// Bytes of the validation stories.
+    pub val_bytes: u64,
+    /// The loss that no model can beat on the validation rows, in nats a token; unknown where a story does not fit into a row.
+    pub floor: Option<f64>,
+    /// Nats a validation token of the training tokens' frequencies.
+    pub unigram_entropy: f64,
+}
+
+impl Stories {
+    /// A tokenizer of `vocab_size` tokens, trained on the first stories of the world; 256 means bytes.
+    pub fn train_tokenizer(world: World, vocab_size: usize) -> Result<Tokenizer, tokenizer::Error> {
+        let text = |i| world.story(Stream::World, u64::MAX - i).text;
+        let texts: Vec<String> = (0..TOKENIZER_STORIES).map(text).collect();
+        Tokenizer::train(&texts.iter().map(String::as_bytes).collect::<Vec<_>>(), vocab_size)
+    }
+
+    /// The world in tokens, with validation rows of at most `block` + 1 of them.
+    pub fn new(world: World, tokenizer: Tokenizer, block: usize) -> Self {
+        let end = tokenizer.end_of_text();
+        let mut stories = Self {
+            world,
+            tokenizer,
+            end,
+            val: Vec::new(),
+            val_tokens: 0,
+            val_bytes: 0,
+            floor: None,
+            unigram_entropy: 0.0,
+        };
+        stories.lay_out_validation(block);
+        stories.unigram_entropy = stories.measure_unigram();
+        stories
+    }
+
+    /// A story's ids, the end-of-text token included, and its nats and bytes.
+    fn encode(&self, stream: Stream, index: u64, ids: &mut Vec<u32>) -> (f64, usize) {
+        let story = self.world.story(stream, index);
+        self.tokenizer.encode_ordinary(story.text.as_bytes(), ids);
+        ids.extend(self.end);
+        (story.nats, story.text.len())
+    }
+
+    fn lay_out_validation(&mut self, block: usize) {
+        let (mut nats, mut all_fit) = (0.0, true);
+        let mut row: Vec<u32> = self.end.into_iter().collect();
+        for index in 0..VAL_STORIES {
+            let mut ids = Vec::new();
+            let (story_nats, bytes) = self.encode(Stream::WorldVal, index, &mut ids);
+            nats += story_nats;
+            self.val_bytes += bytes as u64;
+            all_fit &= ids.len() + self.end.iter().len() <= block + 1;
+            if row.len() + ids.len() > block + 1 && row.len() > 1 {
+                self.val.push(std::mem::replace(&mut row, self.end.into_iter().collect()));
+            }
+            row.extend(ids);
+            row.truncate(block + 1);
+        }
+        self.val.push(row);
+        self.val_tokens = self.val.iter().map(|row| row.len() as u64 - 1).sum();
+        // Bytes have no end-of-text token, so a row's first byte is never predicted and the floor is not exact.
+        self.floor = (all_fit && self.end.is_some()).then(|| nats / self.val_tokens as f64);
+    }
+
+    fn measure_unigram(&self) -> f64 {
+        let mut counts = vec![1.0; self.tokenizer.vocab_size()]; // add one, so that no token is impossible
+        let mut ids = Vec::new();
+        (0..VAL_STORIES * 4).for_each(|i| {
+            self.encode(Stream::World, u64::MAX - i, &mut ids);
+        });
+        ids.iter().for_each(|&id| counts[id as usize] += 1.0);
+        let total: f64 = counts.iter().sum();
+        let predicted = self.val.iter().flat_map(|row| &row[1..]);
+        predicted.map(|&id| -(counts[id as usize] / total).ln()).sum::<f64>() / self.val_tokens as f64
+    }
+
+    /// Fills a row of step `step` with stories that no other row of any step sees.
+    pub fn sample(&self, step: u64, row: u64, window: &mut [u32]) {
+        let first = (step * STEP_ROWS + row) * ROW_STORIES;
+        let mut ids: Vec<u32> = self.end.into_iter().collect();
+        for index in (0..ROW_STORIES).cycle() {
+            if ids.len() >= window.len() {
+                break;
+            }
+            self.encode(Stream::World, first + index, &mut ids);
+        }
+        window.copy_from_slice(&ids[..window.len()]);
+    }
+
+    /// How many validation rows there are.
+    pub fn val_rows(&self) -> usize {
+        self.val.len()
+    }
+
+    /// A validation row: whole stories, at most the block size and one of tokens.
+    pub fn val_row(&self, row: usize) -> &[u32] {
+        &self.val[row]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stories(block: usize) -> Stories {
+        let world = World::new(1);
+        Stories::new(world, Stories::train_tokenizer(world, 512).unwrap(), block)
+    }
+
+    #[test]
+    fn the_floor_is_the_entropy_of_the_world_within_sampling_error() {
+        let stories = stories(160);
+        let per_story = stories.floor.unwrap() * stories.val_tokens as f64 / VAL_STORIES as f64;
+        assert!((per_story / World::entropy() - 1.0).abs() < 0.02, "{per_story} {}", World::entropy());
+    }
+
+    #[test]
+    fn the_floor_is_unknown_where_stories_do_not_fit() {
+        assert!(stories(160).floor.is_some());
+        assert_eq!(stories(32).floor, None);
+    }
+
+    #[test]
+    fn rows_are_functions_of_step_and_row_and_begin_with_a_story() {
+        let stories = stories(64);
+        let row = |step, row| {
+            let mut window = vec![0; 65];
+            stories.sample(step, row, &mut window);
+            window
+        };
+        assert_eq!(row(3, 1), row(3, 1));
+        assert_ne!(row(3, 1), row(3, 2));
+        assert_ne!(row(3, 1), row(4, 1));
+        assert_eq!(Some(row(3, 1)[0]), stories.end);
+    }
+}

@@ -1,0 +1,67 @@
+//! What is saved, so that a run killed at any moment goes on with the same bits.
+//!
+//! state.safetensors holds everything that the next step depends on: the weights, both moments, the step. It is one
+//! file, replaced as a whole, so it is complete or the one before. model.safetensors beside it is the same weights
+//! for the rest of the world; a crash between the two leaves it a checkpoint older, and the resumed run replaces it.
+
+use std::path::Path;
+
+use autograd::{AdamW, Params};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::hub::weights::{self, Named, Weights};
+
+/// The file's name in a run directory.
+pub const STATE: &str = "state.safetensors";
+const KEY: &str = "pretext";
+
+/// Where a run stands, beside its weights and moments.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Steps made.
+    pub step: u64,
+    /// The best validation loss so far, and after which step.
+    pub best: Option<(f64, u64)>,
+    /// Seconds trained so far.
+    pub seconds: f64,
+    /// What the run trains on; it goes on with nothing else.
+    pub data: String,
+}
+
+/// Writes the state of a run.
+pub fn save(directory: &Path, position: &Position, params: &Params, optimizer: &AdamW) -> Result<()> {
+    let mut tensors = weights::named(params);
+    for (prefix, moment) in [("m.", &optimizer.m), ("v.", &optimizer.v)] {
+        tensors.extend(params.ids().map(|id| Named {
+            name: format!("{prefix}{}", params.name(id)),
+            shape: params.shape(id).to_vec(),
+            data: &moment[params.place(id)],
+        }));
+    }
+    let position = serde_json::to_string(position).expect("numbers become JSON");
+    weights::write(&directory.join(STATE), &tensors, (KEY, &position))
+}
+
+/// Reads the state of a run into a model's parameters and optimiser, and returns where it stands.
+pub fn load(directory: &Path, params: &mut Params, optimizer: &mut AdamW) -> Result<Position> {
+    let path = directory.join(STATE);
+    let file = Weights::open(&path)?;
+    let position = file.metadata(KEY).ok_or_else(|| Error::file(&path, "is no state of a run: it says no step"))?;
+    let position: Position = serde_json::from_str(&position)
+        .map_err(|error| Error::file(&path, format!("is no state of a run that this version knows ({error})")))?;
+    for id in params.ids() {
+        let name = params.name(id).to_owned();
+        file.fill(&name, params, id)?;
+        for (prefix, moment) in [("m.", &mut optimizer.m), ("v.", &mut optimizer.v)] {
+            let (_, numbers) = file.numbers(&format!("{prefix}{name}"))?;
+            let place = params.place(id);
+            if numbers.len() != place.len() {
+                return Err(Error::file(&path, format!("{prefix}{name} does not fit {name}: the file is damaged")));
+            }
+            moment[place].copy_from_slice(&numbers);
+        }
+    }
+    optimizer.steps = position.step;
+    Ok(position)
+}

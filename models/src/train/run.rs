@@ -1,0 +1,305 @@
+//! The loop: batch, loss, gradients, step; and around it what makes a run safe to leave alone.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use autograd::{AdamW, AdamWOptions, DropoutKey, Gradients, Params, Tape};
+use toml::Table;
+
+use super::chart;
+use super::checkpoint::{self, Position};
+use super::evaluate::evaluate;
+use super::metrics::{Metric, MetricsLog};
+use super::options::Options;
+use super::setup::Setup;
+use super::watch::{Progress, Watch};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::gpt::Gpt;
+use crate::hub::gpt2;
+use crate::pretext::Batch;
+
+/// A training run: its directory, everything it trains with, and where it stands.
+pub struct Run {
+    /// The run directory.
+    pub directory: PathBuf,
+    /// Options, tokenizer, data, model and weights.
+    pub setup: Setup,
+    optimizer: AdamW,
+    position: Position,
+    metrics: MetricsLog,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Outcome {
+    /// Steps made.
+    pub step: u64,
+    /// Whether all steps of the run were made.
+    pub finished: bool,
+    /// Nats a token over the whole validation part, if the run finished.
+    pub val_loss: Option<f64>,
+    /// The same in bits a byte of text.
+    pub bits_per_byte: Option<f64>,
+    /// The best validation loss, and after which step.
+    pub best: Option<(f64, u64)>,
+    /// Seconds trained, over all sessions.
+    pub seconds: f64,
+}
+
+impl Run {
+    /// A new run with these options in `directory`, which must not hold one yet. With a budget of minutes, the first
+    /// steps are timed here and the number of steps set.
+    pub fn create(directory: &Path, file: &Table, flags: &Table, watch: &mut dyn Watch) -> Result<Self> {
+        if directory.join("train.toml").exists() {
+            let what = "already holds a run: go on with --resume, or give another --out";
+            return Err(Error::file(directory, what));
+        }
+        let begin = Instant::now();
+        let mut setup = Setup::new(Options::resolve(file, flags)?, None, watch)?;
+        if let Some(minutes) = setup.options.minutes {
+            let steps = steps_in(60.0 * minutes - begin.elapsed().as_secs_f64(), &setup);
+            let mut flags = flags.clone();
+            flags.insert("steps".to_owned(), (steps as i64).into());
+            let vocab_size = setup.options.vocab_size;
+            setup.options = Options { vocab_size, ..Options::resolve(file, &flags)? };
+            watch.note(&format!("{minutes} minutes are enough for {steps} steps, evaluations included"));
+        }
+        std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
+        let tokenizer = directory.join("tokenizer.json");
+        setup.tokenizer.save(&tokenizer).map_err(|error| Error::file(&tokenizer, error))?;
+        let toml = directory.join("train.toml"); // last, so that it never stands without a tokenizer
+        let text = setup.options.to_toml();
+        files::write(&toml, text.as_bytes()).map_err(|error| Error::io(&toml, "write", &error))?;
+        Self::begin(directory, setup)
+    }
+
+    /// Goes on with the run in `directory` from its last checkpoint, or from the start if it has none yet. `flags` may
+    /// repeat its options and must not contradict them.
+    pub fn resume(directory: &Path, flags: &Table, watch: &mut dyn Watch) -> Result<Self> {
+        let path = directory.join("train.toml");
+        if !path.exists() {
+            return Err(Error::file(directory, "holds no run to resume: it has no train.toml"));
+        }
+        let table = Options::read_table(&path)?;
+        for (key, value) in flags {
+            if table.get(key) != Some(value) {
+                let had = table.get(key).map_or("not set".to_owned(), ToString::to_string);
+                let name = key.replace('_', "-");
+                let what = format!("{name} is {had} in this run, not {value}: leave --{name} out, or begin a new run");
+                return Err(Error::file(&path, what));
+            }
+        }
+        let options = Options::resolve(&table, &Table::new()).map_err(|error| Error::file(&path, error))?;
+        let vocab_size = options.vocab_size;
+        let setup = Setup::new(options, Some(directory), watch)?;
+        if setup.options.vocab_size != vocab_size {
+            let had = setup.options.vocab_size;
+            let what = format!("has {had} tokens, but the run's model has {vocab_size}: it is another run's tokenizer");
+            return Err(Error::file(directory.join("tokenizer.json"), what));
+        }
+        Self::begin(directory, setup)
+    }
+
+    /// Reads the last checkpoint, if there is one.
+    fn begin(directory: &Path, mut setup: Setup) -> Result<Self> {
+        let o = &setup.options;
+        let adamw = AdamWOptions { beta2: o.beta2, weight_decay: o.weight_decay, ..AdamWOptions::default() };
+        let mut optimizer = AdamW::new(&setup.params, adamw);
+        let mut position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
+        if directory.join(checkpoint::STATE).exists() {
+            let saved = checkpoint::load(directory, &mut setup.params, &mut optimizer)?;
+            if saved.data != position.data {
+                let what = "the data has changed since this run began: bring the old files back, or begin a new run";
+                return Err(Error::file(directory, what));
+            }
+            position = saved;
+        }
+        let metrics = MetricsLog::open(&directory.join("metrics.jsonl"), position.step)?;
+        Ok(Self { directory: directory.to_owned(), setup, optimizer, position, metrics })
+    }
+
+    /// How many steps were made.
+    pub fn step(&self) -> u64 {
+        self.position.step
+    }
+
+    /// Saves everything that the next step depends on, and the model for everyone else.
+    fn save(&self) -> Result<()> {
+        checkpoint::save(&self.directory, &self.position, &self.setup.params, &self.optimizer)?;
+        self.save_model(&self.directory)
+    }
+
+    fn save_model(&self, directory: &Path) -> Result<()> {
+        let Setup { model, params, tokenizer, .. } = &self.setup;
+        gpt2::save(directory, &model.config, params, tokenizer.end_of_text())
+    }
+
+    /// Evaluates after a step; a model better than all before is kept in `best/`.
+    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<f64> {
+        let o = &self.setup.options;
+        let last = self.position.step == o.steps;
+        let limit = (!last).then_some(o.eval_tokens);
+        let Setup { model, params, corpus, .. } = &self.setup;
+        let loss = evaluate(model, params, corpus, o.block_size, o.micro_batch, limit);
+        if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
+            self.position.best = Some((loss, self.position.step));
+            let best = self.directory.join("best");
+            std::fs::create_dir_all(&best).map_err(|error| Error::io(&best, "create", &error))?;
+            self.setup.tokenizer.save(&best.join("tokenizer.json")).map_err(|error| Error::file(&best, error))?;
+            self.save_model(&best)?;
+        }
+        if !loss.is_finite() {
+            watch.note(&format!("the validation loss after step {} is {loss}", self.position.step));
+        }
+        Ok(loss)
+    }
+
+    /// How the run stands, with the loss over the whole validation part if it is finished.
+    fn outcome(&self) -> Outcome {
+        let Setup { options, corpus, .. } = &self.setup;
+        let Position { step, best, seconds, .. } = self.position;
+        let finished = step >= options.steps;
+        let last = self.metrics.all().last().filter(|_| finished);
+        let val_loss = last.and_then(|metric| metric.val_loss);
+        let bits_per_byte = val_loss.map(|nats| nats / corpus.bytes_per_token() / std::f64::consts::LN_2);
+        Outcome { step, finished, val_loss, bits_per_byte, best, seconds }
+    }
+
+    fn draw(&self) -> Result<()> {
+        let plan = self.setup.plan(0);
+        let mut levels = vec![("uniform", plan.uniform), ("unigram", plan.unigram)];
+        levels.extend(plan.floor.map(|floor| ("entropy of the data", floor)));
+        chart::draw(&self.directory.join("loss.svg"), "Loss", self.metrics.all(), &levels)
+    }
+}
+
+/// Trains until the run's last step, or until `watch` says stop.
+pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
+    watch.plan(&run.setup.plan(run.position.step));
+    let o = run.setup.options.clone();
+    let schedule = o.schedule();
+    let mut gradients = Gradients::new(&run.setup.params);
+    let first = run.position.step;
+    for step in first..o.steps {
+        let begin = Instant::now();
+        let Setup { model, params, corpus, .. } = &mut run.setup;
+        let batch = corpus.batch(o.seed, step, o.batch_size, o.block_size); // keyed by (seed, step): nothing to replay
+        gradients.zero();
+        let loss = loss_and_gradients(model, params, &mut gradients, &batch, o.micro_batch, o.seed, step);
+        let norm = gradients.clip(o.grad_clip);
+        check(step, loss, norm, &run.directory)?;
+        if step == first {
+            untouched(params, &gradients).into_iter().for_each(|sentence| watch.note(&sentence));
+        }
+        let lr = schedule.at(step);
+        run.optimizer.step(params, &gradients, lr);
+        let items_per_s = batch.count() as f64 / begin.elapsed().as_secs_f64();
+
+        run.position.step = step + 1;
+        let done = step + 1 == o.steps;
+        let stop = watch.stop();
+        let due = |every: u64| (step + 1) % every == 0 || done;
+        let val_loss = if due(o.eval_every) { Some(run.evaluate(watch)?) } else { None };
+        run.position.seconds += begin.elapsed().as_secs_f64();
+        let seconds = run.position.seconds;
+        let step = step + 1;
+        run.metrics.append(Metric { step, loss, val_loss, lr, grad_norm: norm, items_per_s, seconds })?;
+        watch.progress(&Progress { step, loss, val_loss, lr, grad_norm: norm, items_per_s });
+        if due(o.save_every) || stop {
+            run.save()?;
+        }
+        if val_loss.is_some() || stop {
+            run.draw()?;
+        }
+        if stop {
+            break;
+        }
+    }
+    Ok(run.outcome())
+}
+
+/// The loss of a whole batch and its gradient, in micro-batches. Each micro-batch's loss is its sum over tokens
+/// divided by the tokens of the *whole* batch, so that sums of gradients are the gradient of the mean.
+pub fn loss_and_gradients(
+    model: &Gpt,
+    params: &Params,
+    gradients: &mut Gradients,
+    batch: &Batch,
+    micro_batch: usize,
+    seed: u64,
+    step: u64,
+) -> f64 {
+    let tokens = batch.count().max(1) as f64;
+    let mut total = 0.0;
+    for first in (0..batch.rows).step_by(micro_batch) {
+        let part = batch.part(first..(first + micro_batch).min(batch.rows));
+        let tape = Tape::new(params).with_dropout(DropoutKey { seed, step, first_row: first as u64 });
+        let loss = model.loss(&tape, &part, tokens);
+        loss.backward(gradients);
+        total += f64::from(loss.item());
+    }
+    total
+}
+
+/// A loss or gradient that is no number ends the run before it reaches the weights.
+fn check(step: u64, loss: f64, norm: f64, directory: &Path) -> Result<()> {
+    if loss.is_finite() && norm.is_finite() {
+        return Ok(());
+    }
+    let kept = if directory.join(checkpoint::STATE).exists() {
+        format!("the last good checkpoint is kept in {}", directory.display())
+    } else {
+        "no checkpoint was saved yet".to_owned()
+    };
+    Err(Error::Training(format!(
+        "step {}: the loss is {loss} and the gradient's norm {norm}; {kept}; a smaller --lr or a longer --warmup usually helps",
+        step + 1
+    )))
+}
+
+/// Parameters whose gradient is all zero: they do not take part in what is computed, and a user should know.
+fn untouched(params: &Params, gradients: &Gradients) -> Vec<String> {
+    let zero = |id: &autograd::ParamId| gradients.of(*id).iter().all(|&g| g == 0.0);
+    let sentence = |id| format!("{} got no gradient in the first step", params.name(id));
+    params.ids().filter(zero).map(sentence).collect()
+}
+
+/// How many steps fit into `seconds`: some are made on a copy of the model and timed, and so is an evaluation. Nothing
+/// of this rehearsal stays, so the run is the same as with `--steps`.
+fn steps_in(seconds: f64, setup: &Setup) -> u64 {
+    const REHEARSAL: u64 = 8;
+    let o = &setup.options;
+    let begin = Instant::now();
+    let mut params = setup.params.clone();
+    let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, AdamWOptions::default()));
+    let mut times = Vec::new();
+    for step in 0..REHEARSAL {
+        let start = Instant::now();
+        let batch = setup.corpus.batch(o.seed, step, o.batch_size, o.block_size);
+        gradients.zero();
+        loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.micro_batch, o.seed, step);
+        gradients.clip(o.grad_clip);
+        optimizer.step(&mut params, &gradients, 0.0);
+        times.push(start.elapsed().as_secs_f64());
+    }
+    // The first steps fill the buffer pool; the median of the others is the time of a step.
+    times.drain(..2);
+    times.sort_by(f64::total_cmp);
+    let a_step = times[times.len() / 2];
+    let start = Instant::now();
+    let few = (o.micro_batch * o.block_size).min(o.eval_tokens);
+    evaluate(&setup.model, &params, &setup.corpus, o.block_size, o.micro_batch, Some(few));
+    let a_token = start.elapsed().as_secs_f64() / few as f64;
+    let all = setup.corpus.val_tokens() as f64;
+    // Ten evaluations on the way (a tenth of the steps apart) and one of the whole at the end.
+    let evaluations = a_token * (10.0 * all.min(o.eval_tokens as f64) + all);
+    let left = seconds - begin.elapsed().as_secs_f64() - evaluations;
+    ((left / a_step) as u64).max(1)
+}
+
+/// A new directory for a run: `runs/gpt-PRESET-1`, or the first number that is free.
+pub fn new_directory(preset: &str) -> PathBuf {
+    let name = |i: u32| Path::new("runs").join(format!("gpt-{preset}-{i}"));
+    (1..).map(name).find(|path| !path.exists()).expect("numbers do not end")
+}

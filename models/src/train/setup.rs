@@ -1,0 +1,109 @@
+//! From options to everything that a run needs: a tokenizer, data in tokens, a model.
+
+use std::path::Path;
+
+use autograd::Params;
+use tokenizer::Tokenizer;
+
+use super::options::Options;
+use super::watch::{Plan, Watch};
+use crate::data::Corpus;
+use crate::data::stories::Stories;
+use crate::data::text::{self, TextFiles};
+use crate::data::world::World;
+use crate::error::{Error, Result};
+use crate::gpt::Gpt;
+
+/// A tokenizer, data in tokens and an untrained model, as the options ask for.
+pub struct Setup {
+    /// The options, with the vocabulary's real size.
+    pub options: Options,
+    /// Text to ids and back.
+    pub tokenizer: Tokenizer,
+    /// What to train and validate on.
+    pub corpus: Corpus,
+    /// The model.
+    pub model: Gpt,
+    /// Its initial parameters.
+    pub params: Params,
+}
+
+impl Setup {
+    /// Reads or trains the tokenizer, tokenises the data and makes the model. `run` is the directory of a run that is
+    /// resumed: its tokenizer is used.
+    pub fn new(mut options: Options, run: Option<&Path>, watch: &mut dyn Watch) -> Result<Self> {
+        let given = match run.or(options.tokenizer.as_deref()) {
+            Some(path) => Some(Tokenizer::open(path).map_err(|error| Error::Options(error.to_string()))?),
+            None => None,
+        };
+        let failed = |error: tokenizer::Error| Error::Options(error.to_string());
+        let (tokenizer, corpus) = if options.data.is_empty() {
+            let world = World::new(options.seed);
+            let tokenizer = given.map_or_else(|| Stories::train_tokenizer(world, options.vocab_size), Ok);
+            let tokenizer = tokenizer.map_err(failed)?;
+            let stories = Stories::new(world, tokenizer.clone(), options.block_size);
+            (tokenizer, Corpus::World(stories))
+        } else {
+            let files = TextFiles::open(&text_options(&options)?)?;
+            let tokenizer = match given {
+                Some(tokenizer) => tokenizer,
+                None => {
+                    if options.vocab_size > 256 {
+                        watch.note(&format!("training a tokenizer of {} tokens on the data", options.vocab_size));
+                    }
+                    files.train_tokenizer(options.vocab_size)?
+                }
+            };
+            let data = files.tokenize(&tokenizer)?;
+            data.check(options.block_size)?;
+            (tokenizer, Corpus::Text(data))
+        };
+        if tokenizer.vocab_size() != options.vocab_size && options.tokenizer.is_none() {
+            let (had, wanted) = (tokenizer.vocab_size(), options.vocab_size);
+            watch.note(&format!("the data has pairs for {had} tokens only, not for {wanted}"));
+        }
+        options.vocab_size = tokenizer.vocab_size();
+        let (model, params) = Gpt::init(&options.gpt_config(), options.seed);
+        Ok(Self { options, tokenizer, corpus, model, params })
+    }
+
+    /// What the run is going to do.
+    pub fn plan(&self, first_step: u64) -> Plan {
+        let (o, config) = (&self.options, &self.model.config);
+        let step_tokens = o.batch_size * o.block_size;
+        Plan {
+            parameters: self.params.count(),
+            train_tokens: self.corpus.train_tokens(),
+            val_tokens: self.corpus.val_tokens(),
+            data: if o.data.is_empty() { "the built-in world".to_owned() } else { o.data.join(", ") },
+            memory: memory(o, self.params.count()),
+            uniform: (config.vocab_size as f64).ln(),
+            unigram: self.corpus.unigram_entropy(),
+            floor: self.corpus.floor(),
+            first_step,
+            steps: o.steps,
+            step_tokens,
+            step_flops: config.flops_per_token(o.block_size) * step_tokens as f64,
+        }
+    }
+}
+
+fn text_options(options: &Options) -> Result<text::TextOptions> {
+    let sources = |said: &[String]| said.iter().map(|s| s.parse()).collect::<std::result::Result<Vec<_>, _>>();
+    Ok(text::TextOptions {
+        data: sources(&options.data)?,
+        val_data: sources(&options.val_data)?,
+        val_share: options.val_share,
+        cache: text::default_cache(),
+    })
+}
+
+/// About how much memory a run takes, in bytes of f32: weights, gradients and two moments; for each position of a
+/// micro-batch the 19 rows of width C that a block keeps for its backward pass (1 norm, 3 q k v, 1 attention,
+/// 1 projection, 1 sum, and again 1 norm, 4 + 4 hidden, 1 projection, 1 sum, and the stream), twice the widest of
+/// them for gradients; a chunk of logits.
+fn memory(o: &Options, parameters: usize) -> usize {
+    let positions = o.micro_batch * o.block_size;
+    let activations = positions * o.width * (19 * o.layers + 24);
+    4 * (4 * parameters + activations) + (32 << 20)
+}

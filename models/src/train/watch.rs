@@ -1,0 +1,64 @@
+//! How a program looks on while a model trains.
+
+/// What a run is going to do, said before it begins.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Numbers that the model learns.
+    pub parameters: usize,
+    /// Tokens to train on; `None` where there is no end of them.
+    pub train_tokens: Option<u64>,
+    /// Tokens to validate on.
+    pub val_tokens: u64,
+    /// Where the data comes from.
+    pub data: String,
+    /// Memory that the run will need at most, about, in bytes.
+    pub memory: usize,
+    /// Nats a token of knowing nothing.
+    pub uniform: f64,
+    /// Nats a token of knowing how often each token occurs.
+    pub unigram: f64,
+    /// Nats a token that no model can beat, where known.
+    pub floor: Option<f64>,
+    /// The first step: more than 0 when resumed.
+    pub first_step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Tokens of a step.
+    pub step_tokens: usize,
+    /// Floating-point operations of a step.
+    pub step_flops: f64,
+}
+
+/// A step that was made.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Its number, from 1.
+    pub step: u64,
+    /// Nats a token on the step's batch.
+    pub loss: f64,
+    /// Nats a token on validation data, if this step evaluated.
+    pub val_loss: Option<f64>,
+    /// The learning rate.
+    pub lr: f64,
+    /// The gradient's norm before clipping.
+    pub grad_norm: f64,
+    /// Tokens a second, of this step.
+    pub items_per_s: f64,
+}
+
+/// Someone who looks on. All methods but [`Watch::stop`] only listen.
+pub trait Watch {
+    /// The run is about to begin.
+    fn plan(&mut self, _plan: &Plan) {}
+    /// Something worth a sentence.
+    fn note(&mut self, _sentence: &str) {}
+    /// A step was made.
+    fn progress(&mut self, _progress: &Progress) {}
+    /// Whether to save and end after this step.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody looks on.
+impl Watch for () {}

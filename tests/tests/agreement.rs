@@ -1,0 +1,67 @@
+//! Do we compute what `transformers` and PyTorch compute? Held against recorded answers.
+
+use std::path::{Path, PathBuf};
+
+use autograd::{AdamW, AdamWOptions, Gradients, IGNORE};
+use models::hub::weights::Weights;
+use models::hub::{gpt2, verify};
+use models::pretext::Batch;
+use models::train::run::loss_and_gradients;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+#[test]
+fn logits_loss_and_every_gradient_agree_with_transformers() {
+    let agreement = verify::verify(&fixture("gpt2")).unwrap();
+    assert!(agreement.agrees, "{agreement:?}");
+    assert_eq!(agreement.parameters, 28, "two tables, twelve in each of two blocks, two of the last norm");
+}
+
+#[test]
+fn a_changed_weight_does_not_agree() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["config.json", "reference.safetensors"] {
+        std::fs::copy(fixture("gpt2").join(name), directory.path().join(name)).unwrap();
+    }
+    let (model, mut params) = gpt2::open(&fixture("gpt2")).unwrap();
+    let id = params.find("h.1.mlp.c_fc.bias").unwrap();
+    params.value_mut(id)[3] += 0.01;
+    gpt2::save(directory.path(), &model.config, &params, None).unwrap();
+    assert!(!verify::verify(directory.path()).unwrap().agrees);
+}
+
+#[test]
+fn ten_adamw_steps_agree_with_pytorch() {
+    let recorded: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture("adamw.json")).unwrap()).unwrap();
+    let option = |name: &str| recorded["options"][name].as_f64().unwrap();
+    let (model, mut params) = gpt2::open(&fixture("gpt2")).unwrap();
+    let reference = Weights::open(&fixture("gpt2/reference.safetensors")).unwrap();
+    let (shape, ids) = reference.integers("input_ids").unwrap();
+    let mut batch = Batch::new();
+    for row in ids.chunks(shape[1]) {
+        // Every position is an input, as there; the last has nothing to predict.
+        batch.ids.extend(row.iter().map(|&id| id as u32));
+        batch.targets.extend(row[1..].iter().map(|&id| id as u32).chain([IGNORE]));
+        batch.rows += 1;
+    }
+    let mut optimizer = AdamW::new(
+        &params,
+        AdamWOptions {
+            beta1: option("beta1"),
+            beta2: option("beta2"),
+            epsilon: option("epsilon"),
+            weight_decay: option("weight_decay"),
+        },
+    );
+    let mut gradients = Gradients::new(&params);
+    for (step, want) in recorded["losses"].as_array().unwrap().iter().enumerate() {
+        gradients.zero();
+        let loss = loss_and_gradients(&model, &params, &mut gradients, &batch, batch.rows, 0, step as u64);
+        assert!((loss - want.as_f64().unwrap()).abs() < 1e-4, "step {step}: {loss} against {want}");
+        gradients.clip(option("grad_clip"));
+        optimizer.step(&mut params, &gradients, option("lr"));
+    }
+}
