@@ -1,4 +1,4 @@
-//! The entropy of the stories: the expected nats, exactly, without telling all 10²⁵ of them.
+//! The entropy of the stories: the expected nats, exactly, without telling all 10²⁶ of them.
 //!
 //! The entropy is the sum over all choices of (probability that the choice comes up) × (entropy of the choice).
 //! The grammar has two kinds of choices. Most are uniform, and leave the number of options of all later choices

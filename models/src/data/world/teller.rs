@@ -10,7 +10,8 @@
 
 use tensor::random::Random;
 
-/// What a choice is about. [`World::entropy_by_choice`](super::World::entropy_by_choice) tells how many nats each is worth.
+/// What a choice is about. [`World::entropy_by_choice`](super::World::entropy_by_choice) tells how many nats each is
+/// worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// How many objects are on the table.
