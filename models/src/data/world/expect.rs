@@ -1,9 +1,9 @@
-//! The entropy of the stories: the expected nats, exactly, without telling all 10²⁵ of them.
+//! The entropy of the stories: the expected nats, exactly, without telling all 10²⁶ of them.
 //!
 //! The entropy is the sum over all choices of (probability that the choice comes up) × (entropy of the choice).
-//! The grammar has two kinds of choices. Most are uniform, and leave the number of options of all later choices
-//! as it is: whether Anna moves the ball or Ben the star, eight adverbs and six free places follow. Such a choice is
-//! worth ln n whatever is taken. The few others ([`Choice::branches`]: how many objects, what happens, what is asked)
+//! The grammar has two kinds of choices. Most leave the number of options of all later choices as it is: whether Anna
+//! moves the ball or Ben the star, eight adverbs and six free places follow. Such a choice is worth its own entropy,
+//! −Σ p ln p, whatever is taken. The few others ([`Choice::branches`]: how many objects, what happens, what is asked)
 //! decide which choices follow, and they have few options: all their combinations, some thousands, are walked
 //! through, each weighted with its probability.
 
@@ -20,18 +20,24 @@ pub(super) struct Expect<'a> {
 
 impl Teller for Expect<'_> {
     fn choose(&mut self, what: Choice, weights: &[u32]) -> Option<usize> {
-        let taken = if what.branches() { self.path.take(weights.len()) } else { (self.any)(weights.len()) };
-        let worth = nats(weights, taken);
-        self.seen.push((what, worth));
         if what.branches() {
-            self.weight *= (-worth).exp();
+            let taken = self.path.take(weights.len());
+            self.seen.push((what, nats(weights, taken)));
+            self.weight *= probability(weights, taken);
+            return Some(taken);
         }
-        Some(taken)
+        let entropy = (0..weights.len()).map(|i| probability(weights, i) * nats(weights, i)).sum();
+        self.seen.push((what, entropy));
+        Some((self.any)(weights.len()))
     }
 
     fn say(&mut self, _: &str) -> Option<()> {
         Some(())
     }
+}
+
+fn probability(weights: &[u32], taken: usize) -> f64 {
+    f64::from(weights[taken]) / f64::from(weights.iter().sum::<u32>())
 }
 
 /// The expected nats of a story, by what the choices are about. `any(n)` takes one of n options where, so the claim,

@@ -1,16 +1,20 @@
 //! The built-in world: short stories about objects on a table, without end, from a seed, with a known entropy.
 //!
-//! > On a foggy Sunday, Mia and Henry meet in the attic. They have a tiny red ball on the left and a big blue star at the back.
-//! > Henry takes the red ball and slowly sets it in the middle. Where is the ball now? It is in the middle.
+//! > On a cold Sunday, Mia and Henry sit in the attic. They have a tiny red ball on the left and a big blue star at the
+//! > top. Henry takes the red ball and slowly sets it in the middle. Mia looks at the star and hums a song. So where is
+//! > the ball? It is in the middle.
 //!
-//! A model trains on this world before anybody has found a file for it, and, which no file offers, it can be told how far
-//! it still has to go. Every choice in a story is drawn with a known probability, and the text shows which option was
-//! taken. So p(text) is the product of the probabilities of its choices, [`Story::nats`] is −ln p(text), and the expected
-//! nats of a story ([`World::entropy`]) are the loss, per story, that no model can beat.
+//! A model trains on this world before anybody has found a file for it, and, which no file offers, it can be told how
+//! far it still has to go. Every choice in a story is drawn with a known probability, and the text shows which option
+//! was taken. So p(text) is the product of the probabilities of its choices, [`Story::nats`] is −ln p(text), and the
+//! expected nats of a story ([`World::entropy`]) are the loss, per story, that no model can beat.
 //!
-//! Most of these nats are in choices that nothing predicts: names, looks, places, adverbs. A model learns their frequencies and
-//! pays for them for ever. The rest of the text follows from what was said before: the pronoun of a name,
-//! the ball that is "the red ball", the answers. A model that follows the story pays nothing for it.
+//! Most of these nats are in choices that nothing predicts: names, looks, places, adverbs. A model learns their
+//! frequencies and pays for them for ever. The rest of the text follows from what was said before: who "She" is, which
+//! shape "the red …" has, where there is room, the answers. A model that follows the story pays nothing for it. A
+//! reader without memory, who guesses among what the story has named, pays about 7% more than the entropy of 59.4 nats
+//! (`cargo test -p models memory -- --nocapture` prints where), and one who does not even look back at the names far
+//! more than that.
 //!
 //! The files, in the order to read them: [`scene`] is what there is, `words` the sentences, `grammar` fills them,
 //! `teller` decides; `expect` computes the entropy, `score` the probability of any text.
@@ -70,6 +74,10 @@ impl World {
     }
 
     /// The expected nats of a story, exactly; the same for every seed.
+    ///
+    /// It is to be compared with a model's loss summed over a whole story, from its first token, which the model
+    /// predicts from the newline before, to its own newline. A row that begins in the middle of a story misses what the
+    /// rest refers to, and no model reaches the entropy there.
     pub fn entropy() -> f64 {
         Self::entropy_by_choice().iter().map(|(_, nats)| nats).sum()
     }

@@ -43,7 +43,8 @@ words! {
 }
 
 words! {
-    /// Where an object is: one of the nine fields of the table, row by row from the top. A field holds at most one object.
+    /// Where an object is: one of the nine fields of the table, row by row from the top. A field holds at most one
+    /// object.
     Place {
         TopLeft "in the top left", Top "at the top", TopRight "in the top right",
         Left "on the left", Middle "in the middle", Right "on the right",

@@ -10,7 +10,8 @@
 
 use tensor::random::Random;
 
-/// What a choice is about. [`World::entropy_by_choice`](super::World::entropy_by_choice) tells how many nats each is worth.
+/// What a choice is about. [`World::entropy_by_choice`](super::World::entropy_by_choice) tells how many nats each is
+/// worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// How many objects are on the table.
@@ -49,7 +50,7 @@ pub enum Choice {
 
 impl Choice {
     /// Whether the numbers of options later in the story depend on what is taken here. All other choices may be
-    /// taken in any way without a change to how many nats are still to come, and are uniform.
+    /// taken in any way without a change to how many nats are still to be expected.
     pub(super) fn branches(self) -> bool {
         use Choice::{Event, EventCount, ObjectCount, Question, QuestionCount};
         matches!(self, ObjectCount | EventCount | Event | QuestionCount | Question)

@@ -130,7 +130,7 @@ fn the_entropy_is_the_mean_of_the_nats() {
 }
 
 #[test]
-fn the_entropy_does_not_depend_on_how_the_uniform_choices_are_taken() {
+fn the_entropy_does_not_depend_on_how_choices_that_do_not_branch_are_taken() {
     let entropy = World::entropy();
     for seed in 0..5 {
         let mut random = Random::new(seed, Stream::Other, 0);

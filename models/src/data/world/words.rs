@@ -103,15 +103,15 @@ pub(super) struct Question {
 /// Each answer holds one word or phrase that stands in the story before the question.
 pub(super) const QUESTIONS: &[Question] = &[
     Question {
-        asked: &["Where is the {shape} now?", "So where is the {shape}?", "Where is the {shape} at last?"],
+        asked: &["Where is the {shape} now?", "So where is the {shape}?", "And where is the {shape} now?"],
         answered: &["It is {=place}.", "The {=shape} is {=place}."],
     },
     Question {
-        asked: &["What colour is the {shape}?", "Which colour has the {shape} now?"],
+        asked: &["What colour is the {shape}?", "And what colour is the {shape} now?"],
         answered: &["It is {=colour}.", "The {=shape} is {=colour}."],
     },
     Question {
-        asked: &["What is {spot} now?", "What lies {spot}?"],
+        asked: &["What is {spot} now?", "And what is {spot}?"],
         answered: &["It is the {=shape}.", "The {=shape} is."],
     },
     Question { asked: &["Who had the last turn?", "Who came last?"], answered: &["It was {=who}.", "{=who} did."] },

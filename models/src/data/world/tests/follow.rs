@@ -143,18 +143,21 @@ impl<'a> Reader<'a> {
     fn answer(&mut self, question: &str, answer: &str, before: &str) {
         let w = words(question);
         let asked = self.things.iter().position(|t| w.contains(&t.shape) || question.contains(t.place));
-        let (span, true_answers, candidates) = match (asked.map(|i| &self.things[i]), w[0], w[1]) {
-            (None, "Who", _) => (self.who, [format!("It was {}.", self.who), format!("{} did.", self.who)], 2),
-            (Some(Thing { shape, colour, .. }), "What" | "Which", "colour") => {
+        let (span, true_answers, candidates) = match asked.map(|i| &self.things[i]) {
+            None => {
+                assert!(question.starts_with("Who "), "what is asked here? {question}");
+                (self.who, [format!("It was {}.", self.who), format!("{} did.", self.who)], 2)
+            }
+            Some(Thing { shape, colour, .. }) if question.contains("hat colour is the ") => {
                 (*colour, [format!("It is {colour}."), format!("The {shape} is {colour}.")], self.colours.len())
             }
-            (Some(Thing { shape, place, .. }), "Where" | "So", _) => {
+            Some(Thing { shape, place, .. }) if question.contains("here is the ") => {
                 (*place, [format!("It is {place}."), format!("The {shape} is {place}.")], self.places.len())
             }
-            (Some(Thing { shape, .. }), "What", _) => {
+            Some(Thing { shape, .. }) => {
+                assert!(question.contains("hat is "), "what is asked here? {question}");
                 (*shape, [format!("It is the {shape}."), format!("The {shape} is.")], self.things.len())
             }
-            _ => panic!("what is asked here? {question}"),
         };
         assert!(before.contains(span) && true_answers.iter().any(|a| a == answer), "{before} {question} {answer}");
         self.cost("the answer", candidates, 1);
@@ -173,7 +176,7 @@ fn everything_that_is_said_is_true_and_answers_are_spans_of_the_story() {
 }
 
 #[test]
-fn a_reader_without_memory_pays_6_to_12_percent_more_than_the_entropy() {
+fn a_reader_without_memory_pays_6_to_9_percent_more_than_the_entropy() {
     let n = 5_000;
     let mut costs: BTreeMap<&str, f64> = BTreeMap::new();
     for story in stories(n) {
@@ -183,5 +186,5 @@ fn a_reader_without_memory_pays_6_to_12_percent_more_than_the_entropy() {
     }
     let share = costs.values().sum::<f64>() / World::entropy();
     println!("{:.1} nats a story, and without memory {:.1}% more: {costs:.2?}", World::entropy(), 100.0 * share);
-    assert!((0.06..0.12).contains(&share), "{share}");
+    assert!((0.06..0.09).contains(&share), "{share}");
 }
