@@ -115,6 +115,10 @@ struct Flags {
     #[arg(long, value_name = "SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     dropout: Option<f64>,
+    /// Deviation of the initial weights [default: 0.02]
+    #[arg(long, value_name = "SIGMA")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initializer_range: Option<f64>,
     /// How weights follow gradients [default: adamw]
     #[arg(long, value_name = "NAME", value_parser = named::<OptimizerName>)]
     #[serde(skip_serializing_if = "Option::is_none")]

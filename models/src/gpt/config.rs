@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::nn::BlockConfig;
+use crate::nn::{BlockConfig, INITIAL_DEVIATION};
 
 /// Sizes and rates of a GPT-2 model; as JSON it is the checkpoint's config.json.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,13 @@ pub struct GptConfig {
     /// ε of the layer norms.
     #[serde(default = "gpt2_epsilon")]
     pub layer_norm_epsilon: f64,
+    /// Deviation of the initial weights.
+    #[serde(default = "gpt2_deviation")]
+    pub initializer_range: f64,
+}
+
+fn gpt2_deviation() -> f64 {
+    INITIAL_DEVIATION
 }
 
 fn gpt2_epsilon() -> f64 {
@@ -48,6 +55,7 @@ impl GptConfig {
             embd_pdrop: 0.0,
             attn_pdrop: 0.0,
             layer_norm_epsilon: gpt2_epsilon(),
+            initializer_range: INITIAL_DEVIATION,
         }
     }
 
@@ -106,6 +114,7 @@ impl GptConfig {
             heads: self.n_head,
             layers: self.n_layer,
             epsilon: self.layer_norm_epsilon,
+            deviation: self.initializer_range,
             attn_dropout: self.attn_pdrop,
             resid_dropout: self.resid_pdrop,
         }

@@ -24,8 +24,8 @@ impl Gpt {
     pub fn new(c: &GptConfig, mut at: Scope) -> Self {
         Self {
             config: c.clone(),
-            wte: Embedding::new(c.vocab_size, c.n_embd, at.enter("wte")),
-            wpe: Embedding::new(c.n_positions, c.n_embd, at.enter("wpe")),
+            wte: Embedding::new(c.vocab_size, c.n_embd, c.initializer_range, at.enter("wte")),
+            wpe: Embedding::new(c.n_positions, c.n_embd, c.initializer_range, at.enter("wpe")),
             h: (0..c.n_layer).map(|i| Block::new(&c.block(), at.enter("h").enter(i))).collect(),
             ln_f: LayerNorm::new(c.n_embd, c.layer_norm_epsilon, at.enter("ln_f")),
         }

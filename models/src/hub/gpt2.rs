@@ -20,7 +20,6 @@ pub fn config_json(config: &GptConfig, end_of_text: Option<u32>) -> String {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
         "activation_function": "gelu_new",
-        "initializer_range": crate::nn::INITIAL_DEVIATION,
         "tie_word_embeddings": true,
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,

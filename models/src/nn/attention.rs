@@ -6,7 +6,7 @@
 use autograd::Scope;
 use tensor::Tensor;
 
-use super::{BlockConfig, INITIAL_DEVIATION, Linear, Value};
+use super::{BlockConfig, Linear, Value};
 
 /// Causal self-attention of H heads (Vaswani et al. 2017, section 3.2; causal as in GPT).
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ impl Attention {
     /// The attention layer of one block.
     pub fn new(c: &BlockConfig, mut at: Scope) -> Self {
         Self {
-            c_attn: Linear::new(c.width, 3 * c.width, INITIAL_DEVIATION, at.enter("c_attn")),
+            c_attn: Linear::new(c.width, 3 * c.width, c.deviation, at.enter("c_attn")),
             c_proj: Linear::new(c.width, c.width, c.residual_deviation(), at.enter("c_proj")),
             heads: c.heads,
             attn_dropout: c.attn_dropout,

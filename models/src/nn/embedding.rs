@@ -2,7 +2,7 @@
 
 use autograd::{Init, ParamId, Scope, Tape};
 
-use super::{INITIAL_DEVIATION, Value};
+use super::Value;
 
 /// Numbers to rows: ids `[B, T]` → `[B, T, C]`.
 #[derive(Clone, Debug)]
@@ -11,9 +11,9 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// A table of `rows` rows of `width` numbers, initially normal with deviation 0.02.
-    pub fn new(rows: usize, width: usize, mut at: Scope) -> Self {
-        Self { weight: at.param("weight", [rows, width], Init::Normal(INITIAL_DEVIATION)) }
+    /// A table of `rows` rows of `width` numbers, initially normal with the given deviation.
+    pub fn new(rows: usize, width: usize, deviation: f64, mut at: Scope) -> Self {
+        Self { weight: at.param("weight", [rows, width], Init::Normal(deviation)) }
     }
 
     /// The rows of `ids`, which are B rows of T numbers: `[B, T, C]`.

@@ -2,7 +2,7 @@
 
 use autograd::Scope;
 
-use super::{BlockConfig, INITIAL_DEVIATION, Linear, Value};
+use super::{BlockConfig, Linear, Value};
 
 /// y = gelu(x·W₁ + b₁)·W₂ + b₂ (Vaswani et al. 2017, section 3.3, with GELU as in GPT).
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ impl Mlp {
     /// The feed-forward layer of one block.
     pub fn new(c: &BlockConfig, mut at: Scope) -> Self {
         Self {
-            c_fc: Linear::new(c.width, 4 * c.width, INITIAL_DEVIATION, at.enter("c_fc")),
+            c_fc: Linear::new(c.width, 4 * c.width, c.deviation, at.enter("c_fc")),
             c_proj: Linear::new(4 * c.width, c.width, c.residual_deviation(), at.enter("c_proj")),
             dropout: c.resid_dropout,
         }

@@ -32,6 +32,8 @@ pub struct BlockConfig {
     pub layers: usize,
     /// ε under the root of every layer norm.
     pub epsilon: f64,
+    /// Deviation of the initial weights.
+    pub deviation: f64,
     /// Share of attention probabilities that training drops.
     pub attn_dropout: f64,
     /// Share of what a block adds to the stream that training drops.
@@ -42,10 +44,10 @@ pub struct BlockConfig {
 pub const INITIAL_DEVIATION: f64 = 0.02;
 
 impl BlockConfig {
-    /// The initial deviation of the 2L projections that add to the residual stream: 0.02/√(2L), so that the stream's
-    /// variance does not grow with depth (Radford et al. 2019, section 2.3).
+    /// The initial deviation of the 2L projections that add to the residual stream: that of the others divided by
+    /// √(2L), so that the stream's variance does not grow with depth (Radford et al. 2019, section 2.3).
     pub fn residual_deviation(&self) -> f64 {
-        INITIAL_DEVIATION / (2.0 * self.layers as f64).sqrt()
+        self.deviation / (2.0 * self.layers as f64).sqrt()
     }
 }
 

@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 use crate::gpt::GptConfig;
+use crate::nn::INITIAL_DEVIATION;
 
 /// A preset is a name, what it is for, and its options.
 pub struct Preset {
@@ -26,7 +27,7 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "nano",
         about: "learns the built-in world in minutes (0.9M parameters)",
-        options: "layers = 4\nheads = 4\nwidth = 128\nblock_size = 128\nvocab_size = 512\nbatch_size = 16\nsteps = 1500\n\
+        options: "layers = 4\nheads = 4\nwidth = 128\nblock_size = 128\nvocab_size = 640\nbatch_size = 16\nsteps = 1500\n\
                   lr = 3e-3\nwarmup = 50\nbeta2 = 0.99",
     },
     Preset {
@@ -96,6 +97,8 @@ pub struct Options {
     pub width: usize,
     /// The share that dropout drops.
     pub dropout: f64,
+    /// Deviation of the initial weights.
+    pub initializer_range: f64,
     /// Rows of a step.
     pub batch_size: usize,
     /// Rows computed at once; the gradients of a step's micro-batches are added up.
@@ -170,7 +173,8 @@ impl Options {
 
     /// The model's sizes.
     pub fn gpt_config(&self) -> GptConfig {
-        GptConfig::new(self.vocab_size, self.block_size, self.layers, self.heads, self.width).with_dropout(self.dropout)
+        let sizes = GptConfig::new(self.vocab_size, self.block_size, self.layers, self.heads, self.width);
+        GptConfig { initializer_range: self.initializer_range, ..sizes.with_dropout(self.dropout) }
     }
 
     /// The learning rate as a function of the step.
@@ -205,6 +209,9 @@ impl Options {
         if !positive(self.lr) || !(0.0..=self.lr).contains(&self.min_lr) {
             return fail(format!("learning rates from {} down to {}: give 0 <= min-lr <= lr", self.lr, self.min_lr));
         }
+        if !positive(self.initializer_range) {
+            return fail(format!("initial weights of deviation {}: give more than 0", self.initializer_range));
+        }
         if !(0.0..1.0).contains(&self.beta2) || !(self.weight_decay >= 0.0) || !(self.grad_clip >= 0.0) {
             let (b, d, c) = (self.beta2, self.weight_decay, self.grad_clip);
             return fail(format!(
@@ -229,7 +236,7 @@ fn derive(table: &mut Table, said: &Table) {
         _ => 0.0,
     };
     // A TOML integer where a rate is meant (`lr = 1`) is a number all the same.
-    for key in ["lr", "min_lr", "dropout", "beta2", "weight_decay", "grad_clip", "minutes", "val_share"] {
+    for key in ["lr", "min_lr", "dropout", "initializer_range", "beta2", "weight_decay", "grad_clip", "minutes", "val_share"] {
         if let Some(Value::Integer(x)) = table.get(key) {
             let x = *x as f64;
             table.insert(key.into(), x.into());
@@ -242,11 +249,12 @@ fn derive(table: &mut Table, said: &Table) {
         table.insert("warmup".into(), warmup.into());
     }
     let eval_every = table.get("eval_every").cloned().unwrap_or(Value::Integer((steps / 10).max(1)));
-    let defaults: [(&str, Value); 16] = [
+    let defaults: [(&str, Value); 17] = [
         ("data", Value::Array(vec![])),
         ("val_data", Value::Array(vec![])),
         ("val_share", 0.1.into()),
         ("dropout", 0.0.into()),
+        ("initializer_range", INITIAL_DEVIATION.into()),
         ("micro_batch", batch),
         ("optimizer", "adamw".into()),
         ("min_lr", (number(table, "lr") / 10.0).into()),
