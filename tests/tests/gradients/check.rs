@@ -90,6 +90,11 @@ impl Outcome {
         Ok(())
     }
 
+    /// One named tensor alone.
+    pub fn of(tensor: (String, Tensor<f64>)) -> Self {
+        Self(vec![tensor])
+    }
+
     /// Value and gradients by name.
     pub fn tensors(&self) -> &[(String, Tensor<f64>)] {
         &self.0

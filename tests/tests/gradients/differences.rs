@@ -1,10 +1,9 @@
 //! Backward against finite differences, in f64, at every element of every input.
 
-use std::collections::BTreeSet;
-
 use autograd::gradcheck::gradcheck_with_dropout;
-use autograd::{OPERATIONS, Params, Tape, Var, gradcheck};
+use autograd::{IGNORE, OPERATIONS, Params, Tape, Var, gradcheck};
 use tensor::Tensor;
+use tensor::random::{Random, Stream};
 
 use crate::check::{first_failure, for_every_operation, outcome, weights};
 use crate::table::{Case, MASKS, table};
@@ -88,5 +87,102 @@ fn large_cases_agree_with_differences_along_a_direction() {
             error < TOLERANCE,
             "{case:?}: slope {slope:e}, finite difference {difference:e}, relative error {error:.1e}"
         );
+    }
+}
+
+/// What the check says of a function whose gradient is wrong: where two forms give the same value, a constant copy of a
+/// value hides one path of the gradient from backward, and differences see it all the same.
+fn error_without(hidden: impl for<'t> Fn(Var<'t, f64>, Var<'t, f64>) -> Var<'t, f64>) -> f64 {
+    let x = Tensor::of([2, 3], &[0.5, -1.0, 2.0, 1.5, -0.3, 0.7]);
+    let worst = gradcheck(&[x], |x| hidden(x[0], x[0].tape().constant(x[0].value())));
+    worst.map_or(0.0, |worst| worst.error)
+}
+
+#[test]
+fn a_gradient_with_a_missing_term_or_factor_is_noticed() {
+    assert!(error_without(|x, _| x * x) < TOLERANCE);
+    assert!(
+        error_without(|x, hidden| x * hidden) > 0.4,
+        "one of two uses is missing"
+    );
+    assert!(
+        error_without(|x, hidden| x - hidden.affine(1e-5, 0.0)) > TOLERANCE,
+        "a part in 10⁵ is missing"
+    );
+    assert!(
+        error_without(|x, hidden| x + hidden.row_sums().repeat_cols(3)) > 0.1,
+        "a mean's path is missing"
+    );
+    assert!(
+        error_without(|_, hidden| hidden.exp()) > 0.9,
+        "all of it is missing"
+    );
+    // A small gradient is held to the same relative error: here all of it is below 10⁻³, and off by one part in 10⁴.
+    assert!(
+        error_without(|x, hidden| (x + hidden.affine(1e-4, 0.0)).affine(2e-3, 0.0)) > TOLERANCE
+    );
+}
+
+#[test]
+fn a_failure_names_the_operation_the_shapes_and_the_worst_element() {
+    let wrong = |case: &Case| {
+        let worst = gradcheck(&case.inputs, |x| {
+            let hidden = x[1].tape().constant(x[1].value());
+            x[0] * x[1] + x[0] * hidden
+        });
+        worst
+            .filter(|w| w.error > TOLERANCE)
+            .map_or(Ok(()), |worst| Err(worst.to_string()))
+    };
+    let table = table();
+    let row = table
+        .iter()
+        .find(|row| row.operation == "Mul")
+        .expect("a row");
+    let message = first_failure(row, 24, wrong).expect("the gradient lacks half of input 1");
+    assert!(
+        message.starts_with("Mul of [[1], [1]], values of seed "),
+        "not the smallest case: {message}"
+    );
+    assert!(
+        message.contains("input 1 of shape [1], element 0: gradient "),
+        "no worst element: {message}"
+    );
+}
+
+/// A value that is used more than once collects the gradients of all its uses.
+#[test]
+fn values_with_several_uses_agree_with_differences() {
+    type Function = for<'t> fn(&[Var<'t, f64>]) -> Var<'t, f64>;
+    let functions: [(&str, Function); 12] = [
+        ("x + x", |x| x[0] + x[0]),
+        ("x − x", |x| x[0] - x[0]),
+        ("x ⊙ x", |x| x[0] * x[0]),
+        ("x ⊙ x ⊙ x − x", |x| x[0] * x[0] * x[0] - x[0]),
+        ("x·xᵀ", |x| x[0].matmul_t(false, x[0], true)),
+        ("xᵀ·x", |x| x[0].matmul_t(true, x[0], false)),
+        ("x·xᵀ as a layer", |x| x[0].linear_t(x[0], None)),
+        ("x·xᵀ in the head", |x| {
+            x[0].lm_head(x[0], &[2, IGNORE, 0], 2.0)
+        }),
+        ("gain and bias one", |x| x[0].layer_norm(x[1], x[1], 0.1)),
+        ("a table that is input and output", |x| {
+            x[0].embedding(&[1, 1, 2], [3])
+                .lm_head(x[0], &[0, 1, 1], 3.0)
+        }),
+        ("a value with four uses", |x| {
+            let y = x[0].tanh();
+            y.gelu() * y - (y + x[0]).exp()
+        }),
+        ("a constant among variables", |x| {
+            let fixed = x[0].tape().constant(Tensor::filled([3, 5], 0.7));
+            x[0] * fixed - (fixed - x[0]) * fixed + fixed
+        }),
+    ];
+    let x = Tensor::normal([3, 5], 1.0, &mut Random::new(1, Stream::Other, 0));
+    let gain = Tensor::normal([5], 1.0, &mut Random::new(2, Stream::Other, 0));
+    for (name, f) in functions {
+        let worst = gradcheck(&[x.clone(), gain.clone()], f).expect("there are elements");
+        assert!(worst.error < TOLERANCE, "{name}: {worst}");
     }
 }
