@@ -11,7 +11,11 @@ use tensor::random::{Random, Stream};
 use tensor::{Shape, Tensor};
 
 use crate::params::Params;
-use crate::tape::{Tape, Var};
+use crate::tape::{DropoutKey, Tape, Var};
+
+/// Gradients smaller than this are compared with it: what rounding leaves of a difference, some 10⁻¹² of f, says
+/// nothing about a gradient that is meant to be zero.
+const SMALL: f64 = 1e-3;
 
 /// The element whose gradient is furthest from its finite difference.
 #[derive(Clone, Debug)]
@@ -26,7 +30,7 @@ pub struct Worst {
     pub gradient: f64,
     /// What a small change does.
     pub difference: f64,
-    /// |gradient − difference|, relative to the largest gradient of that input (or to 1, where all are small).
+    /// |gradient − difference|, relative to the largest of either over that input (or to 10⁻³, where all are smaller).
     pub error: f64,
 }
 
@@ -56,27 +60,40 @@ impl fmt::Display for Worst {
 ///
 /// Returns `None` if no input has an element.
 pub fn gradcheck(inputs: &[Tensor<f64>], f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>) -> Option<Worst> {
+    check(inputs, None, f)
+}
+
+/// As [`gradcheck`], with dropout switched on: the masks that `key` gives are the same at every evaluation.
+pub fn gradcheck_with_dropout(
+    key: DropoutKey,
+    inputs: &[Tensor<f64>],
+    f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+) -> Option<Worst> {
+    check(inputs, Some(key), f)
+}
+
+fn check(
+    inputs: &[Tensor<f64>],
+    dropout: Option<DropoutKey>,
+    f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+) -> Option<Worst> {
     let none = Params::default();
-    let weigh = |y: Var<'_, f64>| -> f64 { y.value().data().iter().zip(weights()).map(|(y, w)| y * w).sum() };
     let value = |inputs: &[Tensor<f64>]| {
-        let tape = Tape::no_grad(&none);
+        let tape = on(Tape::no_grad(&none), dropout);
         let vars: Vec<_> = inputs.iter().map(|x| tape.constant(x.clone())).collect();
-        weigh(f(&vars))
+        let y = f(&vars).value();
+        y.data().iter().zip(weights()).map(|(y, w)| y * w).sum()
     };
-    let tape = Tape::new(&none);
-    let vars: Vec<_> = inputs.iter().map(|x| tape.variable(x.clone())).collect();
-    let y = f(&vars);
-    let shape = y.shape();
-    let w = tape.constant(Tensor::of(shape, &weights().take(shape.elements()).collect::<Vec<_>>()));
-    let gradients = (y * w).sum().gradients(&vars);
     let mut worst: Option<Worst> = None;
-    for (input, gradient) in gradients.iter().enumerate() {
-        let scale = gradient.data().iter().fold(1.0, |m: f64, g| m.max(g.abs()));
-        for (element, &gradient) in gradient.data().iter().enumerate() {
-            let difference = five_point(inputs, input, element, &value);
+    for (input, gradient) in gradients(&on(Tape::new(&none), dropout), inputs, &f).iter().enumerate() {
+        let differences: Vec<f64> =
+            (0..gradient.data().len()).map(|element| five_point(inputs, input, element, &value)).collect();
+        let both = gradient.data().iter().chain(&differences);
+        let scale = both.fold(SMALL, |m, g| m.max(g.abs()));
+        for (element, (&gradient, &difference)) in gradient.data().iter().zip(&differences).enumerate() {
             let error = (gradient - difference).abs() / scale;
-            let shape = inputs[input].shape();
             if worst.as_ref().is_none_or(|w| error.is_nan() || error > w.error) {
+                let shape = inputs[input].shape();
                 worst = Some(Worst { input, element, shape, gradient, difference, error });
             }
         }
@@ -84,10 +101,29 @@ pub fn gradcheck(inputs: &[Tensor<f64>], f: impl for<'t> Fn(&[Var<'t, f64>]) -> 
     worst
 }
 
+fn on<'p>(tape: Tape<'p, f64>, dropout: Option<DropoutKey>) -> Tape<'p, f64> {
+    match dropout {
+        Some(key) => tape.with_dropout(key),
+        None => tape,
+    }
+}
+
+/// What backward says: the gradient of Σᵢ wᵢ·f(inputs)ᵢ for each input.
+fn gradients<'t>(
+    tape: &'t Tape<'t, f64>,
+    inputs: &[Tensor<f64>],
+    f: impl Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
+) -> Vec<Tensor<f64>> {
+    let vars: Vec<_> = inputs.iter().map(|x| tape.variable(x.clone())).collect();
+    let y = f(&vars);
+    let w: Vec<f64> = weights().take(y.shape().elements()).collect();
+    (y * tape.constant(Tensor::of(y.shape(), &w))).sum().gradients(&vars)
+}
+
 /// Fixed weights between 0.5 and 1.5 in size, of either sign.
 fn weights() -> impl Iterator<Item = f64> {
     let mut random = Random::new(0, Stream::Other, 0);
-    std::iter::repeat_with(move || if random.u32().is_multiple_of(2) { 1.0 } else { -1.0 } * (0.5 + random.uniform()))
+    std::iter::repeat_with(move || if random.u32() % 2 == 0 { 1.0 } else { -1.0 } * (0.5 + random.uniform()))
 }
 
 fn five_point(inputs: &[Tensor<f64>], input: usize, element: usize, value: &impl Fn(&[Tensor<f64>]) -> f64) -> f64 {

@@ -92,18 +92,20 @@ impl<'p, T: Float> Tape<'p, T> {
         self.push(Op::Leaf, value, false)
     }
 
-    /// Runs `body`, one block of a model. A tape without a graph keeps only its result and frees what led to it.
+    /// Runs `body`, one block of a model. A tape without a graph keeps only its result and frees what led to it. Places
+    /// on the tape stay as they are, so dropout's masks are the same with a graph and without.
     pub fn scope<'t>(&'t self, body: impl FnOnce() -> Var<'t, T>) -> Var<'t, T> {
-        let start = self.nodes.borrow().len();
+        let start = self.len();
         let result = body();
-        if self.records || result.id < start {
-            return result;
+        if !self.records {
+            let mut nodes = self.nodes.borrow_mut();
+            for (id, node) in nodes.iter_mut().enumerate().skip(start) {
+                if id != result.id {
+                    node.value = Tensor::zeros([0]);
+                }
+            }
         }
-        let mut nodes = self.nodes.borrow_mut();
-        let value = std::mem::replace(&mut nodes[result.id].value, Tensor::zeros([0]));
-        nodes[start..].iter_mut().for_each(|node| node.value = Tensor::zeros([0]));
-        drop(nodes);
-        self.constant(value)
+        result
     }
 
     /// Appends the result of an operation. `op` is built, and what it saves kept, only if an input wants a gradient.
@@ -195,7 +197,9 @@ impl<T: Float> Grads<'_, T> {
             return;
         }
         if matches!(node.op, Op::Param(_)) || self.slots[id].is_some() {
-            tensor::elementwise::add(self.of(id).unwrap_or(&mut []), gradient.data());
+            if let Some(sum) = self.of(id) {
+                tensor::elementwise::add(sum, gradient.data());
+            }
         } else {
             self.slots[id] = Some(gradient.reshaped(node.value.shape()));
         }

@@ -236,7 +236,9 @@ fn derive(table: &mut Table, said: &Table) {
         _ => 0.0,
     };
     // A TOML integer where a rate is meant (`lr = 1`) is a number all the same.
-    for key in ["lr", "min_lr", "dropout", "initializer_range", "beta2", "weight_decay", "grad_clip", "minutes", "val_share"] {
+    for key in
+        ["lr", "min_lr", "dropout", "initializer_range", "beta2", "weight_decay", "grad_clip", "minutes", "val_share"]
+    {
         if let Some(Value::Integer(x)) = table.get(key) {
             let x = *x as f64;
             table.insert(key.into(), x.into());

@@ -1,0 +1,120 @@
+//! The fused operations against their composition from small ones: the slow and obvious form of each, as a formula.
+
+use autograd::{IGNORE, Var};
+use tensor::{Float, Tensor};
+
+use crate::check::{first_failure, outcome};
+use crate::table::{Case, Row, What, at_dropout, table};
+
+/// The operations that have a composition below.
+const FUSED: [&str; 8] = ["Gelu", "Linear", "Embedding", "LayerNorm", "Softmax", "Attention", "CrossEntropy", "LmHead"];
+
+/// f64 rounds to 10⁻¹⁶; the two forms add up in different orders.
+const F64: f64 = 1e-12;
+
+/// f32 rounds to 6·10⁻⁸; see `precision` for what multiplies it. Both sides err here.
+const F32: f64 = 4e-6;
+
+fn composed<'t, T: Float>(case: &Case, x: &[Var<'t, T>]) -> Var<'t, T> {
+    match &case.what {
+        What::Gelu => gelu(x[0]),
+        What::Linear { transposed } => linear(x, *transposed),
+        What::Embedding { ids, .. } => one_hot(x[0], ids).matmul(x[0]),
+        What::LayerNorm => layer_norm(x[0], x[1], x[2]),
+        What::Softmax { causal } => softmax(x[0], *causal),
+        What::Attention { heads, causal, dropout } => attention(x[0], *heads, *causal, *dropout),
+        What::CrossEntropy { targets, divisor } => cross_entropy(x[0], targets, *divisor),
+        What::LmHead { targets, divisor } => x[0].linear_t(x[1], None).cross_entropy(targets, *divisor),
+        other => panic!("{other:?} is not made of others"),
+    }
+}
+
+/// x/2·(1 + tanh √(2/π)·(x + 0.044715·x³))
+fn gelu<T: Float>(x: Var<'_, T>) -> Var<'_, T> {
+    let u = (x + (x * x * x).affine(0.044_715, 0.0)).affine((2.0 / std::f64::consts::PI).sqrt(), 0.0);
+    x.affine(0.5, 0.0) * u.tanh().affine(1.0, 1.0)
+}
+
+/// x·W + b
+fn linear<'t, T: Float>(x: &[Var<'t, T>], transposed: bool) -> Var<'t, T> {
+    let y = x[0].matmul_t(false, x[1], transposed);
+    x.get(2).map_or(y, |b| y + b.repeat_rows(y.shape().rows()))
+}
+
+/// (x − μ)/√(var + ε) ⊙ γ + β
+fn layer_norm<'t, T: Float>(x: Var<'t, T>, gain: Var<'t, T>, bias: Var<'t, T>) -> Var<'t, T> {
+    let (n, c) = (x.shape().rows(), x.shape().cols());
+    let mean = |x: Var<'t, T>, shift| x.row_sums().affine(1.0 / c as f64, shift); // [N]
+    let x = x - mean(x, 0.0).repeat_cols(c);
+    let r = mean(x * x, 1e-5).ln().affine(-0.5, 0.0).exp(); // (var + ε)^−½
+    x * r.repeat_cols(c) * gain.repeat_rows(n) + bias.repeat_rows(n)
+}
+
+/// exp(x) / Σ exp(x), over what a row sees
+fn softmax<T: Float>(x: Var<'_, T>, causal: bool) -> Var<'_, T> {
+    let (shape, cols) = (x.shape(), x.shape().cols());
+    let height = if shape.len() >= 2 { shape[shape.len() - 2] } else { 1 };
+    let sees = |at: usize| !causal || at % cols <= at / cols % height;
+    let e = x.exp() * constant(x, shape, sees);
+    e * e.row_sums().ln().affine(-1.0, 0.0).exp().repeat_cols(cols)
+}
+
+/// softmax(q·kᵀ/√D)·v for each head
+fn attention<T: Float>(qkv: Var<'_, T>, heads: usize, causal: bool, dropout: f64) -> Var<'_, T> {
+    let [b, t, c3] = qkv.shape()[..] else { panic!("attention: {}", qkv.shape()) };
+    let (c, d) = (c3 / 3, c3 / 3 / heads);
+    let [q, k, v] = [0, 1, 2].map(|part| {
+        let x = qkv.columns(part * c..(part + 1) * c); // [B, T, C]
+        x.reshape([b, t, heads, d]).swap_middle().reshape([b * heads, t, d])
+    });
+    let scores = q.matmul_t(false, k, true).affine((d as f64).powf(-0.5), 0.0);
+    let p = scores.softmax(causal).reshape([b, heads, t, t]);
+    at_dropout(p.tape());
+    let p = p.dropout(dropout).reshape([b * heads, t, t]);
+    let o = p.matmul(v).reshape([b, heads, t, d]);
+    o.swap_middle().reshape([b, t, c])
+}
+
+/// Σ (ln Σ exp x − x[t]) / divisor, over the rows that count
+fn cross_entropy<'t, T: Float>(x: Var<'t, T>, targets: &[u32], divisor: f64) -> Var<'t, T> {
+    let target = constant(x, x.shape(), |at| (at % x.shape().cols()) as u32 == targets[at / x.shape().cols()]);
+    let counts = constant(x, [targets.len()].into(), |i| targets[i] != IGNORE);
+    let losses = x.exp().row_sums().ln() - (x * target).row_sums();
+    (losses * counts).sum().affine(1.0 / divisor, 0.0)
+}
+
+/// `[N, V]`, where row n is 1 in column idₙ, for a table `[V, C]`
+fn one_hot<'t, T: Float>(table: Var<'t, T>, ids: &[u32]) -> Var<'t, T> {
+    let vocab = table.shape().rows();
+    constant(table, [ids.len(), vocab].into(), |at| (at % vocab) as u32 == ids[at / vocab])
+}
+
+/// 1 where `on` says so of an element's place, else 0.
+fn constant<'t, T: Float>(beside: Var<'t, T>, shape: tensor::Shape, on: impl Fn(usize) -> bool) -> Var<'t, T> {
+    let values: Vec<T> = (0..shape.elements()).map(|at| if on(at) { T::ONE } else { T::ZERO }).collect();
+    beside.tape().constant(Tensor::of(shape, &values))
+}
+
+fn forms_agree<T: Float>(case: &Case, tolerance: f64) -> Result<(), String> {
+    outcome::<T>(case, Case::apply).agrees(&outcome::<T>(case, composed), tolerance)
+}
+
+#[test]
+fn fused_operations_give_what_their_composition_gives() {
+    let failures: Vec<String> = table()
+        .iter()
+        .filter(|row| FUSED.contains(&row.operation))
+        .filter_map(|row| {
+            first_failure(row, 64, |case| forms_agree::<f64>(case, F64).and(forms_agree::<f32>(case, F32)))
+        })
+        .collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+#[test]
+fn large_fused_operations_give_what_their_composition_gives() {
+    for Row { large, .. } in table().iter().filter(|row| FUSED.contains(&row.operation)) {
+        let agree = forms_agree::<f64>(large, F64).and(forms_agree::<f32>(large, F32));
+        agree.unwrap_or_else(|worst| panic!("{large:?}: {worst}"));
+    }
+}

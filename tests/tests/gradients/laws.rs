@@ -1,0 +1,80 @@
+//! What must hold to the last bit: gradients depend on nothing but values.
+
+use autograd::{Params, Tape, Var};
+use tensor::parallel::with_threads;
+use tensor::{Float, Tensor};
+
+use crate::check::{Outcome, for_every_operation, outcome, outcome_wanting};
+use crate::table::{Case, MASKS, table};
+
+fn same_bits(a: &Outcome, b: &Outcome) -> Result<(), String> {
+    a.agrees(b, 0.0)
+}
+
+fn on_threads<T: Float>(case: &Case) -> Result<(), String> {
+    let one = with_threads(1, || outcome::<T>(case, Case::apply));
+    [2, 3, 5, 8].iter().try_for_each(|&threads| {
+        let many = with_threads(threads, || outcome::<T>(case, Case::apply));
+        same_bits(&many, &one).map_err(|worst| format!("{threads} threads: {worst}"))
+    })
+}
+
+#[test]
+fn values_and_gradients_do_not_depend_on_the_number_of_threads() {
+    for row in table() {
+        let same = on_threads::<f32>(&row.large).and(on_threads::<f64>(&row.large));
+        same.unwrap_or_else(|worst| panic!("{:?}: {worst}", row.large));
+    }
+}
+
+#[test]
+fn a_gradient_does_not_depend_on_who_else_wants_one() {
+    for_every_operation(16, |case| {
+        let all = outcome::<f64>(case, Case::apply);
+        (0..case.inputs.len()).try_for_each(|i| {
+            let alone = outcome_wanting::<f64>(case, Case::apply, |input| input == i);
+            let gradient = |from: &Outcome| Outcome::of(from.tensors()[1 + i].clone());
+            same_bits(&gradient(&alone), &gradient(&all)).map_err(|worst| format!("alone: {worst}"))
+        })
+    });
+}
+
+#[test]
+fn an_input_that_wants_no_gradient_gets_none() {
+    for_every_operation(8, |case| {
+        let none = outcome_wanting::<f64>(case, Case::apply, |_| false);
+        let quiet = none.tensors()[1..].iter().all(|(_, g)| g.data().iter().all(|&g| g == 0.0));
+        if quiet { Ok(()) } else { Err("a constant has a gradient".to_owned()) }
+    });
+}
+
+#[test]
+fn a_tape_without_a_graph_computes_the_same_values() {
+    let value = |case: &Case, tape: Tape<'_, f32>| {
+        let x: Vec<_> = case.inputs.iter().map(|x| tape.variable(x.cast())).collect();
+        case.apply(&x).value()
+    };
+    for_every_operation(16, |case| {
+        let none = Params::default();
+        let [a, b] = [Tape::new(&none), Tape::no_grad(&none)].map(|tape| value(case, tape.with_dropout(MASKS)));
+        if a.shape() == b.shape() && a.data() == b.data() { Ok(()) } else { Err(format!("{a:?} and {b:?}")) }
+    });
+}
+
+#[test]
+fn a_scope_frees_what_led_to_its_result_and_only_without_a_graph() {
+    let none = Params::default();
+    for (tape, kept) in [(Tape::<f32>::new(&none), 3), (Tape::no_grad(&none), 0)] {
+        let x = tape.variable(Tensor::of([3], &[1.0, 2.0, 3.0]));
+        let mut inner: Option<Var> = None;
+        let y = tape.scope(|| {
+            let e = x.exp();
+            inner = Some(e);
+            e * x
+        });
+        assert_eq!(inner.expect("the scope ran").value().data().len(), kept);
+        assert_eq!((x.value().data(), y.value().data().len()), (&[1.0, 2.0, 3.0][..], 3));
+        assert_eq!(tape.scope(|| x.exp().tanh()).value().data(), x.exp().tanh().value().data());
+        assert_eq!(tape.scope(|| x).value().data(), [1.0, 2.0, 3.0]);
+    }
+}

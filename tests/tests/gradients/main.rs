@@ -1,0 +1,21 @@
+//! Is every gradient right? Each operation, on awkward shapes and random values, against four witnesses.
+//!
+//! - [`table`]: every operation, how its inputs are drawn, how it is applied. One row each; the tests walk it.
+//! - [`check`]: what the tests share.
+//! - [`differences`]: backward against finite differences, in f64.
+//! - [`precision`]: f32 against f64.
+//! - [`composed`]: the fused operations against their composition from small ones.
+//! - [`edges`]: nothing, one, huge numbers, numbers that are none.
+//! - [`laws`]: the bits do not depend on threads, on who else wants a gradient, or on whether a graph is kept.
+//! - [`model`]: a small GPT, all operations at once: differences, micro-batches, tied weights, threads.
+//! - [`optimiser`]: AdamW against one number at a time.
+
+mod check;
+mod composed;
+mod differences;
+mod edges;
+mod laws;
+mod model;
+mod optimiser;
+mod precision;
+mod table;
