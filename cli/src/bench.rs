@@ -223,7 +223,7 @@ fn encode(file: &std::path::Path, vocab: usize, common: &Common) -> Result<()> {
     // One run with one thread, and, where there are more, one with all.
     for threads in if threads == 1 { vec![1] } else { vec![1, threads] } {
         let start = Instant::now();
-        let count = tensor::parallel::with_threads(threads, || models::data::text::encode_pieces(&tokenizer, &text));
+        let count = tensor::parallel::with_threads(threads, || models::data::text::count_tokens(&text, &tokenizer));
         report("encode", threads, start, count);
     }
     Ok(())

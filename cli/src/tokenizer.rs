@@ -106,9 +106,10 @@ fn numbers(text: &[u8]) -> Result<Vec<u32>> {
 }
 
 fn train(data: &[String], vocab_size: usize, out: &Path) -> Result<()> {
-    let data = data.iter().map(|source| source.parse()).collect::<Result<Vec<_>, _>>().map_err(models::Error::from)?;
+    let data = data.iter().map(|source| source.parse()).collect::<Result<Vec<_>, _>>()?;
     let options = TextOptions { data, val_data: Vec::new(), val_share: 0.0, cache: default_cache() };
-    let tokenizer = TextFiles::open(&options).map_err(models::Error::from)?.train_tokenizer(vocab_size)?;
+    let files = TextFiles::open(&options)?;
+    let tokenizer = Tokenizer::train(&files.training_documents()?.slices(), vocab_size)?;
     std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let path = out.join("tokenizer.json");
     tokenizer.save(&path)?;

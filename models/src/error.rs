@@ -19,6 +19,12 @@ pub enum Error {
     /// Options that do not fit together or cannot be met.
     #[error("{0}")]
     Options(String),
+    /// Text that cannot be learned from.
+    #[error(transparent)]
+    Data(#[from] crate::data::text::DataError),
+    /// A metrics file that cannot be read or written.
+    #[error(transparent)]
+    Metrics(#[from] crate::train::metrics::MetricsError),
     /// Training cannot go on.
     #[error("{0}")]
     Training(String),

@@ -1,55 +1,111 @@
-//! Writing files that are complete or absent: a temporary file in the same directory, fsync, rename, fsync of the
-//! directory. A crash at any moment leaves the old file or the new one.
+//! Writing a file so that it is complete or absent, whenever the machine stops.
+//!
+//! The bytes go to a temporary file in the same directory, are forced to the disk, and only then take the file's
+//! name; a rename within a directory is one step, so a reader sees the old file or the new one and never half of
+//! either. At last the directory itself is forced to the disk, for the name is stored there.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
-/// Replaces `path` by what `write` puts into a temporary file beside it, given by its path.
+use tempfile::{Builder, NamedTempFile};
+
+/// How the names of temporary files begin. They are hidden, so a listing of a run shows only what is complete.
+pub(crate) const TEMPORARY: &str = ".tmp-";
+
+/// Writes the file `path` anew with what `write` puts out, all of it or nothing.
 ///
-/// Errors are the system's; the temporary file is gone in that case and `path` is as it was.
+/// Errors are those of `write` and the system's; then `path` is as it was before, and no temporary file is left.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// let path = dir.path().join("greeting.txt");
+/// models::files::write_atomically(&path, |out| write!(out, "hello")).unwrap();
+/// assert_eq!(std::fs::read(&path).unwrap(), b"hello");
+/// ```
+pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::new(temporary_in(parent(path))?);
+    write(&mut out)?;
+    out.flush()?;
+    commit(out.into_inner()?, path)
+}
+
+/// Writes the file `path` anew with what `write` puts into the file whose path it is given.
 pub fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = tempfile::Builder::new().prefix(".writing-").tempfile_in(directory)?.into_temp_path();
-    write(&temporary)?;
-    let file = File::open(&temporary)?;
-    // Temporary files are readable by their owner only; what users make should be readable as usual.
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    file.sync_all()?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    File::open(directory)?.sync_all()
+    let temporary = temporary_in(parent(path))?;
+    write(temporary.path())?;
+    commit(temporary, path)
 }
 
-/// Replaces `path` by what `write` puts into a buffered writer.
-pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    replace(path, |temporary| {
-        let mut file = io::BufWriter::new(File::create(temporary)?);
-        write(&mut file)?;
-        file.flush()
-    })
-}
-
-/// Replaces `path` by these bytes.
+/// Writes the file `path` anew with these bytes.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_atomically(path, |file| file.write_all(bytes))
+    write_atomically(path, |out| out.write_all(bytes))
+}
+
+/// A temporary file in `dir`, which vanishes when it is dropped.
+pub(crate) fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    builder.prefix(TEMPORARY);
+    #[cfg(unix)]
+    // The file will be one like any other, so it gets the permissions of any other: the umask's.
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(dir)
+}
+
+/// Gives a complete temporary file its name `path` in the same directory, and waits until the disk has both.
+pub(crate) fn commit(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
+    temporary.as_file().sync_all()?;
+    temporary.persist(path)?;
+    #[cfg(unix)]
+    // Elsewhere a directory cannot be opened as a file, and the system sees to it by itself.
+    File::open(parent(path))?.sync_all()?;
+    Ok(())
+}
+
+/// The directory that `path` is in; `.` for a bare file name.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
-    fn a_failed_write_leaves_the_old_file_and_no_other() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a");
-        write(&path, b"old").unwrap();
-        let failed = write_atomically(&path, |file| {
-            file.write_all(b"new, half")?;
-            Err(io::Error::other("power cut"))
+    fn a_write_that_fails_leaves_the_old_file_and_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        write_atomically(&path, |out| out.write_all(b"old")).unwrap();
+        let failed = write_atomically(&path, |out| {
+            out.write_all(&[b'n'; 100_000])?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
         });
-        assert!(failed.is_err());
-        assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let failed = write_atomically(&dir.path().join("no/file"), |_| Ok(()));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_bare_file_name_is_in_the_current_directory() {
+        assert_eq!(parent(Path::new("loss.svg")), Path::new("."));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_has_the_permissions_of_any_other_new_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        fs::write(dir.path().join("plain"), b"").unwrap();
+        write_atomically(&dir.path().join("atomic"), |_| Ok(())).unwrap();
+        assert_eq!(mode("atomic"), mode("plain"));
     }
 }

@@ -39,7 +39,7 @@ impl Corpus {
     pub fn val_rows(&self, block: usize) -> usize {
         match self {
             Self::World(stories) => stories.val_rows(),
-            Self::Text(text) => text.val_windows(block),
+            Self::Text(text) => text.val_windows(block) as usize,
         }
     }
 
@@ -51,7 +51,7 @@ impl Corpus {
             match self {
                 Self::World(stories) => batch.push(stories.val_row(row), block),
                 Self::Text(text) => {
-                    text.val_window(row, block, &mut window);
+                    text.val_window(row as u64, block, &mut window);
                     batch.push(&window, block);
                 }
             }

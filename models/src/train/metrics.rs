@@ -1,27 +1,241 @@
-//! Stub
-#![allow(missing_docs, unused)]
-use crate::error::*;
-use std::path::*;
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+//! What a run says about itself: `metrics.jsonl`, one JSON object a line.
+//!
+//! Each line is written and handed to the system as soon as its step is done, so a killed run loses at most the
+//! line that it was writing. A run resumed at step s first drops what the killed one wrote after s: the file of a
+//! run with any number of kills holds each step once.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::files::write_atomically;
+
+/// One line of `metrics.jsonl`. JSON has no word for NaN and infinity: they are written as null, and read as NaN.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
+    /// The number of optimiser steps taken when the line was written.
     pub step: u64,
+    /// Mean training loss of the step's batch, nats an item.
+    #[serde(deserialize_with = "number")]
     pub loss: f64,
+    /// Mean validation loss, nats an item; absent where it was not evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
     pub val_loss: Option<f64>,
+    /// The learning rate of the step.
+    #[serde(deserialize_with = "number")]
     pub lr: f64,
+    /// Length of the gradient vector before clipping.
+    #[serde(deserialize_with = "number")]
     pub grad_norm: f64,
+    /// Tokens (or pairs) trained on in a second.
+    #[serde(deserialize_with = "number")]
     pub items_per_s: f64,
+    /// Seconds of training so far, over all resumptions.
+    #[serde(deserialize_with = "number")]
     pub seconds: f64,
 }
-pub struct MetricsLog(Vec<Metric>);
-impl MetricsLog {
-    pub fn open(_: &Path, _: u64) -> Result<Self> {
-        Ok(Self(vec![]))
+
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+fn some_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    number(from).map(Some)
+}
+
+/// Why metrics could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// The system refused.
+    #[error("cannot read or write {}: {source}", path.display())]
+    Io {
+        /// The metrics file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// A line, not a torn last one, that no run wrote.
+    #[error("{}:{line} is not a line of metrics ({why}): mend or remove the line, or move the file away", path.display())]
+    Line {
+        /// The metrics file.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: usize,
+        /// What the parser says.
+        why: String,
+    },
+}
+
+/// Appends to a run's `metrics.jsonl`.
+#[derive(Debug)]
+pub struct MetricsWriter {
+    file: File,
+    path: PathBuf,
+}
+
+impl MetricsWriter {
+    /// Begins the file at `path` anew, empty.
+    pub fn create(path: &Path) -> Result<Self, MetricsError> {
+        write_atomically(path, |_| Ok(())).map_err(|source| io_error(path, source))?;
+        Self::append(path)
     }
-    pub fn append(&mut self, m: Metric) -> Result<()> {
-        self.0.push(m);
-        Ok(())
+
+    /// Continues the file at `path` after `step`: lines of later steps and a torn last line are dropped, the rest
+    /// stays byte for byte. Where there is no file, one is begun.
+    ///
+    /// Errors: the system's, and a whole line that is not one of metrics; then the file stays as it is.
+    pub fn resume(path: &Path, step: u64) -> Result<Self, MetricsError> {
+        let Some(old) = read_file(path)? else {
+            return Self::create(path);
+        };
+        let mut kept = Vec::with_capacity(old.len());
+        for (line, metric) in parse(path, &old)? {
+            if metric.step <= step {
+                kept.extend_from_slice(line);
+                kept.push(b'\n');
+            }
+        }
+        if kept != old {
+            write_atomically(path, |out| out.write_all(&kept)).map_err(|source| io_error(path, source))?;
+        }
+        Self::append(path)
     }
-    pub fn all(&self) -> &[Metric] {
-        &self.0
+
+    /// Adds one line, in one write.
+    pub fn write(&mut self, metric: &Metric) -> Result<(), MetricsError> {
+        let line = serde_json::to_string(metric).map_err(io::Error::from).map(|json| json + "\n");
+        line.and_then(|line| self.file.write_all(line.as_bytes())).map_err(|source| io_error(&self.path, source))
+    }
+
+    fn append(path: &Path) -> Result<Self, MetricsError> {
+        let file = OpenOptions::new().append(true).open(path).map_err(|source| io_error(path, source))?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+}
+
+/// All lines of the metrics file at `path`, in its order; a torn last line is passed over.
+///
+/// Errors: the system's, and a whole line that is not one of metrics.
+pub fn read_metrics(path: &Path) -> Result<Vec<Metric>, MetricsError> {
+    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+    Ok(parse(path, &bytes)?.into_iter().map(|(_, metric)| metric).collect())
+}
+
+/// The whole lines of a file with their meaning. The bytes after the last line end are torn, unless they parse: then
+/// only the line end is missing.
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], Metric)>, MetricsError> {
+    let mut metrics = Vec::new();
+    for (i, line) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
+        let (text, torn) = line.strip_suffix(b"\n").map_or((line, true), |text| (text, false));
+        match serde_json::from_slice(text) {
+            Ok(metric) => metrics.push((text, metric)),
+            Err(_) if torn || text.trim_ascii().is_empty() => {}
+            Err(e) => {
+                return Err(MetricsError::Line { path: path.to_owned(), line: i + 1, why: e.to_string() });
+            }
+        }
+    }
+    Ok(metrics)
+}
+
+fn read_file(path: &Path) -> Result<Option<Vec<u8>>, MetricsError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(io_error(path, source)),
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> MetricsError {
+    MetricsError::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metric(step: u64) -> Metric {
+        let val_loss = step.is_multiple_of(2).then_some(2.5);
+        Metric { step, loss: 1.0 / 3.0, val_loss, lr: 6e-4, grad_norm: 0.75, items_per_s: 1234.5, seconds: 0.1 }
+    }
+
+    fn write(path: &Path, steps: std::ops::RangeInclusive<u64>) {
+        let mut writer = MetricsWriter::resume(path, steps.start() - 1).unwrap();
+        steps.for_each(|step| writer.write(&metric(step)).unwrap());
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        write(&path, 1..=4);
+        assert_eq!(read_metrics(&path).unwrap(), (1..=4).map(metric).collect::<Vec<_>>());
+        let text = fs::read_to_string(&path).unwrap();
+        let keys =
+            r#"{"step":1,"loss":0.3333333333333333,"lr":0.0006,"grad_norm":0.75,"items_per_s":1234.5,"seconds":0.1}"#;
+        assert_eq!(text.lines().next(), Some(keys), "val_loss is absent at odd steps");
+    }
+
+    #[test]
+    fn a_killed_and_resumed_run_has_the_file_of_one_that_was_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+        write(&whole, 1..=9);
+        let expected = fs::read(&whole).unwrap();
+        for torn in ["", "{", r#"{"step":8,"lo"#, "\u{1}\u{2}"] {
+            let _ = fs::remove_file(&killed);
+            write(&killed, 1..=7);
+            OpenOptions::new().append(true).open(&killed).unwrap().write_all(torn.as_bytes()).unwrap();
+            write(&killed, 5..=9);
+            assert_eq!(fs::read(&killed).unwrap(), expected, "after {torn:?}");
+        }
+    }
+
+    #[test]
+    fn a_whole_line_that_lost_only_its_end_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        write(&path, 1..=2);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.trim_end()).unwrap();
+        write(&path, 3..=3);
+        assert_eq!(read_metrics(&path).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_come_back_as_nan() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let lost = Metric { loss: f64::NAN, val_loss: Some(f64::INFINITY), ..metric(1) };
+        MetricsWriter::create(&path).unwrap().write(&lost).unwrap();
+        let read = read_metrics(&path).unwrap()[0];
+        assert!(read.loss.is_nan() && read.val_loss.unwrap().is_nan());
+        assert_eq!(read.grad_norm, 0.75);
+    }
+
+    #[test]
+    fn a_foreign_line_is_an_error_with_its_place_and_the_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        for foreign in ["loss: 3\n", "[]\n", "{\"step\":-1}\n", "\u{0}\n"] {
+            write(&path, 1..=1);
+            OpenOptions::new().append(true).open(&path).unwrap().write_all(foreign.as_bytes()).unwrap();
+            let before = fs::read(&path).unwrap();
+            let message = MetricsWriter::resume(&path, 9).unwrap_err().to_string();
+            assert!(message.contains("metrics.jsonl:2 is not a line of metrics"), "{message}");
+            assert_eq!(fs::read(&path).unwrap(), before);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_new_run_begins_with_an_empty_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        write(&path, 1..=4);
+        MetricsWriter::create(&path).unwrap();
+        assert_eq!(read_metrics(&path).unwrap(), []);
     }
 }

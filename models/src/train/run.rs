@@ -9,7 +9,7 @@ use toml::Table;
 use super::chart;
 use super::checkpoint::{self, Position};
 use super::evaluate::evaluate;
-use super::metrics::{Metric, MetricsLog};
+use super::metrics::{Metric, MetricsWriter, read_metrics};
 use super::options::Options;
 use super::setup::Setup;
 use super::watch::{Progress, Watch};
@@ -19,6 +19,9 @@ use crate::gpt::Gpt;
 use crate::hub::gpt2;
 use crate::pretext::Batch;
 
+/// The file of metrics in a run directory.
+const METRICS: &str = "metrics.jsonl";
+
 /// A training run: its directory, everything it trains with, and where it stands.
 pub struct Run {
     /// The run directory.
@@ -27,7 +30,7 @@ pub struct Run {
     pub setup: Setup,
     optimizer: AdamW,
     position: Position,
-    metrics: MetricsLog,
+    metrics: MetricsWriter,
 }
 
 /// How a run ended.
@@ -115,7 +118,7 @@ impl Run {
             }
             position = saved;
         }
-        let metrics = MetricsLog::open(&directory.join("metrics.jsonl"), position.step)?;
+        let metrics = MetricsWriter::resume(&directory.join(METRICS), position.step)?;
         Ok(Self { directory: directory.to_owned(), setup, optimizer, position, metrics })
     }
 
@@ -156,21 +159,22 @@ impl Run {
     }
 
     /// How the run stands, with the loss over the whole validation part if it is finished.
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self) -> Result<Outcome> {
         let Setup { options, corpus, .. } = &self.setup;
         let Position { step, best, seconds, .. } = self.position;
         let finished = step >= options.steps;
-        let last = self.metrics.all().last().filter(|_| finished);
-        let val_loss = last.and_then(|metric| metric.val_loss);
+        let metrics = read_metrics(&self.directory.join(METRICS))?;
+        let val_loss = metrics.last().filter(|_| finished).and_then(|metric| metric.val_loss);
         let bits_per_byte = val_loss.map(|nats| nats / corpus.bytes_per_token() / std::f64::consts::LN_2);
-        Outcome { step, finished, val_loss, bits_per_byte, best, seconds }
+        Ok(Outcome { step, finished, val_loss, bits_per_byte, best, seconds })
     }
 
     fn draw(&self) -> Result<()> {
         let plan = self.setup.plan(0);
         let mut levels = vec![("uniform", plan.uniform), ("unigram", plan.unigram)];
         levels.extend(plan.floor.map(|floor| ("entropy of the data", floor)));
-        chart::draw(&self.directory.join("loss.svg"), "Loss", self.metrics.all(), &levels)
+        let metrics = read_metrics(&self.directory.join(METRICS))?;
+        chart::draw(&self.directory.join("loss.svg"), "Loss", &metrics, &levels)
     }
 }
 
@@ -204,7 +208,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         run.position.seconds += begin.elapsed().as_secs_f64();
         let seconds = run.position.seconds;
         let step = step + 1;
-        run.metrics.append(Metric { step, loss, val_loss, lr, grad_norm: norm, items_per_s, seconds })?;
+        run.metrics.write(&Metric { step, loss, val_loss, lr, grad_norm: norm, items_per_s, seconds })?;
         watch.progress(&Progress { step, loss, val_loss, lr, grad_norm: norm, items_per_s });
         if due(o.save_every) || stop {
             run.save()?;
@@ -216,7 +220,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
             break;
         }
     }
-    Ok(run.outcome())
+    run.outcome()
 }
 
 /// The loss of a whole batch and its gradient, in micro-batches. Each micro-batch's loss is its sum over tokens

@@ -51,11 +51,11 @@ impl Setup {
                     if options.vocab_size > 256 {
                         watch.note(&format!("training a tokenizer of {} tokens on the data", options.vocab_size));
                     }
-                    files.train_tokenizer(options.vocab_size)?
+                    Tokenizer::train(&files.training_documents()?.slices(), options.vocab_size).map_err(failed)?
                 }
             };
-            let data = files.tokenize(&tokenizer)?;
-            data.check(options.block_size)?;
+            let data = files.tokenize(&tokenizer, &mut |_| {})?;
+            data.require_block(options.block_size)?;
             (tokenizer, Corpus::Text(data))
         };
         if tokenizer.vocab_size() != options.vocab_size && options.tokenizer.is_none() {
@@ -89,7 +89,7 @@ impl Setup {
 }
 
 fn text_options(options: &Options) -> Result<text::TextOptions> {
-    let sources = |said: &[String]| said.iter().map(|s| s.parse()).collect::<std::result::Result<Vec<_>, _>>();
+    let sources = |said: &[String]| said.iter().map(|s| Ok(s.parse()?)).collect::<Result<Vec<_>>>();
     Ok(text::TextOptions {
         data: sources(&options.data)?,
         val_data: sources(&options.val_data)?,

@@ -1,0 +1,140 @@
+//! What can be wrong with text data: one sentence each, with the file, what is wrong and the way out.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why text could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// No such file or folder.
+    #[error("there is no file or folder {}: check the path", path.display())]
+    Missing {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// The system does not let it be read.
+    #[error("cannot read {} ({source}): check its permissions and its disk", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// A file of no bytes.
+    #[error("{} is empty: give a file with text in it", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A pipe, socket or device: text is read more than once.
+    #[error("{} is neither a file nor a folder: write its text to a file first", path.display())]
+    NotAFile {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// A folder in which no file counts as text.
+    #[error(
+        "the folder {} has no text: it was searched for files .txt, .md, .jsonl and .json-lines that are neither \
+         hidden nor empty; files of other names can be given one by one",
+        path.display()
+    )]
+    NoText {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file with a zero byte near its beginning.
+    #[error(
+        "{} is not text, for its byte {at} is zero: leave it out, unpack it if it is compressed, or write it as \
+         UTF-8 if it is UTF-16",
+        path.display()
+    )]
+    Binary {
+        /// The file.
+        path: PathBuf,
+        /// Index of the first zero byte.
+        at: usize,
+    },
+    /// A line of a JSON-lines file that is not a document.
+    #[error(
+        "{}:{line} is not a JSON object with a string \"text\" ({why}): mend or remove the line",
+        path.display()
+    )]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: u64,
+        /// What the parser says.
+        why: String,
+    },
+    /// A weight that is not a positive number.
+    #[error("the weight \"{weight}\" of {} is not a positive number: write {}=2 to see it twice as often as what has weight 1", path.display(), path.display())]
+    Weight {
+        /// The source.
+        path: PathBuf,
+        /// What stood after the `=`.
+        weight: String,
+    },
+    /// Some sources have weights and this one has none.
+    #[error("{} has no weight, but other data have: give all of it weights, or none", path.display())]
+    WeightLacking {
+        /// The first source without.
+        path: PathBuf,
+    },
+    /// Validation data with a weight.
+    #[error("{} has a weight, but all of the validation data is read, once: leave the weight out", path.display())]
+    WeightOfValidation {
+        /// The source.
+        path: PathBuf,
+    },
+    /// A held-out share outside [0, 1).
+    #[error("the share {share} held out for validation is not in [0, 1): 0.1 holds out a tenth")]
+    Share {
+        /// As it was given.
+        share: f64,
+    },
+    /// No source at all.
+    #[error("no training data was named: give at least one file or folder")]
+    Nothing,
+    /// A part that has no window of the block size.
+    #[error(
+        "{part} data of {} has {tokens} tokens, but block size {block} needs {}: {}",
+        path.display(), block + 1, way_out(*tokens)
+    )]
+    TooFewTokens {
+        /// `training` or `validation`.
+        part: &'static str,
+        /// The source.
+        path: PathBuf,
+        /// How many tokens the part has.
+        tokens: u64,
+        /// The block size asked for.
+        block: usize,
+    },
+    /// A file that was written to while it was read.
+    #[error("{} was changed while it was read: start again when it is complete", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The cache cannot be written: a full disk, most often.
+    #[error(
+        "cannot write tokens to the cache {} ({source}): make room or give permission there, or name another \
+         directory in PRETEXT_CACHE",
+        dir.display()
+    )]
+    Cache {
+        /// The cache directory.
+        dir: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+}
+
+fn way_out(tokens: u64) -> String {
+    if tokens < 2 {
+        "no block size fits, give more text".to_owned()
+    } else {
+        format!("give more text, or a block size of at most {}", tokens - 1)
+    }
+}
