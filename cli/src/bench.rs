@@ -1,5 +1,6 @@
 //! `pretext bench`: how fast, as one JSON line a measurement.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -108,6 +109,11 @@ pub fn run(command: &Command) -> Result<()> {
     }
 }
 
+/// One line on standard output.
+fn say(line: &serde_json::Value) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
 fn name<E: ValueEnum>(value: E) -> String {
     value.to_possible_value().map_or(String::new(), |v| v.get_name().to_owned())
 }
@@ -147,7 +153,7 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
         "peak_rss_mb": peak_rss_mb(), "loss": loss,
         "share_of_peak": config.flops_per_token(config.n_positions) * tokens / second / peak,
     });
-    println!("{line}");
+    say(&line)?;
     Ok(())
 }
 
@@ -171,7 +177,7 @@ fn products(common: &Common) -> Result<()> {
             "threads": tensor::parallel::threads(), "gflop_per_s": rate / 1e9, "peak_gflop_per_s": peak / 1e9,
             "share_of_peak": rate / peak,
         });
-        println!("{line}");
+        say(&line)?;
     }
     Ok(())
 }
@@ -200,7 +206,7 @@ fn generate(new: usize, common: &Common) -> Result<()> {
         "work": "generate", "precision": name(common.precision), "threads": tensor::parallel::threads(),
         "tokens_per_s": rate, "gb_per_s": rate * read / 1e9,
     });
-    println!("{line}");
+    say(&line)?;
     Ok(())
 }
 
@@ -211,20 +217,17 @@ fn encode(file: &std::path::Path, vocab: usize, common: &Common) -> Result<()> {
     let report = |work: &str, threads: usize, start: Instant, count: usize| {
         let seconds = start.elapsed().as_secs_f64();
         let rate = megabytes / seconds;
-        println!(
-            "{}",
-            json!({"work": work, "threads": threads, "mb_per_s": rate, "seconds": seconds, "tokens": count})
-        );
+        say(&json!({"work": work, "threads": threads, "mb_per_s": rate, "seconds": seconds, "tokens": count}))
     };
     let threads = tensor::parallel::threads();
     let start = Instant::now();
     let tokenizer = Tokenizer::train(&[&text], vocab)?;
-    report("train", threads, start, tokenizer.vocab_size());
+    report("train", threads, start, tokenizer.vocab_size())?;
     // One run with one thread, and, where there are more, one with all.
     for threads in if threads == 1 { vec![1] } else { vec![1, threads] } {
         let start = Instant::now();
         let count = tensor::parallel::with_threads(threads, || models::data::text::count_tokens(&text, &tokenizer));
-        report("encode", threads, start, count);
+        report("encode", threads, start, count)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! How training shows itself: a bar with the figures on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,6 +8,13 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use models::train::Watch;
 use models::train::watch::{Plan, Progress as Step};
+
+/// A line on standard output; a reader that has gone does not stop the training.
+macro_rules! say {
+    ($($words:tt)*) => {
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    };
+}
 
 pub struct Progress {
     stop: Arc<AtomicBool>,
@@ -66,11 +73,11 @@ impl Watch for Progress {
     fn plan(&mut self, plan: &Plan) {
         let tokens = plan.train_tokens.map_or("no end of tokens".to_owned(), |n| format!("{} tokens", count(n as f64)));
         let val = count(plan.val_tokens as f64);
-        println!("model    GPT, {} parameters, {} tokens a step", count(plan.parameters as f64), plan.step_tokens);
-        println!("data     {}: {tokens} to train on, {val} to validate on", plan.data);
+        say!("model    GPT, {} parameters, {} tokens a step", count(plan.parameters as f64), plan.step_tokens);
+        say!("data     {}: {tokens} to train on, {val} to validate on", plan.data);
         let floor = plan.floor.map_or(String::new(), |floor| format!(", floor {floor:.4} (the data's entropy)"));
-        println!("chance   uniform {:.4}, unigram {:.4}{floor}, in nats a token", plan.uniform, plan.unigram);
-        println!(
+        say!("chance   uniform {:.4}, unigram {:.4}{floor}, in nats a token", plan.uniform, plan.unigram);
+        say!(
             "machine  {} threads of {}, peak {:.0} GFLOP/s; about {} of memory",
             tensor::parallel::threads(),
             tensor::simd::LEVEL,
@@ -78,8 +85,12 @@ impl Watch for Progress {
             bytes(plan.memory)
         );
         match plan.first_step {
-            0 => println!("steps    {}\n", plan.steps),
-            first => println!("steps    {first} of {} are done\n", plan.steps),
+            0 => {
+                say!("steps    {}\n", plan.steps);
+            }
+            first => {
+                say!("steps    {first} of {} are done\n", plan.steps);
+            }
         }
         self.begin = Instant::now();
         if std::io::stderr().is_terminal() {
@@ -92,8 +103,10 @@ impl Watch for Progress {
 
     fn note(&mut self, sentence: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| println!("note: {sentence}")),
-            None => println!("note: {sentence}"),
+            Some(bar) => bar.println(format!("note: {sentence}")),
+            None => {
+                say!("note: {sentence}");
+            }
         }
     }
 
@@ -112,7 +125,7 @@ impl Watch for Progress {
             None => {
                 let due = self.printed.elapsed() > Duration::from_secs(10);
                 if p.val_loss.is_some() || due || p.step == plan.first_step + 1 {
-                    println!("step {}/{}  {line}", p.step, plan.steps);
+                    say!("step {}/{}  {line}", p.step, plan.steps);
                     self.printed = Instant::now();
                 }
             }

@@ -113,7 +113,7 @@ fn train(data: &[String], vocab_size: usize, out: &Path) -> Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let path = out.join("tokenizer.json");
     tokenizer.save(&path)?;
-    println!("{}: {} tokens", path.display(), tokenizer.vocab_size());
+    writeln!(std::io::stdout(), "{}: {} tokens", path.display(), tokenizer.vocab_size())?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! `pretext train`: pre-train a model on raw data.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,7 @@ use crate::progress::Progress;
 
 /// Pre-train a model on raw data: on text files, or without any on the built-in world of small stories.
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 #[command(after_help = "\
 Examples:
   pretext train                                              the built-in world, a few minutes
@@ -204,21 +206,26 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// What a user wants to know at the end: how good, an example, and how to go on.
 fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     let directory = run.directory.display();
+    let mut out = std::io::stdout().lock();
     if json {
-        println!("{}", serde_json::to_string(outcome)?);
+        writeln!(out, "{}", serde_json::to_string(outcome)?)?;
         return Ok(());
     }
     if !outcome.finished {
-        println!("\nstopped after step {}; go on with\n  pretext train --resume {directory}", outcome.step);
+        writeln!(out, "\nstopped after step {}; go on with\n  pretext train --resume {directory}", outcome.step)?;
         return Ok(());
     }
     if let (Some(loss), Some(bits)) = (outcome.val_loss, outcome.bits_per_byte) {
-        println!("\nvalidation loss {loss:.4} nats a token, {bits:.4} bits a byte, after {:.0} s", outcome.seconds);
+        writeln!(
+            out,
+            "\nvalidation loss {loss:.4} nats a token, {bits:.4} bits a byte, after {:.0} s",
+            outcome.seconds
+        )?;
         if let Some(floor) = run.setup.corpus.floor() {
-            println!("{:.1}% above the entropy of the data, {floor:.4}", 100.0 * (loss / floor - 1.0));
+            writeln!(out, "{:.1}% above the entropy of the data, {floor:.4}", 100.0 * (loss / floor - 1.0))?;
         }
         if let Some((best, step)) = outcome.best.filter(|&(best, step)| step < outcome.step && best < loss) {
-            println!("the best, {best:.4} after step {step}, is kept in {directory}/best");
+            writeln!(out, "the best, {best:.4} after step {step}, is kept in {directory}/best")?;
         }
     }
     let models::train::Setup { model, params, tokenizer, .. } = &run.setup;
@@ -226,7 +233,7 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     let ids = Generator::new(model, params, &[], start, Sampling::default(), 0);
     let ids: Vec<u32> = ids.take(120).take_while(|&id| Some(id) != tokenizer.end_of_text()).collect();
     let text = tokenizer.decode(&ids).map_err(|error| Usage(error.to_string()))?;
-    println!("\na sample:\n{}\n", String::from_utf8_lossy(&text).trim_end());
-    println!("the run is in {directory}; generate more with\n  pretext generate {directory}");
+    writeln!(out, "\na sample:\n{}\n", String::from_utf8_lossy(&text).trim_end())?;
+    writeln!(out, "the run is in {directory}; generate more with\n  pretext generate {directory}")?;
     Ok(())
 }

@@ -1,1 +1,48 @@
-//! To come.
+//! What the tests share: the program as a user runs it.
+//!
+//! The tests themselves stand in `tests/tests`: `gradients` (property tests of every operation), `agreement` (against
+//! recorded answers of others), `program` (the program end to end: crashes, threads, bad input).
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The `pretext` program, built from the same sources; building it takes no time when it is up to date.
+pub fn pretext() -> Command {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "cli", "--message-format", "json"])
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+            .output()
+            .expect("cargo runs");
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        // Cargo's messages say where the program is, whatever the target directory.
+        let messages = String::from_utf8_lossy(&built.stdout).into_owned();
+        let executable = |line: &str| {
+            let message: serde_json::Value = serde_json::from_str(line).ok()?;
+            Some(PathBuf::from(message["executable"].as_str()?))
+        };
+        messages.lines().filter_map(executable).next_back().expect("cargo names the program that it built")
+    });
+    let mut command = Command::new(program);
+    command.env("PRETEXT_CACHE", cache());
+    command
+}
+
+/// A cache of their own for the tests' tokenised texts.
+fn cache() -> &'static Path {
+    static CACHE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    CACHE.get_or_init(|| tempfile::tempdir().expect("a temporary directory")).path()
+}
+
+/// Runs the program with these words.
+pub fn run<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>) -> Output {
+    pretext().args(words).output().expect("the program runs")
+}
+
+/// What a finished program said, for a failure message.
+pub fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
+}

@@ -90,7 +90,7 @@ impl Run {
                 let had = table.get(key).map_or("not set".to_owned(), ToString::to_string);
                 let name = key.replace('_', "-");
                 let what = format!("{name} is {had} in this run, not {value}: leave --{name} out, or begin a new run");
-                return Err(Error::file(&path, what));
+                return Err(Error::Options(format!("{}: {what}", path.display())));
             }
         }
         let options = Options::resolve(&table, &Table::new()).map_err(|error| Error::file(&path, error))?;

@@ -1,0 +1,134 @@
+//! Bad input gets one clear sentence with the file and the way out, exit code 1 or 2, and no panic.
+
+use std::fs;
+use std::path::Path;
+
+use tests::{run, said};
+
+use super::train;
+
+/// The command fails with this code and says these things.
+fn fails<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>, code: i32, says: &[&str]) {
+    let output = run(words);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    says.iter().for_each(|word| assert!(said.contains(word), "no {word:?} in: {said}"));
+}
+
+fn text(directory: &Path, name: &str, bytes: &[u8]) -> String {
+    let path = directory.join(name);
+    fs::write(&path, bytes).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn data_that_cannot_be_learned_from_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let folder = directory.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let refused = |data: &str, more: &[&str], says: &[&str]| {
+        fails(train(&out, &[&["--data", data], more].concat()), 1, says);
+        assert!(!out.join("train.toml").exists(), "a run that cannot begin leaves no run behind");
+    };
+    refused("nowhere.txt", &[], &["nowhere.txt"]);
+    refused(folder.to_str().unwrap(), &[], &["folder"]);
+    refused(&text(directory.path(), "empty.txt", b""), &[], &["empty.txt", "empty"]);
+    refused(&text(directory.path(), "binary.txt", b"\x00\x01\x02 text"), &[], &["binary.txt"]);
+    refused(&text(directory.path(), "one.txt", b"x"), &["--vocab-size", "256"], &["token"]);
+    let short = text(directory.path(), "short.txt", &b"a few words and no more. ".repeat(20));
+    refused(&short, &["--block-size", "4000", "--vocab-size", "256"], &["block"]);
+    refused(&text(directory.path(), "bad.jsonl", b"{\"text\": \"a\"}\n{\"txt\": 1}\n"), &[], &["bad.jsonl", "2"]);
+    fails(train(&out, &["--data", &format!("{short}=-1")]), 1, &["-1"]);
+}
+
+#[test]
+fn options_that_cannot_be_met_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    for (more, says) in [
+        (&["--vocab-size", "255"][..], "256 or more"),
+        (&["--heads", "3"], "do not divide"),
+        (&["--preset", "huge"], "choose one of"),
+        (&["--steps", "0"], "1 or more"),
+        (&["--lr", "nan"], "min-lr"),
+        (&["--dropout", "1"], "less than 1"),
+        (&["--optimizer", "sgd"], "adamw"),
+        (&["--nonsense"], "nonsense"),
+    ] {
+        // Words given twice are the user's mistake too, so the tiny model's own are left out here.
+        let words = [&["train", "--out", out.to_str().unwrap()], more].concat();
+        fails(words, 2, &[says]);
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_cut_off_or_foreign_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    assert!(run(train(&out, &["--steps", "2"])).status.success());
+    let dir = out.to_str().unwrap();
+    let spoiled = |name: &str, bytes: &[u8], words: &[&str], says: &[&str]| {
+        let good = fs::read(out.join(name)).unwrap();
+        fs::write(out.join(name), bytes).unwrap();
+        fails(words, 1, says);
+        fs::write(out.join(name), good).unwrap();
+    };
+    let generate = ["generate", dir, "x"];
+    let resume = ["train", "--resume", dir];
+    let model = fs::read(out.join("model.safetensors")).unwrap();
+    spoiled("model.safetensors", &model[..model.len() / 2], &generate, &["model.safetensors", "copy it again"]);
+    spoiled("model.safetensors", b"", &generate, &["model.safetensors"]);
+    spoiled("config.json", b"{\"model_type\": \"bert\"}", &generate, &["config.json", "bert"]);
+    spoiled("config.json", b"{", &generate, &["config.json", "not JSON"]);
+    let config = fs::read_to_string(out.join("config.json")).unwrap();
+    let wider = config.replace("\"n_embd\": 16", "\"n_embd\": 32");
+    spoiled("config.json", wider.as_bytes(), &generate, &["model.safetensors", "shape"]);
+    spoiled("tokenizer.json", b"{}", &generate, &["tokenizer.json"]);
+    spoiled("train.toml", b"steps = \"many\"", &resume, &["train.toml"]);
+    spoiled("metrics.jsonl", b"no metrics\n{}\n", &resume, &["metrics.jsonl:1"]);
+    let state = fs::read(out.join("state.safetensors")).unwrap();
+    spoiled("state.safetensors", &state[..100], &resume, &["state.safetensors"]);
+    spoiled("state.safetensors", &model, &resume, &["state.safetensors"]);
+    fails(["generate", "nowhere", "x"], 1, &["nowhere", "no such directory"]);
+    fails(["train", "--resume", "nowhere"], 1, &["nowhere", "no run to resume"]);
+    fails(["verify", dir], 1, &["reference.safetensors"]);
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    assert!(run(train(&out, &["--steps", "2"])).status.success());
+    let data = text(directory.path(), "text.txt", &b"some words to learn pairs from, some more words. ".repeat(50));
+    let other = directory.path().to_str().unwrap();
+    assert!(run(["tokenizer", "train", "--data", &data, "--vocab-size", "270", "--out", other]).status.success());
+    fs::copy(directory.path().join("tokenizer.json"), out.join("tokenizer.json")).unwrap();
+    let dir = out.to_str().unwrap();
+    fails(["generate", dir, "x"], 1, &["tokenizer"]);
+    fails(["train", "--resume", dir], 1, &["tokenizer"]);
+}
+
+#[test]
+fn a_resume_that_contradicts_its_run_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    assert!(run(train(&out, &["--steps", "2"])).status.success());
+    let dir = out.to_str().unwrap();
+    fails(["train", "--resume", dir, "--width", "32"], 2, &["width is 16", "begin a new run"]);
+    fails(["train", "--resume", dir, "--steps", "9"], 2, &["steps is 2"]);
+    fails(train(&out, &[]), 1, &["already holds a run", "--resume"]);
+    assert!(run(["train", "--resume", dir, "--steps", "2", "--threads", "1"]).status.success());
+}
+
+#[test]
+fn data_that_changed_since_a_run_began_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let data = text(directory.path(), "text.txt", &b"some words to learn pairs from, some more words. ".repeat(50));
+    let output = run(train(&out, &["--steps", "2", "--data", &data]));
+    assert!(output.status.success(), "{}", said(&output));
+    text(directory.path(), "text.txt", &b"other words to learn pairs from, some more words. ".repeat(50));
+    fails(["train", "--resume", out.to_str().unwrap()], 1, &["the data has changed"]);
+}

@@ -1,0 +1,29 @@
+//! The program end to end, as a user runs it.
+
+mod bad_input;
+mod training;
+mod use_of_it;
+
+use std::path::Path;
+
+/// A model so small that a step takes a moment.
+const TINY: &[&str] = &[
+    "--layers",
+    "1",
+    "--heads",
+    "2",
+    "--width",
+    "16",
+    "--block-size",
+    "32",
+    "--batch-size",
+    "4",
+    "--vocab-size",
+    "300",
+];
+
+/// The words that train a tiny model into `out`.
+fn train<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let out = out.to_str().expect("temporary directories have plain names");
+    [&["train", "--out", out], TINY, more].concat()
+}

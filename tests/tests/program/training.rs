@@ -1,0 +1,98 @@
+//! Runs that are killed, stopped, resumed, or computed by another number of threads end with the same bits.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tests::{pretext, run, said};
+
+use super::train;
+
+fn weights(directory: &Path) -> Vec<u8> {
+    fs::read(directory.join("model.safetensors")).unwrap()
+}
+
+/// A line is printed for every step, and a checkpoint written after every third.
+const TALKATIVE: &[&str] =
+    &["--steps", "30", "--eval-every", "1", "--eval-tokens", "32", "--save-every", "3", "--dropout", "0.1"];
+
+#[test]
+fn a_run_killed_five_times_ends_with_the_bits_of_one_that_was_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (whole, killed) = (directory.path().join("whole"), directory.path().join("killed"));
+    let output = run(train(&whole, TALKATIVE));
+    assert!(output.status.success(), "{}", said(&output));
+    let mut words = train(&killed, TALKATIVE);
+    // Killed after this many lines: before the first step, before and after checkpoints, twice in a row near the end.
+    for lines in [2, 11, 9, 12, 1] {
+        let mut child = pretext().args(&words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        out.by_ref().take(lines).for_each(|line| drop(line.unwrap()));
+        child.kill().unwrap(); // SIGKILL: nothing in the program can answer it
+        child.wait().unwrap();
+        if killed.join("train.toml").exists() {
+            words = vec!["train", "--resume", killed.to_str().unwrap()];
+        }
+    }
+    let output = run(&words);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(weights(&killed), weights(&whole));
+    let steps = |directory: &Path| fs::read_to_string(directory.join("metrics.jsonl")).unwrap().lines().count();
+    assert_eq!((steps(&killed), steps(&whole)), (30, 30), "each step stands once in the metrics");
+}
+
+#[test]
+fn the_weights_do_not_depend_on_the_number_of_threads_nor_on_micro_batches_of_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let trained = |name: &str, more: &[&str]| {
+        let out = directory.path().join(name);
+        let output = run(train(&out, &[&["--steps", "5", "--dropout", "0.1"], more].concat()));
+        assert!(output.status.success(), "{}", said(&output));
+        weights(&out)
+    };
+    let one = trained("one", &["--threads", "1"]);
+    assert_eq!(one, trained("three", &["--threads", "3"]));
+    assert_ne!(one, trained("seed", &["--threads", "1", "--seed", "2"]));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_ends_cleanly() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let long = ["--steps", "100000", "--eval-every", "1", "--eval-tokens", "32", "--save-every", "100000"];
+    let mut child = pretext().args(train(&out, &long)).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("step 5/")));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
+    assert!(rest.iter().any(|line| line.contains("go on with")), "{rest:?}");
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let state = fs::read(out.join("state.safetensors")).unwrap();
+    let step = format!("\\\"step\\\":{},", metrics.lines().count());
+    assert!(String::from_utf8_lossy(&state[..2000]).contains(&step), "the checkpoint is of the last step");
+}
+
+#[test]
+fn a_finished_run_resumes_to_the_same_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    assert!(run(train(&out, &["--steps", "3"])).status.success());
+    let before = weights(&out);
+    let output = run(["train", "--resume", out.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(weights(&out), before);
+}
+
+#[test]
+fn a_budget_of_minutes_becomes_a_number_of_steps_that_is_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let output = run(train(&out, &["--minutes", "0.02"]));
+    assert!(output.status.success(), "{}", said(&output));
+    let toml = fs::read_to_string(out.join("train.toml")).unwrap();
+    let steps: usize = toml.lines().find_map(|line| line.strip_prefix("steps = ")).unwrap().parse().unwrap();
+    assert_eq!(fs::read_to_string(out.join("metrics.jsonl")).unwrap().lines().count(), steps);
+}
