@@ -25,6 +25,9 @@ pub enum Error {
     /// A metrics file that cannot be read or written.
     #[error(transparent)]
     Metrics(#[from] crate::train::metrics::MetricsError),
+    /// A picture that cannot be written.
+    #[error(transparent)]
+    Chart(#[from] crate::train::chart::ChartError),
     /// Training cannot go on.
     #[error("{0}")]
     Training(String),

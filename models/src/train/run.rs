@@ -6,7 +6,7 @@ use std::time::Instant;
 use autograd::{AdamW, AdamWOptions, DropoutKey, Gradients, Params, Tape};
 use toml::Table;
 
-use super::chart;
+use super::chart::{self, Level};
 use super::checkpoint::{self, Position};
 use super::evaluate::evaluate;
 use super::metrics::{Metric, MetricsWriter, read_metrics};
@@ -171,10 +171,12 @@ impl Run {
 
     fn draw(&self) -> Result<()> {
         let plan = self.setup.plan(0);
-        let mut levels = vec![("uniform", plan.uniform), ("unigram", plan.unigram)];
-        levels.extend(plan.floor.map(|floor| ("entropy of the data", floor)));
+        let level = |name: &str, nats| Level { name: name.to_owned(), nats };
+        let mut levels = vec![level("uniform", plan.uniform), level("unigram", plan.unigram)];
+        levels.extend(plan.floor.map(|floor| level("entropy of the data", floor)));
+        let title = format!("GPT on {}", plan.data);
         let metrics = read_metrics(&self.directory.join(METRICS))?;
-        chart::draw(&self.directory.join("loss.svg"), "Loss", &metrics, &levels)
+        Ok(chart::draw(&self.directory.join("loss.svg"), &title, "token", &metrics, &levels)?)
     }
 }
 
