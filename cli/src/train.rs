@@ -179,13 +179,15 @@ fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let Model::Gpt = args.model;
     tensor::parallel::set_threads(args.threads);
-    let flags = toml::Table::try_from(&args.options).context("the options are no plain values")?;
+    let mut flags = toml::Table::try_from(&args.options).context("the options are no plain values")?;
+    Options::absolute(&mut flags);
     let stop = Arc::new(AtomicBool::new(false));
     let mut progress = Progress::new(Arc::clone(&stop));
     let mut run = match &args.resume {
         Some(directory) => Run::resume(directory, &flags, &mut progress)?,
         None => {
-            let file = args.config.as_deref().map(Options::read_table).transpose()?.unwrap_or_default();
+            let mut file = args.config.as_deref().map(Options::read_table).transpose()?.unwrap_or_default();
+            Options::absolute(&mut file);
             let options = Options::resolve(&file, &flags)?;
             let directory = args.out.clone().unwrap_or_else(|| new_directory(&options.preset));
             Run::create(&directory, &file, &flags, &mut progress)?

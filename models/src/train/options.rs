@@ -165,6 +165,22 @@ impl Options {
         text.parse().map_err(|error: toml::de::Error| Error::file(path, format!("not a TOML file: {error}")))
     }
 
+    /// Makes the paths of a table of options absolute, so that a run can be resumed from any directory.
+    pub fn absolute(table: &mut Table) {
+        let absolute = |path: &str| std::path::absolute(path).ok().map(|path| path.display().to_string());
+        for value in table.iter_mut().filter(|(key, _)| ["data", "val_data"].contains(&key.as_str())).map(|(_, v)| v) {
+            for source in value.as_array_mut().into_iter().flatten() {
+                // PATH=WEIGHT: what stands before the path's first character is all that changes.
+                if let Some(path) = source.as_str().and_then(absolute) {
+                    *source = path.into();
+                }
+            }
+        }
+        if let Some(path) = table.get("tokenizer").and_then(Value::as_str).and_then(absolute) {
+            table.insert("tokenizer".to_owned(), path.into());
+        }
+    }
+
     /// The options as train.toml.
     pub fn to_toml(&self) -> String {
         let text = toml::to_string(self).expect("options are plain values");
@@ -259,7 +275,7 @@ fn derive(table: &mut Table, said: &Table) {
         ("initializer_range", INITIAL_DEVIATION.into()),
         ("micro_batch", batch),
         ("optimizer", "adamw".into()),
-        ("min_lr", (number(table, "lr") / 10.0).into()),
+        ("min_lr", tenth(number(table, "lr")).into()),
         ("schedule", "cosine".into()),
         ("beta2", 0.95.into()),
         ("weight_decay", 0.1.into()),
@@ -278,6 +294,11 @@ fn derive(table: &mut Table, said: &Table) {
         let batch = table["batch_size"].clone();
         table.insert("micro_batch".into(), batch);
     }
+}
+
+/// A tenth, written as a person would: 0.0003 and not 0.00030000000000000003.
+fn tenth(x: f64) -> f64 {
+    format!("{:.6e}", x / 10.0).parse().unwrap_or(x / 10.0)
 }
 
 #[cfg(test)]
