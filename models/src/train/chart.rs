@@ -19,7 +19,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::metrics::Metric;
 use crate::files::write_atomically;
-use points::{Point, apart, below, heights, smoothed, thin};
+use points::{Point, apart, below, can_be_shown, heights, smoothed, thin};
 
 /// A horizontal line with a meaning.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +42,8 @@ pub struct ChartError {
 
 /// Draws the losses of `metrics`, in nats an `item` (`token`, `pair`), as an SVG file at `path`, complete or not at all.
 ///
-/// Any number of metrics will do, none included. Losses that are not finite are left out, and counted in the picture.
+/// Any number of metrics will do, none included. Losses that are not numbers, or are beyond a million nats, are left
+/// out and counted in the picture.
 pub fn draw(path: &Path, title: &str, item: &str, metrics: &[Metric], levels: &[Level]) -> Result<(), ChartError> {
     let svg = render(title, item, metrics, levels).map_err(|e| io::Error::other(e.to_string()));
     let written = svg.and_then(|svg| write_atomically(path, |out| out.write_all(svg.as_bytes())));
@@ -54,6 +55,7 @@ type Chart<'a, 's> = ChartContext<'a, SVGBackend<'s>, Cartesian2d<RangedCoordf64
 type Drawn = Result<(), Box<dyn Error>>;
 
 const SIZE: (u32, u32) = (960, 540); // pixels
+const HEAD: i32 = 82; // of which the height for title and legend
 const INK: RGBColor = RGBColor(51, 51, 51);
 const GRID: RGBColor = RGBColor(232, 232, 232);
 const TRAINING: RGBColor = RGBColor(31, 119, 180);
@@ -65,7 +67,7 @@ fn render(title: &str, item: &str, metrics: &[Metric], levels: &[Level]) -> Resu
     let training = thin(metrics.iter().map(|m| (m.step as f64, m.loss)));
     let smooth = smoothed(&training);
     let validation = thin(metrics.iter().filter_map(|m| Some((m.step as f64, m.val_loss?))));
-    let mut levels: Vec<&Level> = levels.iter().filter(|level| level.nats.is_finite()).collect();
+    let mut levels: Vec<&Level> = levels.iter().filter(|level| can_be_shown(level.nats)).collect();
     levels.sort_by(|a, b| b.nats.total_cmp(&a.nats));
     let heights = heights(&smooth, &validation, &levels.iter().map(|level| level.nats).collect::<Vec<_>>());
     let last = metrics.iter().map(|m| m.step).max().unwrap_or(0).max(1) as f64;
@@ -75,16 +77,16 @@ fn render(title: &str, item: &str, metrics: &[Metric], levels: &[Level]) -> Resu
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&root)
-            .caption(title, ("sans-serif", 23).with_color(INK))
             .margin(14)
-            .margin_right(levels.iter().map(|level| 40 + 8 * name(level).chars().count() as i32).max().unwrap_or(24))
+            .margin_top(HEAD)
+            .margin_right(levels.iter().map(|level| 24 + 7 * name(level).chars().count() as i32).max().unwrap_or(24))
             .x_label_area_size(52)
             .y_label_area_size(66)
             .build_cartesian_2d(0.0..last, heights.clone())?;
         draw_axes(&mut chart, item, &heights)?;
         draw_levels(&mut chart, &root, &levels, &heights)?;
         draw_curves(&mut chart, [&training, &smooth, &validation], heights.end)?;
-        draw_legend(&mut chart, [&smooth, &validation])?;
+        draw_head(&chart, &root, title, [&smooth, &validation])?;
         draw_note(&chart, &root, metrics)?;
         root.present()?;
     }
@@ -92,15 +94,17 @@ fn render(title: &str, item: &str, metrics: &[Metric], levels: &[Level]) -> Resu
 }
 
 fn draw_axes(chart: &mut Chart, item: &str, heights: &Range<f64>) -> Drawn {
-    let decimals = (1.0 - (heights.end - heights.start).log10().floor()).clamp(0.0, 4.0) as usize;
+    let labels = 9;
+    let apart = (heights.end - heights.start) / labels as f64; // at least; rounded up to a 1, 2 or 5
+    let decimals = (-(2.0 * apart).log10().floor()).clamp(0.0, 4.0) as usize;
     chart
         .configure_mesh()
         .x_desc("steps")
         .y_desc(format!("loss (nats a {item})"))
-        .x_label_formatter(&|&step| thousands(step))
+        .x_label_formatter(&|&step| if step.fract() == 0.0 { thousands(step) } else { String::new() })
         .y_label_formatter(&|nats| format!("{nats:.decimals$}"))
-        .x_labels(9)
-        .y_labels(9)
+        .x_labels(labels)
+        .y_labels(labels)
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .axis_style(INK)
@@ -153,37 +157,32 @@ fn draw_curves(chart: &mut Chart, [training, smooth, validation]: [&[Point]; 3],
     Ok(())
 }
 
-/// What the curves are, and where they stand, in the corner that falling curves leave free.
-fn draw_legend<'a, 's: 'a>(chart: &mut Chart<'a, 's>, [smooth, validation]: [&[Point]; 2]) -> Drawn {
+/// Above the picture its title, and below that what the curves are and where they stand.
+fn draw_head(chart: &Chart, root: &Area, title: &str, [smooth, validation]: [&[Point]; 2]) -> Drawn {
+    let mut x = chart.plotting_area().get_x_axis_pixel_range().start;
+    let y = HEAD - 22;
+    let style = ("sans-serif", 23).with_color(INK).into_text_style(root);
+    root.draw(&Text::new(title, (x, 16), style))?;
     if let Some((_, loss)) = smooth.last() {
-        let line = |(x, y)| PathElement::new([(x, y), (x + 22, y)], TRAINING.stroke_width(2));
-        chart.draw_series([EmptyElement::at((0.0, *loss))])?.label(format!("training, last {loss:.3}")).legend(line);
+        root.draw(&PathElement::new([(x, y), (x + 24, y)], TRAINING.stroke_width(2)))?;
+        write(root, format!("training, last {loss:.3}"), (x + 32, y), INK)?;
+        x += 210;
     }
     if let Some((step, loss)) = validation.iter().min_by(|a, b| a.1.total_cmp(&b.1)) {
-        let text = format!("validation, best {loss:.3} at step {}", thousands(step.round()));
-        let line = |(x, y)| {
-            EmptyElement::at((x, y))
-                + PathElement::new([(0, 0), (22, 0)], VALIDATION.stroke_width(2))
-                + Circle::new((11, 0), 4, VALIDATION.filled())
-        };
-        chart.draw_series([EmptyElement::at((0.0, *loss))])?.label(text).legend(line);
+        root.draw(&PathElement::new([(x, y), (x + 24, y)], VALIDATION.stroke_width(2)))?;
+        root.draw(&Circle::new((x + 12, y), 4, VALIDATION.filled()))?;
+        write(root, format!("validation, best {loss:.3} at step {}", thousands(step.round())), (x + 32, y), INK)?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.85))
-        .label_font(SMALL.with_color(INK))
-        .draw()?;
     Ok(())
 }
 
-/// What a reader would wonder about: a picture without curves, and steps that have no finite loss.
+/// What a reader would wonder about: a picture without curves, and steps whose loss cannot be shown.
 fn draw_note(chart: &Chart, root: &Area, metrics: &[Metric]) -> Drawn {
-    let lost = metrics.iter().filter(|m| !m.loss.is_finite()).count();
+    let lost = metrics.iter().filter(|m| !can_be_shown(m.loss)).count();
     let note = match (metrics.len(), lost) {
         (0, _) => "no steps yet".to_owned(),
         (_, 0) => return Ok(()),
-        (_, lost) => format!("left out: {lost} of {} losses that are not finite", metrics.len()),
+        (_, lost) => format!("{lost} of {} training losses are not shown: NaN or too large", metrics.len()),
     };
     let (x, y) =
         (chart.plotting_area().get_x_axis_pixel_range().start, chart.plotting_area().get_y_axis_pixel_range().end);
@@ -251,8 +250,8 @@ mod tests {
             (vec![], "no steps yet"),
             (vec![metric(0, 4.0, None)], "training, last 4.000"),
             (vec![metric(7, 4.0, Some(4.5))], "validation, best 4.500 at step 7"),
-            (vec![lost; 3], "left out: 3 of 3 losses that are not finite"),
-            (vec![metric(1, 4.0, None), lost, metric(5, 1e308, None), metric(6, -1e308, None)], "left out: 1 of 4"),
+            (vec![lost; 3], "3 of 3 training losses are not shown: NaN or too large"),
+            (vec![metric(1, 4.0, None), lost, metric(5, 1e308, None), metric(6, -1e308, None)], "3 of 4"),
             (run(100_000), "80,000"),
             (vec![metric(u64::MAX, 1.0, None)], "training, last 1.000"),
         ];

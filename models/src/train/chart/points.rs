@@ -8,36 +8,49 @@ pub(super) type Point = (f64, f64);
 /// More points than this cannot be told apart on a picture; they are averaged.
 pub(super) const POINTS: usize = 600;
 
-/// Finite points only, and at most [`POINTS`] of them: the means of as many runs of equal length as are needed.
+/// Whether a loss can be shown: it is a number, and no larger than any that means something. (A model that gives each of a
+/// million million tokens the same chance loses 28 nats; axes of 10³⁰⁰ nats end in rounding errors.)
+pub(super) fn can_be_shown(loss: f64) -> bool {
+    loss.abs() < 1e6
+}
+
+/// The points that can be shown, at most [`POINTS`] of them: the means of as many runs of equal length as are needed.
 pub(super) fn thin(points: impl Iterator<Item = Point>) -> Vec<Point> {
-    let points: Vec<Point> = points.filter(|p| p.1.is_finite()).collect();
+    let points: Vec<Point> = points.filter(|p| can_be_shown(p.1)).collect();
     let each = points.len().div_ceil(POINTS).max(1);
     points.chunks(each).map(mean).collect()
 }
 
-/// The mean of the points within a hundredth of the curve on either side, fewer at its ends so that no end is bent.
+/// The median of the losses within a hundredth of the curve on either side, which a single spike does not move. Near
+/// the beginning, where curves are steep, both sides shrink; at the end, where they are flat, one is what there is.
 pub(super) fn smoothed(points: &[Point]) -> Vec<Point> {
-    let reach = |i: usize| (points.len() / 100).min(i).min(points.len() - 1 - i);
-    let smooth = |i: usize| (points[i].0, mean(&points[i - reach(i)..=i + reach(i)]).1);
+    let smooth = |i: usize| {
+        let reach = (points.len() / 100).min(i);
+        let window = &points[i - reach..points.len().min(i + reach + 1)];
+        let mut losses: Vec<f64> = window.iter().map(|p| p.1).collect();
+        losses.sort_by(f64::total_cmp);
+        (points[i].0, losses[losses.len() / 2])
+    };
     (0..points.len()).map(smooth).collect()
 }
 
 fn mean(points: &[Point]) -> Point {
     let n = points.len() as f64;
-    points.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0 / n, sum.1 + p.1 / n)) // divided first: 1e308 + 1e308 is no number
+    let sum = points.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
+    (sum.0 / n, sum.1 / n)
 }
 
-/// The range of losses shown. The curves have it to themselves, but for a level that is near enough to tell
-/// something: at most as far from the curves as they are high. What only the first steps or a spike reach is left
-/// out where it would take most of the height.
+/// The range of losses shown, such that 95 of 100 points of the curves have a third of the height or more. The
+/// highest points and the levels are shown too as far as that allows; else the fall of the first steps, a spike or
+/// a distant level would press flat what a reader wants to see.
 pub(super) fn heights(training: &[Point], validation: &[Point], levels: &[f64]) -> Range<f64> {
     let mut losses: Vec<f64> = training.iter().chain(validation).map(|p| p.1).collect();
     losses.sort_by(f64::total_cmp);
     let Some((&lowest, &highest)) = losses.first().zip(losses.last()) else { return around(levels) };
-    let usual = losses[(losses.len() - 1) * 95 / 100] - lowest; // the height that 95 of 100 points keep to
-    let top = if highest - lowest > 2.5 * usual && losses.len() > 20 { lowest + 1.5 * usual } else { highest };
-    let height = (top - lowest).max(0.1);
-    let near = levels.iter().filter(|&&nats| nats > lowest - height && nats < top + height);
+    let usual = (losses[((losses.len() - 1) as f64 * 0.95).ceil() as usize] - lowest).max(0.1);
+    let reach = lowest - usual..lowest + 3.0 * usual;
+    let top = if highest < reach.end { highest } else { lowest + 1.5 * usual };
+    let near = levels.iter().filter(|&nats| reach.contains(nats));
     let (low, high) = near.fold((lowest, top), |(low, high), &nats| (low.min(nats), high.max(nats)));
     let margin = 0.05 * (high - low).max(0.1);
     low - margin..high + margin
@@ -100,9 +113,12 @@ mod tests {
     }
 
     #[test]
-    fn smoothing_leaves_a_straight_line_as_it_is() {
+    fn smoothing_leaves_a_straight_line_but_for_its_end_and_removes_a_spike() {
         let line = curve(&(0..600).map(|i| 9.0 - 0.01 * f64::from(i)).collect::<Vec<_>>());
-        assert!(smoothed(&line).iter().zip(&line).all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 1e-9));
+        assert!(smoothed(&line)[..594] == line[..594]);
+        let mut spiked = line.clone();
+        spiked[300].1 = 700.0;
+        assert!(smoothed(&spiked).iter().all(|p| p.1 < 9.5));
     }
 
     #[test]
