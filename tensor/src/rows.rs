@@ -104,7 +104,8 @@ pub fn add_columns<T: Float>(
     term: impl Fn(usize, &mut [T]) + Send + Sync,
 ) {
     let cols = out.len();
-    let run = grain_rows(cols);
+    // At least 32 rows a run: the partial sums of wide rows then take a small part of the rows' own memory and time.
+    let run = grain_rows(cols).max(32);
     let mut partial = Buffer::<T>::zeros(rows.div_ceil(run) * cols);
     chunks(&mut partial, cols, |at, acc| {
         let first = at / cols * run;
