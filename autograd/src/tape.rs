@@ -6,7 +6,7 @@
 //!
 //! A [`Var`] is a handle, a tape and a place on it. It is `Copy`, so formulas read as formulas: `x + f(x)`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use tensor::{Float, Shape, Tensor};
 
@@ -29,6 +29,8 @@ pub struct Tape<'p, T: Float = f32> {
     nodes: RefCell<Vec<Node<T>>>,
     records: bool,
     dropout: Option<DropoutKey>,
+    /// Whether the walk back was made, which gives the values back.
+    differentiated: Cell<bool>,
 }
 
 /// What makes dropout's masks different at every step and the same in every repetition of it.
@@ -59,7 +61,7 @@ impl<T: Float> Copy for Var<'_, T> {}
 impl<'p, T: Float> Tape<'p, T> {
     /// An empty tape that records: what is computed on it can be differentiated.
     pub fn new(params: &'p Params<T>) -> Self {
-        Self { params, nodes: RefCell::default(), records: true, dropout: None }
+        Self { params, nodes: RefCell::default(), records: true, dropout: None, differentiated: Cell::new(false) }
     }
 
     /// An empty tape that keeps no graph: for evaluation and use.
@@ -237,17 +239,24 @@ impl<'t, T: Float> Var<'t, T> {
         self.walk(Some(store));
     }
 
-    /// ∂self/∂x for every x in `of`, which are [variables](Tape::variable). `self` is a single number.
+    /// ∂self/∂x for every x in `of`, which are [variables](Tape::variable); of a constant, zeros. `self` is a single
+    /// number. Panics for a value in between: its gradient was given back on the way. As [`Self::backward`], once a tape.
     #[track_caller]
     pub fn gradients(self, of: &[Var<'t, T>]) -> Vec<Tensor<T>> {
-        let mut slots = self.walk(None);
-        let zeros = |x: &Var<'t, T>| Tensor::zeros(x.shape());
-        of.iter().map(|x| slots.get_mut(x.id).and_then(Option::take).unwrap_or_else(|| zeros(x))).collect()
+        let is_leaf = |x: &Var<'t, T>| matches!(self.tape.nodes.borrow()[x.id].op, Op::Leaf);
+        assert!(of.iter().all(is_leaf), "gradients: asked for that of a value that is no variable");
+        let slots = self.walk(None);
+        let gradient = |x: &Var<'t, T>| slots.get(x.id).cloned().flatten();
+        of.iter().map(|x| gradient(x).unwrap_or_else(|| Tensor::zeros(x.shape()))).collect()
     }
 
     #[track_caller]
     fn walk(self, mut store: Option<&mut Gradients<T>>) -> Vec<Option<Tensor<T>>> {
         assert_eq!(self.shape().elements(), 1, "backward starts from a single number, not from {}", self.shape());
+        assert!(
+            !self.tape.differentiated.replace(true),
+            "backward: this tape was differentiated before and has given its values back; add the losses up first"
+        );
         let mut nodes = self.tape.nodes.borrow_mut();
         let mut slots: Vec<Option<Tensor<T>>> = (0..=self.id).map(|_| None).collect();
         slots[self.id] = Some(Tensor::filled(nodes[self.id].value.shape(), T::ONE));

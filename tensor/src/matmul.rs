@@ -267,7 +267,7 @@ fn pack_b<T: Float>(b: Mat<T>, cols: std::ops::Range<usize>, on_all_threads: boo
 
 /// c ← c + x·B for a single row x: every number of B is read once, in order, and nothing is packed.
 fn add_vector_matrix<T: Float>(c: &mut [T], x: &[T], b: Mat<T>) {
-    let run = (crate::parallel::GRAIN / x.len()).next_multiple_of(T::Lanes::N);
+    let run = (crate::parallel::GRAIN / x.len()).max(1).next_multiple_of(T::Lanes::N);
     chunks(c, run, |j0, c| {
         if b.transposed {
             c.iter_mut().enumerate().for_each(|(j, c)| *c += rows::dot(x, b.stored_row(j0 + j)));

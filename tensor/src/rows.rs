@@ -92,7 +92,8 @@ pub fn mean_and_rstd<T: Float>(x: &[T], epsilon: f64) -> (T, T) {
 /// `term(i, acc)` adds row i into `acc` of length `out.len()`. Rows are summed in fixed runs, the runs in order.
 pub fn add_columns<T: Float>(out: &mut [T], rows: usize, term: impl Fn(usize, &mut [T]) + Send + Sync) {
     let cols = out.len();
-    let run = grain_rows(cols);
+    // At least 32 rows a run: the partial sums of wide rows then take a small part of the rows' own memory and time.
+    let run = grain_rows(cols).max(32);
     let mut partial = Buffer::<T>::zeros(rows.div_ceil(run) * cols);
     chunks(&mut partial, cols, |at, acc| {
         let first = at / cols * run;

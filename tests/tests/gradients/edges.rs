@@ -1,6 +1,6 @@
 //! The edges: nothing to do, one of something, huge numbers, numbers that are none.
 
-use autograd::{IGNORE, Params, Tape, Var};
+use autograd::{IGNORE, Init, Params, Tape, Var};
 use tensor::{Float, Shape, Tensor};
 
 use crate::check::outcome;
@@ -106,4 +106,43 @@ fn no_operation_hides_a_number_that_is_none() {
             }
         }
     }
+}
+
+#[test]
+fn the_gradient_of_one_variable_can_be_asked_for_twice() {
+    let none = Params::default();
+    let tape = Tape::new(&none);
+    let x = tape.variable(Tensor::of([2], &[3.0f32, 4.0]));
+    let [a, b] = &(x * x).sum().gradients(&[x, x])[..] else { panic!("two were asked for") };
+    assert_eq!((a.data(), b.data()), (&[6.0, 8.0][..], &[6.0, 8.0][..]));
+}
+
+/// Asked for the gradients of variables, backward passes parameters by.
+#[test]
+fn a_parameter_may_stand_beside_variables() {
+    let (id, params) = Params::build(0, |mut at| at.param("b", [2], Init::Ones));
+    let tape = Tape::new(&params);
+    let (x, b) = (tape.variable(Tensor::of([2], &[3.0, 4.0])), tape.param(id));
+    assert_eq!((x * (x + b)).sum().gradients(&[x])[0].data(), [7.0, 9.0]);
+}
+
+#[test]
+#[should_panic(expected = "this tape was differentiated before")]
+fn a_second_walk_over_a_tape_is_refused_since_its_values_are_gone() {
+    let none = Params::default();
+    let tape = Tape::new(&none);
+    let x = tape.variable(Tensor::of([2], &[3.0f32, 4.0]));
+    let y = x * x;
+    y.sum().gradients(&[x]);
+    y.exp().sum().gradients(&[x]);
+}
+
+#[test]
+#[should_panic(expected = "a value that is no variable")]
+fn the_gradient_of_a_value_in_between_is_refused() {
+    let none = Params::default();
+    let tape = Tape::new(&none);
+    let x = tape.variable(Tensor::of([2], &[3.0f32, 4.0]));
+    let y = x * x;
+    y.sum().gradients(&[y]);
 }

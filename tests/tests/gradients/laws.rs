@@ -4,7 +4,7 @@ use autograd::{Params, Tape, Var};
 use tensor::parallel::with_threads;
 use tensor::{Float, Tensor};
 
-use crate::check::{Outcome, for_every_operation, outcome, outcome_wanting};
+use crate::check::{Outcome, for_every_operation, outcome, outcome_wanting, weights};
 use crate::table::{Case, MASKS, table};
 
 fn same_bits(a: &Outcome, b: &Outcome) -> Result<(), String> {
@@ -35,6 +35,30 @@ fn a_gradient_does_not_depend_on_who_else_wants_one() {
             let alone = outcome_wanting::<f64>(case, Case::apply, |input| input == i);
             let gradient = |from: &Outcome| Outcome::of(from.tensors()[1 + i].clone());
             same_bits(&gradient(&alone), &gradient(&all)).map_err(|worst| format!("alone: {worst}"))
+        })
+    });
+}
+
+/// Σᵢ wᵢ·xᵢ
+fn weighed(x: Var<'_, f64>) -> Var<'_, f64> {
+    let w = weights(x.shape().elements());
+    (x * x.tape().constant(Tensor::of(x.shape(), &w))).sum()
+}
+
+/// Each input has a second use, x ⊙ w, which backward meets first: the operation finds a gradient of w in place.
+#[test]
+fn every_operation_adds_to_the_gradient_that_it_finds() {
+    for_every_operation(16, |case| {
+        let none = Params::default();
+        let tape = Tape::<f64>::new(&none).with_dropout(MASKS);
+        let x: Vec<_> = case.inputs.iter().map(|x| tape.variable(x.clone())).collect();
+        let y = weighed(case.apply(&x));
+        let found = x.iter().fold(y, |loss, &x| loss + weighed(x)).gradients(&x);
+        let alone = outcome::<f64>(case, Case::apply);
+        found.into_iter().zip(&alone.tensors()[1..]).try_for_each(|(found, (name, alone))| {
+            let sum: Vec<f64> = alone.data().iter().zip(weights(alone.data().len())).map(|(g, w)| g + w).collect();
+            let of = |x| Outcome::of((name.clone(), x));
+            of(found).agrees(&of(Tensor::of(alone.shape(), &sum)), 1e-13)
         })
     });
 }

@@ -1,4 +1,5 @@
-//! Is every gradient right? Each operation, on awkward shapes and random values, against four witnesses.
+//! Is every gradient right? Each operation, on awkward shapes and random values, against witnesses of three
+//! kinds (differences, the other precision, its composition from small operations), and against the laws of the house.
 //!
 //! - [`table`]: every operation, how its inputs are drawn, how it is applied. One row each; the tests walk it.
 //! - [`check`]: what the tests share.
