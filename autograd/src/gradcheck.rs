@@ -123,7 +123,7 @@ fn gradients<'t>(
 /// Fixed weights between 0.5 and 1.5 in size, of either sign.
 fn weights() -> impl Iterator<Item = f64> {
     let mut random = Random::new(0, Stream::Other, 0);
-    std::iter::repeat_with(move || if random.u32() % 2 == 0 { 1.0 } else { -1.0 } * (0.5 + random.uniform()))
+    std::iter::repeat_with(move || if random.u32().is_multiple_of(2) { 1.0 } else { -1.0 } * (0.5 + random.uniform()))
 }
 
 fn five_point(inputs: &[Tensor<f64>], input: usize, element: usize, value: &impl Fn(&[Tensor<f64>]) -> f64) -> f64 {

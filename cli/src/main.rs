@@ -1,7 +1,7 @@
 //! The `pretext` program: learns from raw data without labels, and uses what was learned.
 //!
-//! A file a command, each a thin call into the `models` crate: [`train`], [`generate`], [`tokenizer`], [`verify`],
-//! [`bench`]. Exit codes: 0, 1 (it failed) and 2 (the words were off).
+//! A file a command, each a thin call into the `models` crate: `train`, `generate`, `tokenizer`, `verify`,
+//! `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ struct Program {
 
 #[derive(Subcommand)]
 enum Command {
-    Train(train::Args),
+    Train(Box<train::Args>),
     Generate(generate::Args),
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),

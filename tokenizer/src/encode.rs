@@ -50,9 +50,7 @@ fn short(merges: &Merges, word: impl ExactSizeIterator<Item = u32>, ids: &mut Ve
     let mut len = word.len();
     word.enumerate().for_each(|(i, token)| tokens[i] = token);
     let pair = |tokens: &[u32], i: usize| merges.get(tokens[i], tokens[i + 1]).unwrap_or(NONE);
-    for i in 0..len.saturating_sub(1) {
-        pairs[i] = pair(&tokens, i);
-    }
+    pairs.iter_mut().take(len.saturating_sub(1)).enumerate().for_each(|(i, at)| *at = pair(&tokens, i));
     loop {
         let candidates = &pairs[..len.saturating_sub(1)];
         let Some((i, &best)) = candidates.iter().enumerate().min_by_key(|(_, merge)| merge.rank) else { break };

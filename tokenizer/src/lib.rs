@@ -5,7 +5,7 @@
 //! again and again (Sennrich et al. 2016; on bytes Radford et al. 2019, section 2.2). Frequent words become one token,
 //! rare ones a few.
 //!
-//! In reading order: [`mod@words`] splits text as GPT-2 does; [`mod@encode`] merges the pairs of one word; [`mod@train`] learns
+//! In reading order: `words` splits text as GPT-2 does; `encode` merges the pairs of one word; `train` learns
 //! the merges; `reference` holds the slow and obvious forms of both; `alphabet` and `json` are Hugging Face's file.
 //!
 //! ```

@@ -15,7 +15,7 @@ use crate::pretext::Batch;
 /// What a model trains and is validated on, as rows of token ids.
 pub enum Corpus {
     /// The built-in world.
-    World(Stories),
+    World(Box<Stories>),
     /// Text files.
     Text(TextData),
 }

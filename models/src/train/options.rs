@@ -228,7 +228,8 @@ impl Options {
         if !positive(self.initializer_range) {
             return fail(format!("initial weights of deviation {}: give more than 0", self.initializer_range));
         }
-        if !(0.0..1.0).contains(&self.beta2) || !(self.weight_decay >= 0.0) || !(self.grad_clip >= 0.0) {
+        let some = |x: f64| (0.0..f64::INFINITY).contains(&x);
+        if !(0.0..1.0).contains(&self.beta2) || !some(self.weight_decay) || !some(self.grad_clip) {
             let (b, d, c) = (self.beta2, self.weight_decay, self.grad_clip);
             return fail(format!(
                 "beta2 {b}, weight-decay {d}, grad-clip {c}: give 0 <= beta2 < 1, the others 0 or more"

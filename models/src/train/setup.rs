@@ -42,7 +42,7 @@ impl Setup {
             let tokenizer = given.map_or_else(|| Stories::train_tokenizer(world, options.vocab_size), Ok);
             let tokenizer = tokenizer.map_err(failed)?;
             let stories = Stories::new(world, tokenizer.clone(), options.block_size);
-            (tokenizer, Corpus::World(stories))
+            (tokenizer, Corpus::World(Box::new(stories)))
         } else {
             let files = TextFiles::open(&text_options(&options)?)?;
             let tokenizer = match given {

@@ -30,7 +30,7 @@ fn every_operation_has_its_row() {
 
 #[test]
 fn small_cases_agree_with_differences() {
-    for_every_operation(24, |case| agrees_with_differences(case));
+    for_every_operation(24, agrees_with_differences);
 }
 
 /// Too many elements to try each: along a random direction d, the slope of t ↦ f(x + t·d) is Σ gradient ⊙ d.

@@ -31,7 +31,7 @@ fn scaled(x: &Tensor<f32>, by: f32) -> Tensor<f32> {
 #[test]
 fn rows_without_a_target_have_no_loss_and_no_gradient() {
     let (x, table) = (Tensor::filled([3, 5], 0.5f32), Tensor::filled([7, 5], 2.0));
-    let (loss, gradients) = run(&[x.clone()], |x| x[0].cross_entropy(&[IGNORE; 3], 2.0));
+    let (loss, gradients) = run(std::slice::from_ref(&x), |x| x[0].cross_entropy(&[IGNORE; 3], 2.0));
     assert!(loss.item() == 0.0 && all_zero(&gradients[0]));
     let (loss, gradients) = run(&[x, table], |x| x[0].lm_head(x[1], &[IGNORE; 3], 2.0));
     assert!(loss.item() == 0.0 && gradients.iter().all(all_zero));
@@ -76,10 +76,10 @@ fn an_empty_batch_gives_nothing_and_asks_for_nothing() {
 #[test]
 fn huge_numbers_do_not_overflow_where_the_result_is_small() {
     let x = Tensor::of([2, 3], &[1e30f32, -1e30, 1e30, -1e4, 1e4, 0.0]);
-    let (p, d) = run(&[x.clone()], |x| x[0].softmax(false));
+    let (p, d) = run(std::slice::from_ref(&x), |x| x[0].softmax(false));
     assert_eq!(p.data(), [0.5, 0.0, 0.5, 0.0, 1.0, 0.0]);
     assert!(all_finite(&d[0]));
-    let (loss, d) = run(&[x.clone()], |x| x[0].cross_entropy(&[0, 1], 1.0));
+    let (loss, d) = run(std::slice::from_ref(&x), |x| x[0].cross_entropy(&[0, 1], 1.0));
     assert_eq!(loss.item(), 0.0); // ln 2 is lost beside 1e30
     assert!(all_finite(&d[0]));
     let (y, d) = run(&[scaled(&x, 1e-20)], |x| x[0].tanh());
