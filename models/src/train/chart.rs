@@ -114,8 +114,8 @@ fn draw_axes(chart: &mut Chart, item: &str, heights: &Range<f64>) -> Drawn {
     Ok(())
 }
 
-/// Dashed lines over the whole width, highest first, with their names on the right. An arrow shows where the ones are that are
-/// out of the picture.
+/// Dashed lines over the whole width, highest first, with their names on the right. An arrow shows where those are
+/// that are out of the picture.
 fn draw_levels(chart: &mut Chart, root: &Area, levels: &[&Level], heights: &Range<f64>) -> Drawn {
     let last = chart.as_coord_spec().x_spec().range().end;
     let mut rows = Vec::new();
@@ -142,7 +142,7 @@ fn draw_levels(chart: &mut Chart, root: &Area, levels: &[&Level], heights: &Rang
 
 /// Each step's training loss faintly, its course, and the validation loss with a mark where it was measured.
 fn draw_curves(chart: &mut Chart, [training, smooth, validation]: [&[Point]; 3], top: f64) -> Drawn {
-    let curves = [(training, TRAINING.mix(0.25)), (smooth, TRAINING.mix(1.0)), (validation, VALIDATION.mix(1.0))];
+    let curves = [(training, TRAINING.mix(0.35)), (smooth, TRAINING.mix(1.0)), (validation, VALIDATION.mix(1.0))];
     for (points, colour) in curves {
         for piece in below(points, top) {
             chart.draw_series(LineSeries::new(piece, colour.stroke_width(if colour.3 < 1.0 { 1 } else { 2 })))?;

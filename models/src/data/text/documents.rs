@@ -3,7 +3,7 @@
 //! Large plain files are mapped where they are. Everything else (JSON lines, which have to be decoded, and small
 //! files, of which a folder may have more than a process may map) is first written to one scratch file in the
 //! cache directory, which is mapped in turn and vanishes with the [`Documents`]. So documents are slices of memory
-//! maps, and memory does not grow with the text.
+//! maps, and memory does not grow with the text: what a pass has read of a map, it gives back.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -22,6 +22,9 @@ use crate::files::temporary_in;
 
 /// Plain files of fewer bytes are copied to the scratch file.
 const SMALL: u64 = 1 << 20;
+
+/// After so many bytes of a map their memory is given back.
+pub(super) const STRETCH: usize = 32 << 20;
 
 /// Which part of each file is meant.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,17 +122,26 @@ impl Documents {
     /// The documents in the files' order, without separators and without empty ones.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.regions.iter().flat_map(|region| {
-            let mut rest = &self.maps[region.map].bytes()[region.bytes.clone()];
+            let map = &self.maps[region.map];
+            let mut rest = &map.bytes()[region.bytes.clone()];
             iter::from_fn(move || {
                 if rest.is_empty() {
+                    if region.bytes.len() as u64 >= SMALL {
+                        map.release();
+                    }
                     return None;
                 }
                 let document;
-                (document, rest) = if region.framed { after_length(rest) } else { before_separator(rest) };
+                (document, rest) = if region.framed { after_length(rest) } else { before_separator(rest, map) };
                 Some(document)
             })
             .filter(|document| !document.is_empty())
         })
+    }
+
+    /// Gives back the memory that large maps have taken, as often as a pass over the documents likes.
+    pub(super) fn release(&self) {
+        self.maps.iter().filter(|map| map.bytes().len() >= STRETCH).for_each(Mapped::release);
     }
 
     /// All of [`Documents::iter`], as the tokenizer's training wants them.
@@ -138,16 +150,30 @@ impl Documents {
     }
 }
 
-/// The text before the first separator, and the text after it.
-fn before_separator(text: &[u8]) -> (&[u8], &[u8]) {
-    let mut from = 0;
-    while let Some(at) = text[from..].iter().position(|&b| b == SEPARATOR[0]) {
-        if text[from + at..].starts_with(SEPARATOR) {
-            return (&text[..from + at], &text[from + at + SEPARATOR.len()..]);
+/// The text of `map` before the first separator, and the text after it.
+fn before_separator<'a>(text: &'a [u8], map: &Mapped) -> (&'a [u8], &'a [u8]) {
+    for start in (0..text.len()).step_by(STRETCH) {
+        let end = text.len().min(start + STRETCH + SEPARATOR.len() - 1);
+        if let Some(at) = find_separator(&text[start..end]) {
+            return (&text[..start + at], &text[start + at + SEPARATOR.len()..]);
         }
-        from += at + 1;
+        if end < text.len() {
+            map.release();
+        }
     }
     (text, &[])
+}
+
+fn find_separator(text: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(at) = text[from..].iter().position(|&b| b == SEPARATOR[0]) {
+        from += at;
+        if text[from..].starts_with(SEPARATOR) {
+            return Some(from);
+        }
+        from += 1;
+    }
+    None
 }
 
 /// A framed document, and what comes after it.
@@ -273,11 +299,15 @@ mod tests {
 
     #[test]
     fn separators_and_only_whole_ones_end_documents() {
-        let mut rest = &b"<one<|<|endoftext|>two <|endoftext> <|endoftext|><|endoftext|>three<|endoftext|>"[..];
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("text");
+        fs::write(&path, b"<one<|<|endoftext|>two <|endoftext> <|endoftext|><|endoftext|>three<|endoftext|>").unwrap();
+        let map = Mapped::open(&path).unwrap();
+        let mut rest = map.bytes();
         let mut found = Vec::new();
         while !rest.is_empty() {
             let document;
-            (document, rest) = before_separator(rest);
+            (document, rest) = before_separator(rest, &map);
             found.push(document);
         }
         assert_eq!(found, [&b"<one<|"[..], b"two <|endoftext> ", b"", b"three"]);

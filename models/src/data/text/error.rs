@@ -68,7 +68,11 @@ pub enum DataError {
         why: String,
     },
     /// A weight that is not a positive number.
-    #[error("the weight \"{weight}\" of {} is not a positive number: write {}=2 to see it twice as often as what has weight 1", path.display(), path.display())]
+    #[error(
+        "the weight \"{weight}\" of {} is not a positive number: write {}=2 to see it twice as often as what has \
+         weight 1",
+        path.display(), path.display()
+    )]
     Weight {
         /// The source.
         path: PathBuf,

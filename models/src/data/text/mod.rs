@@ -207,7 +207,11 @@ impl TextFiles {
         let failed = |e| cache_error(&self.cache, e);
         let documents = Documents::open(corpus.files.iter(), part, &self.cache)?;
         let mut writer = ShardWriter::create(&self.cache, tokenizer.vocab_size()).map_err(failed)?;
-        let totals = encode::encode(documents.iter(), tokenizer, encode::PIECE, &mut writer, progress);
+        let mut release_and_tell = |bytes| {
+            documents.release();
+            progress(bytes);
+        };
+        let totals = encode::encode(documents.iter(), tokenizer, encode::PIECE, &mut writer, &mut release_and_tell);
         let totals = totals.map_err(failed)?;
         corpus.files.iter().try_for_each(RawFile::check_unchanged)?;
         writer.finish(path, key, totals).map_err(failed)

@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tensor::mapped::Mapped;
 
+use super::documents::STRETCH;
 use crate::files::{commit, temporary_in};
 
 /// A SHA-256 sum.
@@ -110,8 +111,12 @@ impl Shard {
         if (0..4).any(|i| number(i) != expected[i]) || !whole || &head[64..96] != key {
             return None;
         }
-        let sum = Sha256::new().chain_update(ids).chain_update(&head[..96]);
-        let sum = sum.chain_update(&bytes[HEADER..HEADER + 8 * vocab]).finalize();
+        let mut hash = Sha256::new();
+        for stretch in ids.chunks(STRETCH) {
+            hash.update(stretch);
+            map.release();
+        }
+        let sum = hash.chain_update(&head[..96]).chain_update(&bytes[HEADER..HEADER + 8 * vocab]).finalize();
         let totals = Totals { documents: number(5), bytes: number(6) };
         (head[96..] == sum[..]).then_some(Self { map, vocab, tokens, totals })
     }
