@@ -27,7 +27,7 @@ pub const PRESETS: &[Preset] = &[
     Preset {
         name: "nano",
         about: "learns the built-in world in minutes (0.9M parameters)",
-        options: "layers = 4\nheads = 4\nwidth = 128\nblock_size = 128\nvocab_size = 640\nbatch_size = 16\nsteps = 1500\n\
+        options: "layers = 4\nheads = 4\nwidth = 128\nblock_size = 128\nvocab_size = 720\nbatch_size = 16\nsteps = 1500\n\
                   lr = 3e-3\nwarmup = 50\nbeta2 = 0.99",
     },
     Preset {

@@ -23,7 +23,7 @@ struct Telling<'a, T> {
 }
 
 impl<T: Teller> Telling<'_, T> {
-    /// Two or three objects, two or three events, one or two questions, and a newline as the mark of the end.
+    /// Two or three objects, two or three events, one question or now and then two, and a newline as the mark of the end.
     fn story(mut self) -> Option<()> {
         self.speak(OPENINGS)?;
         self.next_sentence(TABLES)?;
@@ -33,7 +33,7 @@ impl<T: Teller> Telling<'_, T> {
             self.next_sentence(EVENTS[event].wordings)?;
         }
         let mut unasked: Vec<_> = QUESTIONS.iter().collect();
-        for _ in 0..1 + self.teller.pick(Choice::QuestionCount, 2)? {
+        for _ in 0..1 + self.teller.choose(Choice::QuestionCount, &[3, 1])? {
             let question = unasked.remove(self.teller.pick(Choice::Question, unasked.len())?);
             self.next_sentence(question.asked)?;
             self.next_sentence(question.answered)?;

@@ -68,7 +68,7 @@ pub(super) trait Teller {
 
     /// Takes one of `options` equally probable options.
     fn pick(&mut self, what: Choice, options: usize) -> Option<usize> {
-        const ONES: [u32; 16] = [1; 16];
+        const ONES: [u32; 32] = [1; 32];
         self.choose(what, &ONES[..options])
     }
 }

@@ -29,19 +29,34 @@ const fn he(name: &'static str) -> Person {
 pub(super) const PEOPLE: &[Person] = &[
     she("Anna"), he("Ben"), she("Clara"), he("David"), she("Emma"), he("Felix"), she("Grace"), he("Henry"),
     she("Iris"), he("Jack"), she("Kate"), he("Leo"), she("Mia"), he("Noah"), she("Olga"), he("Paul"),
+    she("Julia"), he("Karl"), she("Lena"), he("Max"), she("Nina"), he("Otto"), she("Rosa"), he("Sam"),
 ];
 
-pub(super) const WEATHER: &[&str] = &["sunny", "rainy", "windy", "snowy", "foggy", "stormy", "warm", "cold"];
+#[rustfmt::skip]
+pub(super) const WEATHER: &[&str] = &[
+    "sunny", "rainy", "windy", "snowy", "foggy", "stormy", "warm", "cold",
+    "hot", "dry", "grey", "bright", "misty", "quiet", "mild", "frosty",
+];
 
 pub(super) const DAYS: &[&str] = &["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-pub(super) const ROOMS: &[&str] = &["kitchen", "garden", "attic", "library", "hall", "shed", "barn", "cellar"];
+#[rustfmt::skip]
+pub(super) const ROOMS: &[&str] = &[
+    "kitchen", "garden", "attic", "library", "hall", "shed", "barn", "cellar",
+    "studio", "park", "yard", "tower", "cabin", "loft", "porch", "school",
+];
 
-pub(super) const ADVERBS: &[&str] =
-    &["slowly", "quickly", "gently", "softly", "boldly", "proudly", "happily", "calmly"];
+#[rustfmt::skip]
+pub(super) const ADVERBS: &[&str] = &[
+    "slowly", "quickly", "gently", "softly", "boldly", "proudly", "happily", "calmly",
+    "kindly", "neatly", "swiftly", "bravely", "eagerly", "gladly", "wisely", "firmly",
+];
 
-pub(super) const REACTIONS: &[&str] =
-    &["smiles", "laughs", "nods", "yawns", "sings", "hums a song", "counts to ten", "claps"];
+#[rustfmt::skip]
+pub(super) const REACTIONS: &[&str] = &[
+    "smiles", "laughs", "nods", "yawns", "sings", "hums a song", "counts to ten", "claps",
+    "waves", "grins", "whistles", "sighs",
+];
 
 /// Who plays, when and where.
 pub(super) const OPENINGS: &[&str] = &[
