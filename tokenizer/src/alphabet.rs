@@ -1,33 +1,46 @@
-//! Bytes as printable characters: how tokenizer.json writes tokens that need not be valid text.
+//! Bytes as visible characters: how a tokenizer file writes tokens that are not text.
 //!
-//! GPT-2's convention: a byte that is printable in Latin-1 stands for itself, the other 68 for the characters from
-//! U+0100 on, in order. So a space is written Ġ.
+//! A token is any bytes, a JSON string is text. So GPT-2 (Radford et al. 2019, `bytes_to_unicode`) gives each byte a
+//! character of its own: the 188 bytes that Latin-1 shows as visible characters stand for themselves, and the
+//! others, in order, for the characters from U+0100 on. The space (byte 32) becomes `Ġ`, the newline `Ċ`: hence `Ġthe`
+//! for ` the` in every such file.
 
-/// The character that stands for a byte.
-pub(crate) fn char_of(byte: u8) -> char {
-    if printable(byte) {
+/// The character that stands for `byte`.
+fn stand_in(byte: u8) -> char {
+    let is_visible = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+    if is_visible(&byte) {
         return char::from(byte);
     }
-    let before = (0..byte).filter(|&b| !printable(b)).count() as u32;
-    char::from_u32(0x100 + before).expect("68 characters from U+0100 on are letters")
+    let hidden_before = (0..byte).filter(|b| !is_visible(b)).count() as u32;
+    char::from_u32(0x100 + hidden_before).expect("at most U+0143")
 }
 
-/// The byte that a character stands for.
-pub(crate) fn byte_of(c: char) -> Option<u8> {
-    let code = u32::from(c);
-    match code {
-        0..=0xFF => Some(code as u8).filter(|&byte| printable(byte)),
-        _ => (0..=255).filter(|&byte| !printable(byte)).nth(code.checked_sub(0x100)? as usize),
+/// Both directions of the alphabet.
+pub(crate) struct Alphabet {
+    characters: [char; 256],
+    bytes: [Option<u8>; 0x144], // the last of the 68 hidden bytes stands at U+0143
+}
+
+impl Alphabet {
+    pub(crate) fn new() -> Self {
+        let mut all = Self { characters: ['\0'; 256], bytes: [None; 0x144] };
+        for byte in 0..=255 {
+            let c = stand_in(byte);
+            all.characters[usize::from(byte)] = c;
+            all.bytes[c as usize] = Some(byte);
+        }
+        all
     }
-}
 
-fn printable(byte: u8) -> bool {
-    matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)
-}
+    /// The bytes as visible characters.
+    pub(crate) fn show(&self, token: &[u8]) -> String {
+        token.iter().map(|&byte| self.characters[usize::from(byte)]).collect()
+    }
 
-/// A token's bytes as they stand in tokenizer.json.
-pub(crate) fn written(bytes: &[u8]) -> String {
-    bytes.iter().map(|&byte| char_of(byte)).collect()
+    /// The bytes that `shown` stands for; none if a character is not of the alphabet.
+    pub(crate) fn read(&self, shown: &str) -> Option<Box<[u8]>> {
+        shown.chars().map(|c| self.bytes.get(c as usize).copied().flatten()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -35,10 +48,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_has_a_character_of_its_own() {
-        assert!((0..=255).all(|byte| byte_of(char_of(byte)) == Some(byte)));
-        assert_eq!((char_of(b' '), char_of(b'\n'), char_of(b'a')), ('Ġ', 'Ċ', 'a'));
-        assert_eq!(byte_of('€'), None);
-        assert_eq!(byte_of(' '), None);
+    fn every_byte_has_a_visible_character_of_its_own() {
+        let (alphabet, all) = (Alphabet::new(), (0..=255).collect::<Vec<u8>>());
+        let shown = alphabet.show(&all);
+        assert_eq!(alphabet.read(&shown).as_deref(), Some(&all[..]));
+        assert!(shown.chars().all(|c| !c.is_whitespace() && !c.is_control()));
+        assert_eq!(alphabet.show(" the\n\u{ad}".as_bytes()), "ĠtheĊÂŃ");
+        assert_eq!(alphabet.read("a b"), None);
     }
 }

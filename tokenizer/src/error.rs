@@ -1,49 +1,71 @@
-//! What can go wrong: a sentence that names the file, the place in it, and the way out.
+//! What can go wrong, each in one sentence: where, what was expected, and the way out.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
-/// A tokenizer cannot be made, read, written or used as asked.
+/// Everything that this crate can refuse.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
-    /// The system refused to read or write a file.
-    #[error("{}: cannot {doing} it ({source}): check the path and its permissions", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        doing: &'static str,
-        /// The system's reason.
-        source: std::io::Error,
+    /// Training was asked for fewer tokens than there are bytes.
+    #[error("a vocabulary of {0} tokens is too small: the 256 bytes come first, so ask for 256 (bytes alone) or more")]
+    VocabSize(usize),
+
+    /// Training met more different words than 32-bit places can count.
+    #[error(
+        "the different words of the text have {0} bytes together, and training holds at most {max}: \
+         train on a part of the text",
+        max = u32::MAX - 1
+    )]
+    TooManyWords(u64),
+
+    /// The text holds a special token's name, and [`Special::Refuse`](crate::Special::Refuse) was chosen.
+    #[error(
+        "the text holds the special token {name} at byte {at}: allow special tokens (Special::Allow) \
+         or treat them as text (Special::AsText)"
+    )]
+    SpecialInText {
+        /// The special token's name.
+        name: String,
+        /// Where it begins, in bytes.
+        at: usize,
     },
-    /// A file is no tokenizer that can be used.
-    #[error("{}: {what}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// JSON text is no tokenizer that can be used.
-    #[error("{0}")]
-    Format(String),
-    /// A vocabulary that cannot hold all bytes.
-    #[error("a vocabulary of {0} tokens cannot hold all 256 bytes: give 256 (bytes alone) or more")]
-    SmallVocabulary(usize),
-    /// A special token's name stands in a text that must not hold one.
-    #[error("the text holds the special token {0}: allow it, or have it treated as text")]
-    SpecialInText(String),
-    /// An id that no token has.
-    #[error("id {id} is outside the vocabulary of {size} tokens: the ids belong to another tokenizer")]
+
+    /// An id to decode is not in the vocabulary.
+    #[error(
+        "id {id} at place {at} is outside the vocabulary of {vocab_size} tokens: \
+         decode with the tokenizer that made the ids"
+    )]
     UnknownId {
         /// The id.
         id: u32,
-        /// How many tokens there are.
-        size: usize,
+        /// Its place among the ids.
+        at: usize,
+        /// The number of tokens.
+        vocab_size: usize,
     },
-}
 
-impl Error {
-    pub(crate) fn io(path: &Path, doing: &'static str, source: std::io::Error) -> Self {
-        Self::Io { path: path.to_owned(), doing, source }
-    }
+    /// The text of a tokenizer file is damaged or asks for something that is not supported.
+    #[error("{0}")]
+    Format(String),
+
+    /// The same, in a file.
+    #[error("{path}: {problem}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is the matter with it.
+        problem: String,
+    },
+
+    /// The operating system would not read or write a file.
+    #[error("{path}: cannot {doing} the tokenizer: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// "read" or "write".
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
 }

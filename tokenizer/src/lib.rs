@@ -1,227 +1,230 @@
-//! Text to ids and back: byte-level byte-pair encoding, from scratch.
+//! Text to ids and back: byte-level byte-pair encoding, the tokenizer of GPT-2.
 //!
-//! A vocabulary of words never ends, and one of letters makes long sequences. Byte-pair encoding stands between: it
-//! starts from the 256 bytes, so any input can be written, and makes a new token of the pair that is most frequent,
-//! again and again (Sennrich et al. 2016; on bytes Radford et al. 2019, section 2.2). Frequent words become one token,
-//! rare ones a few.
-//!
-//! In reading order: `words` splits text as GPT-2 does; `encode` merges the pairs of one word; `train` learns
-//! the merges; `reference` holds the slow and obvious forms of both; `alphabet` and `json` are Hugging Face's file.
+//! A language model reads numbers. The simplest numbering of text is its bytes: 256 ids, and nothing that could
+//! not be written with them. But then a word costs as many steps as it has letters. Byte-pair encoding starts from
+//! the bytes and adds a token for the most frequent pair of neighbours, then for the most frequent pair of what that
+//! gives, and so on: `t h` → `th`, `th e` → `the`, … (Gage 1994; Sennrich et al. 2016; over bytes: Radford et al. 2019,
+//! section 2.2). Frequent words become one id, rare ones a few, and any bytes can still be encoded and decoded
+//! without loss.
 //!
 //! ```
 //! use tokenizer::{Special, Tokenizer};
-//! let tokenizer = Tokenizer::train(&[b"low lower lowest low low"], 261).unwrap();
-//! let ids = tokenizer.encode(b"lowest", Special::Refuse).unwrap();
-//! assert!(ids.len() < 6);
-//! assert_eq!(tokenizer.decode(&ids).unwrap(), b"lowest");
+//! let text = b"the cat sat on the mat, the cat that sat on the hat";
+//! let tokenizer = Tokenizer::train(&[text], 270)?;
+//! let ids = tokenizer.encode(b"the mat \xFF", Special::Refuse)?;
+//! assert!(ids.len() < 9);
+//! assert_eq!(tokenizer.decode(&ids)?, b"the mat \xFF");
+//! # Ok::<(), tokenizer::Error>(())
 //! ```
+//!
+//! # How the files follow
+//!
+//! | file | what it teaches |
+//! |---|---|
+//! | `reference` | the whole algorithm, slow and obvious: splitting, training, encoding |
+//! | `kind`, `split` | which characters make a word, that is, where no merge may cross |
+//! | `train` | how the merges are learned in one pass over the text |
+//! | `merge`, `cache` | how one word is encoded, and how most words need not be |
+//! | `special` | names in the text that are tokens of their own, such as `<|endoftext|>` |
+//! | `alphabet`, `read`, `write` | Hugging Face's `tokenizer.json`, in and out |
+//!
+//! # What holds
+//!
+//! - Decoding gives back the bytes that were encoded, whatever they are.
+//! - Training gives the same merges for any number of threads. Ties go to the smaller pair (left id, right id).
+//! - Training takes memory for the different words of the text and not for the text; encoding is n·log n on any input.
+//! - The ids are those of the `tokenizers` library with the same file.
 
 #![forbid(unsafe_code)]
 
+use std::cmp::Reverse;
+use std::fmt;
+
 mod alphabet;
-mod encode;
+mod cache;
 mod error;
-mod json;
+mod kind;
+mod merge;
+mod read;
+pub mod reference;
+mod special;
+mod split;
 #[cfg(test)]
-mod reference;
-#[cfg(test)]
-mod tests;
+mod testing;
 mod train;
-mod words;
+mod write;
 
-use std::path::{Path, PathBuf};
-
-use rustc_hash::FxHashMap;
-
+use cache::Caches;
 pub use error::Error;
-pub use words::{Words, cut, words};
+pub use kind::Kind;
+pub use merge::Merge;
+use merge::Ranks;
+use special::find;
+pub use special::{END_OF_TEXT, Special};
+pub use split::{cut, pieces, words};
 
-use encode::{Merge, Merges};
+/// The bytes of a token.
+type Token = Box<[u8]>;
 
-/// The special token between documents.
-pub const END_OF_TEXT: &str = "<|endoftext|>";
-
-/// What to do with the name of a special token that stands in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Special {
-    /// An error: the text comes from someone who must not steer the model.
-    Refuse,
-    /// It becomes the special token.
-    Allow,
-    /// It is text like any other.
-    AsText,
+/// The tokens before anything is learned: each byte, in order.
+fn single_bytes() -> Vec<Token> {
+    (0..=255).map(|byte| [byte].into()).collect()
 }
 
-/// Text to ids and back.
-#[derive(Clone, Debug)]
+/// The bytes of two tokens together.
+fn joined(tokens: &[Token], left: u32, right: u32) -> Token {
+    [&*tokens[left as usize], &*tokens[right as usize]].concat().into()
+}
+
+/// A byte-level byte-pair tokenizer. It can be shared by threads.
 pub struct Tokenizer {
-    /// The bytes of every token; of a special one, its name.
-    tokens: Vec<Vec<u8>>,
-    /// The merges in the order in which they were learned.
-    merges: Vec<(u32, u32)>,
-    ranks: Merges,
-    /// The token of each byte.
-    bytes: [u32; 256],
-    specials: Vec<(String, u32)>,
+    tokens: Vec<Token>,           // by id
+    byte_ids: [u32; 256],         // the ids of the single bytes
+    merges: Vec<Merge>,           // in the order in which they were learned
+    ranks: Ranks,                 // the same, by pair
+    specials: Vec<(String, u32)>, // by length of the name, the longest first
+    caches: Caches,
 }
 
 impl Tokenizer {
-    /// Bytes as they are: 256 tokens, no merges, no special token. The id of a byte is the byte.
+    /// The tokenizer that learned nothing: 256 tokens, each byte its own id, no special token.
     pub fn bytes() -> Self {
-        Self {
-            tokens: (0..=255).map(|byte| vec![byte]).collect(),
-            merges: Vec::new(),
-            ranks: Merges::default(),
-            bytes: std::array::from_fn(|byte| byte as u32),
-            specials: Vec::new(),
-        }
+        Self::new(single_bytes(), Vec::new(), Vec::new())
     }
 
-    /// Learns a vocabulary of `vocab_size` tokens: the bytes (id = byte), merges in the order of learning, and last
-    /// [`END_OF_TEXT`]. 256 gives [`Tokenizer::bytes`]. Fewer tokens result when no pair of tokens occurs twice any more.
+    /// Learns a vocabulary of `vocab_size` tokens from `documents`: the 256 bytes (id = byte), the merges, and
+    /// [`END_OF_TEXT`] as the last id. With a size of 256 these are the [`bytes`](Self::bytes) alone.
     ///
-    /// [`END_OF_TEXT`] in a document separates documents and is not learned from. Nothing of the text is copied.
+    /// The most frequent pair is merged first, ties go to the smaller (left id, right id), and a pair that stands only
+    /// once is not merged: a short text gives fewer tokens than asked for, see [`vocab_size`](Self::vocab_size).
+    /// [`END_OF_TEXT`] inside a document separates texts and is never learned from. Documents are read
+    /// once, in parallel, and not copied: they may be memory-mapped files larger than the memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::VocabSize`] below 256; [`Error::TooManyWords`] if the different words have more than 4 GiB together.
     pub fn train(documents: &[&[u8]], vocab_size: usize) -> Result<Self, Error> {
         match vocab_size {
-            0..256 => Err(Error::SmallVocabulary(vocab_size)),
-            256 => Ok(Self::bytes()),
-            _ => {
-                let counts = train::count_words(documents, END_OF_TEXT.as_bytes());
-                Ok(Self::from_merges(&train::learn(&counts, vocab_size - 257)))
+            0..256 => return Err(Error::VocabSize(vocab_size)),
+            256 => return Ok(Self::bytes()),
+            _ => {}
+        }
+        let (mut tokens, merges) = train::train(documents, vocab_size)?;
+        let end_of_text = (END_OF_TEXT.to_owned(), tokens.len() as u32);
+        tokens.push(END_OF_TEXT.as_bytes().into());
+        Ok(Self::new(tokens, merges, vec![end_of_text]))
+    }
+
+    /// `tokens` by id, all single bytes among them; `specials` in any order.
+    fn new(tokens: Vec<Token>, merges: Vec<Merge>, mut specials: Vec<(String, u32)>) -> Self {
+        let mut byte_ids = [0; 256];
+        for (token, id) in tokens.iter().zip(0..) {
+            if let [byte] = **token {
+                byte_ids[usize::from(byte)] = id;
             }
         }
+        specials.sort_by_key(|(name, id)| (Reverse(name.len()), *id));
+        let ranks = Ranks::new(&merges);
+        let caches = Caches::default();
+        Self { tokens, byte_ids, merges, ranks, specials, caches }
     }
 
-    fn from_merges(pairs: &[(u32, u32)]) -> Self {
-        let mut tokenizer = Self::bytes();
-        for (rank, &(left, right)) in pairs.iter().enumerate() {
-            let id = tokenizer.tokens.len() as u32;
-            let token = [&tokenizer.tokens[left as usize][..], &tokenizer.tokens[right as usize]].concat();
-            tokenizer.tokens.push(token);
-            tokenizer.ranks.insert(left, right, Merge { rank: rank as u32, id });
-        }
-        tokenizer.merges = pairs.to_vec();
-        tokenizer.specials = vec![(END_OF_TEXT.to_owned(), tokenizer.tokens.len() as u32)];
-        tokenizer.tokens.push(END_OF_TEXT.into());
-        tokenizer
-    }
-
-    /// Reads a tokenizer.json, or the one in a directory.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let path: PathBuf = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
-        let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, "read", error))?;
-        let text = String::from_utf8_lossy(&bytes);
-        Self::from_json(&text).map_err(|error| Error::File { path, what: error.to_string() })
-    }
-
-    /// Writes a tokenizer.json that appears complete or not at all.
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
-        write_atomically(path, self.to_json().as_bytes()).map_err(|error| Error::io(path, "write", error))
-    }
-
-    /// The text of a tokenizer.json.
-    pub fn to_json(&self) -> String {
-        json::write(self)
-    }
-
-    /// A tokenizer from the text of a tokenizer.json; errors name the field and what is supported.
-    pub fn from_json(text: &str) -> Result<Self, Error> {
-        json::read(text)
-    }
-
-    /// How many tokens there are, special ones included.
+    /// The number of tokens, special ones included; ids are below it.
     pub fn vocab_size(&self) -> usize {
         self.tokens.len()
     }
 
-    /// The merges in the order in which they were learned, as pairs of ids.
-    pub fn merges(&self) -> &[(u32, u32)] {
-        &self.merges
-    }
-
-    /// The bytes of a token; of a special one, its name.
-    pub fn token(&self, id: u32) -> Option<&[u8]> {
-        self.tokens.get(id as usize).map(Vec::as_slice)
-    }
-
-    /// The id of a special token.
-    pub fn special(&self, name: &str) -> Option<u32> {
-        self.specials.iter().find(|special| special.0 == name).map(|special| special.1)
-    }
-
-    /// The id of the token between documents, if there is one.
-    pub fn end_of_text(&self) -> Option<u32> {
-        self.special(END_OF_TEXT)
-    }
-
-    /// The ids of a text.
+    /// The ids of `text`. `special` says what happens where the text holds a special token's name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SpecialInText`] if there is such a place and `special` is [`Special::Refuse`].
     pub fn encode(&self, text: &[u8], special: Special) -> Result<Vec<u32>, Error> {
-        let mut ids = Vec::new();
-        let mut rest = text;
-        while let Some((at, name, id)) = self.first_special(rest).filter(|_| special != Special::AsText) {
-            if special == Special::Refuse {
-                return Err(Error::SpecialInText(name.to_owned()));
+        let (mut ids, mut start) = (Vec::with_capacity(text.len() / 4 + 1), 0);
+        if special != Special::AsText {
+            for (at, name, id) in special::names(text, &self.specials) {
+                if special == Special::Refuse {
+                    return Err(Error::SpecialInText { name: name.to_owned(), at });
+                }
+                self.encode_ordinary(&text[start..at], &mut ids);
+                ids.push(id);
+                start = at + name.len();
             }
-            self.encode_ordinary(&rest[..at], &mut ids);
-            ids.push(id);
-            rest = &rest[at + name.len()..];
         }
-        self.encode_ordinary(rest, &mut ids);
+        self.encode_ordinary(&text[start..], &mut ids);
         Ok(ids)
     }
 
-    /// The first special token in a text, the longest of those that begin there.
-    fn first_special(&self, text: &[u8]) -> Option<(usize, &str, u32)> {
-        let found = self
-            .specials
-            .iter()
-            .filter_map(|(name, id)| Some((train::find(text, name.as_bytes())?, name.as_str(), *id)));
-        found.min_by_key(|&(at, name, _)| (at, std::cmp::Reverse(name.len())))
-    }
-
-    /// Appends the ids of a text in which special tokens' names are text like any other.
+    /// Appends the ids of `text` to `ids`; the names of special tokens are text like any other.
     ///
-    /// A word that was met before in the text is not encoded again: its ids stand in `ids` already and are copied.
+    /// It may be called from several threads at once; [`pieces`] cuts one long text for that. The twin is
+    /// [`reference::encode`]. Panics if a single word, a text without a boundary, has 4 GiB or more.
     pub fn encode_ordinary(&self, text: &[u8], ids: &mut Vec<u32>) {
-        let mut known: FxHashMap<&[u8], (usize, usize)> = FxHashMap::default();
-        for word in words(text) {
-            if let [byte] = word {
-                ids.push(self.bytes[usize::from(*byte)]);
-                continue;
+        self.caches.with(|cache| {
+            for word in words(text) {
+                cache.get_or(word, ids, |ids| {
+                    self.ranks.merge(word.iter().map(|&byte| self.byte_ids[usize::from(byte)]), ids);
+                });
             }
-            match known.get(word) {
-                Some(&(start, end)) => ids.extend_from_within(start..end),
-                None => {
-                    let start = ids.len();
-                    encode::encode_word(&self.ranks, word.iter().map(|&byte| self.bytes[usize::from(byte)]), ids);
-                    known.insert(word, (start, ids.len()));
-                }
-            }
-        }
+        });
     }
 
-    /// The bytes of ids; special tokens appear by name. An id outside the vocabulary is an error.
+    /// The bytes of `ids`, one after the other. They need not be valid UTF-8: a token may end inside a character.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownId`] names the first id outside the vocabulary.
     pub fn decode(&self, ids: &[u32]) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::new();
-        for &id in ids {
-            let token = self.token(id).ok_or(Error::UnknownId { id, size: self.vocab_size() })?;
-            bytes.extend_from_slice(token);
+        let mut text = Vec::with_capacity(ids.len() * 4);
+        for (at, &id) in ids.iter().enumerate() {
+            let unknown = || Error::UnknownId { id, at, vocab_size: self.vocab_size() };
+            text.extend_from_slice(self.token(id).ok_or_else(unknown)?);
         }
-        Ok(bytes)
+        Ok(text)
+    }
+
+    /// The bytes of the token `id`; a special token's are its name.
+    pub fn token(&self, id: u32) -> Option<&[u8]> {
+        self.tokens.get(id as usize).map(|token| &token[..])
+    }
+
+    /// The merges, in the order in which they were learned.
+    pub fn merges(&self) -> &[Merge] {
+        &self.merges
+    }
+
+    /// The special tokens' names and ids, in the order of the ids.
+    pub fn specials(&self) -> Vec<(&str, u32)> {
+        let mut specials: Vec<_> = self.specials.iter().map(|(name, id)| (name.as_str(), *id)).collect();
+        specials.sort_by_key(|&(_, id)| id);
+        specials
+    }
+
+    /// The id of the special token `name`.
+    pub fn special(&self, name: &str) -> Option<u32> {
+        self.specials.iter().find(|(known, _)| known == name).map(|&(_, id)| id)
+    }
+
+    /// The id of [`END_OF_TEXT`], which stands between documents.
+    pub fn end_of_text(&self) -> Option<u32> {
+        self.special(END_OF_TEXT)
     }
 }
 
-/// A temporary file in the same directory, fsync, rename, fsync of the directory.
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = directory.join(format!(".tokenizer-{}.writing", std::process::id()));
-    let write = || {
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        std::fs::File::open(directory)?.sync_all()
-    };
-    write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+/// The copy remembers no words yet.
+impl Clone for Tokenizer {
+    fn clone(&self) -> Self {
+        Self::new(self.tokens.clone(), self.merges.clone(), self.specials.clone())
+    }
+}
+
+/// The sizes; fifty thousand tokens would help nobody.
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("vocab_size", &self.vocab_size())
+            .field("merges", &self.merges.len())
+            .field("specials", &self.specials())
+            .finish_non_exhaustive()
+    }
 }

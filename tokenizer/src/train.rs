@@ -1,11 +1,16 @@
-//! Learning the merges: again and again, the most frequent pair of neighbouring tokens becomes a token of its own.
+//! Learning the merges: merge the most frequent pair of neighbours, again and again.
 //!
-//! (Gage 1994; for text Sennrich et al. 2016, algorithm 1.) Only distinct words and how often each occurs matter, so
-//! the text is counted once, on all threads, and memory is bounded by its distinct words. Then each merge touches only
-//! the words that hold the pair: their pairs' counts are updated, and the next best pair comes from a heap.
+//! The slow twin ([`crate::reference::train`]) counts all pairs anew before each merge. Three things make it fast:
 //!
-//! Ties: of equally frequent pairs the one with the smaller (left, right) ids is merged first. Counts are sums of whole
-//! numbers, so the result is the same for any number of threads.
+//! 1. Words repeat, so the text is read once, in pieces on all threads, into a table of its different words and how
+//!    often each occurs. After that only those words are needed, and they bound the memory.
+//! 2. A merge changes only the pairs beside the places where it happens. For each pair we keep its count and the list of
+//!    its places, and correct both.
+//! 3. The most frequent pair comes from a heap. Entries are not corrected when a count falls; an entry that comes up
+//!    with an old count goes back with the present one.
+//!
+//! The rule for ties, as in the twin: the smaller (left id, right id) first. Counts are exact and sums of integers do
+//! not depend on their order, so neither do the merges, whatever the number of threads.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,159 +18,181 @@ use std::collections::BinaryHeap;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::words::{cut, words};
+use crate::{END_OF_TEXT, Error, Merge, Token, find, joined, pieces, single_bytes, words};
 
-/// A pair of neighbouring tokens.
-pub(crate) type Pair = (u32, u32);
-
-/// Bytes of text that one task counts.
+/// The bytes that a thread counts at a time.
 const PIECE: usize = 1 << 20;
 
-/// How often each word occurs in the documents, between the separators that stand in them.
-pub(crate) fn count_words<'a>(documents: &[&'a [u8]], separator: &[u8]) -> Vec<(&'a [u8], u64)> {
-    type Counts<'a> = FxHashMap<&'a [u8], u64>;
-    let pieces: Vec<&[u8]> = documents.iter().flat_map(|document| pieces(document)).collect();
-    let count = |mut counts: Counts<'a>, piece: &&'a [u8]| {
-        for text in split_at(piece, separator) {
-            words(text).for_each(|word| *counts.entry(word).or_default() += 1);
-        }
-        counts
-    };
-    let add = |a: Counts<'a>, b: Counts<'a>| {
-        let (mut large, small) = if a.len() > b.len() { (a, b) } else { (b, a) };
-        small.into_iter().for_each(|(word, n)| *large.entry(word).or_default() += n);
-        large
-    };
-    let counts = pieces.par_iter().fold(Counts::default, count).reduce(Counts::default, add);
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.par_sort_unstable(); // the map's order is no order
-    counts
-}
+/// Beyond the first or last token of a word.
+const END: u32 = u32::MAX;
 
-/// A document in parts of about [`PIECE`] bytes that have the words of the whole.
-fn pieces(mut text: &[u8]) -> Vec<&[u8]> {
-    let mut pieces = Vec::new();
-    while !text.is_empty() {
-        let (piece, rest) = text.split_at(cut(text, PIECE));
-        pieces.push(piece);
-        text = rest;
-    }
-    pieces
-}
-
-/// The parts of a text between occurrences of `separator`.
-pub(crate) fn split_at<'a>(text: &'a [u8], separator: &[u8]) -> Vec<&'a [u8]> {
-    let mut parts = Vec::new();
-    let mut start = 0;
-    while let Some(at) = find(&text[start..], separator) {
-        parts.push(&text[start..start + at]);
-        start += at + separator.len();
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-/// The first place of `wanted` in a text.
-pub(crate) fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    let first = *wanted.first()?;
-    let mut start = 0;
-    while let Some(at) = text[start..].iter().position(|&byte| byte == first) {
-        if text[start + at..].starts_with(wanted) {
-            return Some(start + at);
-        }
-        start += at + 1;
-    }
-    None
-}
-
-/// A distinct word: its tokens so far and how often it occurs.
-struct Word {
-    tokens: Vec<u32>,
-    count: u64,
-}
-
-/// Learns up to `wanted` merges from counted words; pair i becomes token 256 + i. Ends early when no pair occurs twice.
-pub(crate) fn learn(counts: &[(&[u8], u64)], wanted: usize) -> Vec<Pair> {
-    let tokens = |word: &[u8]| word.iter().map(|&byte| u32::from(byte)).collect();
-    let mut words: Vec<Word> = counts.iter().map(|&(word, count)| Word { tokens: tokens(word), count }).collect();
-    let mut pairs = Pairs::default();
-    for (i, word) in words.iter().enumerate() {
-        pairs.add(&word.tokens, word.count, i);
-    }
-    let mut heap: BinaryHeap<(u64, Reverse<Pair>)> =
-        pairs.counts.iter().map(|(&pair, &count)| (count, Reverse(pair))).collect();
-    let mut merges = Vec::with_capacity(wanted);
-    while merges.len() < wanted {
-        let Some((count, Reverse(pair))) = heap.pop() else { break };
-        let now = pairs.counts.get(&pair).copied().unwrap_or(0);
-        if count != now {
-            // An old entry: the count has fallen since. (When it rises, a new entry is pushed.)
-            if now > 0 {
-                heap.push((now, Reverse(pair)));
-            }
-            continue;
-        }
-        if count < 2 {
+/// The tokens (bytes and merged ones, by id) and the merges, in the order in which they were learned, for a vocabulary
+/// of `vocab_size` that has room for [`END_OF_TEXT`]; fewer if no pair stands twice any more. The twin is
+/// [`crate::reference::train`].
+pub(crate) fn train(documents: &[&[u8]], vocab_size: usize) -> Result<(Vec<Token>, Vec<Merge>), Error> {
+    let mut pairs = Pairs::new(&count_words(documents))?;
+    let mut tokens = single_bytes();
+    let mut ids: FxHashMap<Token, u32> = tokens.iter().cloned().zip(0..).collect();
+    let (mut merges, mut known) = (Vec::new(), FxHashSet::default());
+    while tokens.len() + 1 < vocab_size {
+        let Some((left, right)) = pairs.pop_most_frequent() else {
             break;
+        };
+        // Two ways can lead to the same bytes (ab+c, a+bc): they share one token. Then a pair that was merged before
+        // can appear again, and is merged again by its old rule.
+        let bytes = joined(&tokens, left, right);
+        let token = *ids.entry(bytes.clone()).or_insert(tokens.len() as u32);
+        if token as usize == tokens.len() {
+            tokens.push(bytes);
         }
-        let id = 256 + merges.len() as u32;
-        merges.push(pair);
-        for pair in pairs.merge(&mut words, pair, id) {
-            heap.push((pairs.counts[&pair], Reverse(pair)));
+        let merge = Merge { left, right, token };
+        if known.insert((left, right)) {
+            merges.push(merge);
         }
+        pairs.merge(merge);
     }
-    merges
+    Ok((tokens, merges))
 }
 
-/// How often each pair occurs, and in which words it may stand.
+/// Every different word of the documents, with the number of times that it occurs. Texts that [`END_OF_TEXT`]
+/// separates are split each for itself.
+fn count_words<'a>(documents: &[&'a [u8]]) -> FxHashMap<&'a [u8], u64> {
+    documents
+        .iter()
+        .flat_map(|document| pieces(document, PIECE)) // no cut falls into END_OF_TEXT: it has no white space
+        .par_bridge()
+        .fold(FxHashMap::default, |mut counts, mut piece| {
+            while !piece.is_empty() {
+                let end = find(piece, END_OF_TEXT.as_bytes());
+                for word in words(&piece[..end.unwrap_or(piece.len())]) {
+                    *counts.entry(word).or_default() += 1;
+                }
+                piece = end.map_or(&[], |end| &piece[end + END_OF_TEXT.len()..]);
+            }
+            counts
+        })
+        .reduce(FxHashMap::default, |a, b| {
+            let (small, mut all) = if a.len() < b.len() { (a, b) } else { (b, a) };
+            for (word, count) in small {
+                *all.entry(word).or_default() += count;
+            }
+            all
+        })
+}
+
+/// One place of the words, which stand one behind the other: a token, linked to its neighbours in the word.
+#[derive(Clone, Copy)]
+struct Place {
+    token: u32, // END where a token has been merged into the one before it
+    previous: u32,
+    next: u32,
+    word: u32,
+}
+
+/// A pair's count, and the places of its left token: all of them, and some that no longer are.
 #[derive(Default)]
+struct Pair {
+    count: u64,
+    places: Vec<u32>,
+}
+
+/// All pairs of neighbours in all words.
 struct Pairs {
-    counts: FxHashMap<Pair, u64>,
-    places: FxHashMap<Pair, FxHashSet<usize>>,
+    places: Vec<Place>,
+    counts: Vec<u64>, // of the words
+    pairs: FxHashMap<(u32, u32), Pair>,
+    heap: BinaryHeap<(u64, Reverse<(u32, u32)>)>, // each pair at least once, with at least its count
 }
 
 impl Pairs {
-    fn add(&mut self, tokens: &[u32], count: u64, word: usize) {
-        for pair in tokens.windows(2) {
-            *self.counts.entry((pair[0], pair[1])).or_default() += count;
-            self.places.entry((pair[0], pair[1])).or_default().insert(word);
+    fn new(words: &FxHashMap<&[u8], u64>) -> Result<Self, Error> {
+        let bytes: u64 = words.keys().map(|word| word.len() as u64).sum();
+        if bytes >= u64::from(END) {
+            return Err(Error::TooManyWords(bytes));
+        }
+        let mut all = Self {
+            places: Vec::with_capacity(bytes as usize),
+            counts: words.values().copied().collect(),
+            pairs: FxHashMap::default(),
+            heap: BinaryHeap::new(),
+        };
+        for (word, index) in words.keys().zip(0..) {
+            let start = all.places.len() as u32;
+            let end = start + word.len() as u32;
+            for (&byte, at) in word.iter().zip(start..) {
+                let previous = if at > start { at - 1 } else { END };
+                let next = if at + 1 < end { at + 1 } else { END };
+                all.places.push(Place { token: u32::from(byte), previous, next, word: index });
+            }
+            for (pair, at) in word.windows(2).zip(start..) {
+                all.add((u32::from(pair[0]), u32::from(pair[1])), at, all.counts[index as usize]);
+            }
+        }
+        all.heap = all.pairs.iter().map(|(&pair, p)| (p.count, Reverse(pair))).collect();
+        Ok(all)
+    }
+
+    /// The pair with the highest count, of those the smallest; none if no pair stands twice.
+    fn pop_most_frequent(&mut self) -> Option<(u32, u32)> {
+        while let Some((count, Reverse(pair))) = self.heap.pop() {
+            let present = self.pairs.get(&pair).map_or(0, |p| p.count);
+            if present == count && count > 1 {
+                return Some(pair);
+            }
+            if present > 1 {
+                self.heap.push((present, Reverse(pair)));
+            }
+        }
+        None
+    }
+
+    /// Merges one pair at all its places, from left to right: there `x left right y` becomes `x token y`.
+    fn merge(&mut self, Merge { left, right, token }: Merge) {
+        let Some(mut pair) = self.pairs.remove(&(left, right)) else {
+            return;
+        };
+        pair.places.sort_unstable(); // of overlapping places (`aaa`) the left one is merged
+        let mut grown = FxHashSet::default();
+        for at in pair.places {
+            let place = self.places[at as usize];
+            let (previous, next) = (place.previous, place.next);
+            if place.token != left || next == END || self.places[next as usize].token != right {
+                continue; // an earlier merge has changed this place
+            }
+            let after = self.places[next as usize].next;
+            let count = self.counts[place.word as usize];
+            if previous != END {
+                let x = self.places[previous as usize].token;
+                self.subtract((x, left), count);
+                self.add((x, token), previous, count);
+                grown.insert((x, token));
+            }
+            if after != END {
+                let y = self.places[after as usize].token;
+                self.subtract((right, y), count);
+                self.add((token, y), at, count);
+                grown.insert((token, y));
+                self.places[after as usize].previous = at;
+            }
+            self.places[next as usize].token = END;
+            self.places[at as usize].token = token;
+            self.places[at as usize].next = after;
+        }
+        for pair in grown {
+            self.heap.push((self.pairs[&pair].count, Reverse(pair)));
         }
     }
 
-    /// Makes `pair` the token `id` in every word that holds it, and returns the pairs that are new.
-    fn merge(&mut self, words: &mut [Word], pair: Pair, id: u32) -> FxHashSet<Pair> {
-        let mut new = FxHashSet::default();
-        for i in self.places.remove(&pair).unwrap_or_default() {
-            let Word { tokens, count } = &mut words[i];
-            for old in tokens.windows(2) {
-                let left = self.counts.get_mut(&(old[0], old[1])).expect("every pair of a word is counted");
-                *left -= *count;
-            }
-            merge_all(tokens, pair, id);
-            for pair in tokens.windows(2).filter(|pair| pair.contains(&id)) {
-                new.insert((pair[0], pair[1]));
-            }
-            let count = *count;
-            for pair in words[i].tokens.windows(2) {
-                *self.counts.entry((pair[0], pair[1])).or_default() += count;
-                if pair.contains(&id) {
-                    self.places.entry((pair[0], pair[1])).or_default().insert(i);
-                }
-            }
-        }
-        self.counts.remove(&pair);
-        new
+    fn add(&mut self, pair: (u32, u32), at: u32, count: u64) {
+        let pair = self.pairs.entry(pair).or_default();
+        pair.count += count;
+        pair.places.push(at);
     }
-}
 
-/// Replaces every occurrence of `pair` by `id`, from left to right.
-pub(crate) fn merge_all(tokens: &mut Vec<u32>, pair: Pair, id: u32) {
-    let (mut from, mut to) = (0, 0);
-    while from < tokens.len() {
-        let found = from + 1 < tokens.len() && (tokens[from], tokens[from + 1]) == pair;
-        tokens[to] = if found { id } else { tokens[from] };
-        from += if found { 2 } else { 1 };
-        to += 1;
+    /// The pair that is being merged is no longer in the table, and in `aaa` it is its own neighbour.
+    fn subtract(&mut self, pair: (u32, u32), count: u64) {
+        if let Some(pair) = self.pairs.get_mut(&pair) {
+            pair.count -= count;
+        }
     }
-    tokens.truncate(to);
 }

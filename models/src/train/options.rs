@@ -26,9 +26,11 @@ pub struct Preset {
 pub const PRESETS: &[Preset] = &[
     Preset {
         name: "nano",
-        about: "learns the built-in world in minutes (0.9M parameters)",
-        options: "layers = 4\nheads = 4\nwidth = 128\nblock_size = 128\nvocab_size = 720\nbatch_size = 16\nsteps = 1500\n\
-                  lr = 3e-3\nwarmup = 50\nbeta2 = 0.99",
+        about: "learns the built-in world in minutes (0.7M parameters)",
+        // At width 128 GPT-2's deviation of 0.02 makes attention so even that copying is learned late; with 0.1, about
+        // 1/√width, and two heads of 64 columns the same loss is reached in a third of the steps.
+        options: "layers = 3\nheads = 2\nwidth = 128\nblock_size = 128\nvocab_size = 720\nbatch_size = 16\nsteps = 3300\n\
+                  lr = 3e-3\nwarmup = 50\nbeta2 = 0.95\nweight_decay = 0.01\ninitializer_range = 0.1",
     },
     Preset {
         name: "char",
