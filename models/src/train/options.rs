@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn flags_win_over_the_file_and_the_file_over_the_preset() {
         let options = Options::resolve(&table("width = 256\nlr = 0.01"), &table("lr = 0.02")).unwrap();
-        assert_eq!((options.layers, options.width, options.lr, options.min_lr), (4, 256, 0.02, 0.002));
+        assert_eq!((options.layers, options.width, options.lr, options.min_lr), (3, 256, 0.02, 0.002));
     }
 
     #[test]
