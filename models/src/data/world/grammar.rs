@@ -142,11 +142,11 @@ impl<T: Teller> Telling<'_, T> {
         Some(())
     }
 
-    /// "the ball" or, one time in four, "the red ball": one of `candidates`, which becomes the object named last.
+    /// "the ball" or, one time in eight, "the red ball": one of `candidates`, which becomes the object named last.
     fn refer(&mut self, candidates: &[usize]) -> Option<()> {
         self.object = self.one_of(Choice::Which, candidates)?;
         self.teller.say("the ")?;
-        if self.teller.choose(Choice::Which, &[3, 1])? == 1 {
+        if self.teller.choose(Choice::Which, &[7, 1])? == 1 {
             self.recall("colour")?;
             self.teller.say(" ")?;
         }
