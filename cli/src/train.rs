@@ -78,7 +78,7 @@ struct Flags {
     #[serde(skip_serializing_if = "Option::is_none")]
     tokenizer: Option<PathBuf>,
     /// Tokens of the vocabulary; 256 means bytes
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "tokenizer")]
     #[serde(skip_serializing_if = "Option::is_none")]
     vocab_size: Option<usize>,
     /// Steps to train

@@ -15,8 +15,7 @@ pub struct Pool<T: Float>(Mutex<BTreeMap<usize, Vec<Vec<T::Lanes>>>>);
 
 impl<T: Float> Pool<T> {
     /// A pool with nothing in it.
-    #[allow(clippy::new_without_default)] // a static needs a const function, which Default is not
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(Mutex::new(BTreeMap::new()))
     }
 

@@ -49,7 +49,7 @@ macro_rules! operations {
             Leaf,
             /// A parameter of the store.
             Param(ParamId),
-            $(#[allow(missing_docs)] $name($payload),)*
+            $($name($payload),)*
         }
 
         impl<T: Float> Op<T> {

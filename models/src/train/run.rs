@@ -133,6 +133,16 @@ impl Run {
         self.save_model(&self.directory)
     }
 
+    /// The loss of a batch with the weights as they are.
+    fn loss_of(&self, batch: &Batch) -> f64 {
+        let Setup { options, model, params, .. } = &self.setup;
+        let loss = |first: usize| {
+            let part = batch.part(first..(first + options.micro_batch).min(batch.rows));
+            f64::from(model.loss(&Tape::no_grad(params), &part, batch.count() as f64).item())
+        };
+        (0..batch.rows).step_by(options.micro_batch).map(loss).sum()
+    }
+
     fn save_model(&self, directory: &Path) -> Result<()> {
         let Setup { model, params, tokenizer, .. } = &self.setup;
         gpt2::save(directory, &model.config, params, tokenizer.end_of_text())
@@ -194,7 +204,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         gradients.zero();
         let loss = loss_and_gradients(model, params, &mut gradients, &batch, o.micro_batch, o.seed, step);
         let norm = gradients.clip(o.grad_clip);
-        check(step, loss, norm, &run.directory)?;
+        check(step + 1, loss, norm, &run.directory)?;
         if step == first {
             untouched(params, &gradients).into_iter().for_each(|sentence| watch.note(&sentence));
         }
@@ -213,6 +223,9 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         run.metrics.write(&Metric { step, loss, val_loss, lr, grad_norm: norm, items_per_s, seconds })?;
         watch.progress(&Progress { step, loss, val_loss, lr, grad_norm: norm, items_per_s });
         if due(o.save_every) || stop {
+            // A checkpoint is good if the loss that it gives is a number; a step too large shows only here.
+            let next = val_loss.unwrap_or_else(|| run.loss_of(&batch));
+            check(run.position.step, next, norm, &run.directory)?;
             run.save()?;
         }
         if val_loss.is_some() || stop {
@@ -259,8 +272,7 @@ fn check(step: u64, loss: f64, norm: f64, directory: &Path) -> Result<()> {
         "no checkpoint was saved yet".to_owned()
     };
     Err(Error::Training(format!(
-        "step {}: the loss is {loss} and the gradient's norm {norm}; {kept}; a smaller --lr or a longer --warmup usually helps",
-        step + 1
+        "step {step}: the loss is {loss} and the gradient's norm {norm}; {kept}; a smaller --lr or a longer --warmup usually helps"
     )))
 }
 

@@ -96,3 +96,15 @@ fn a_budget_of_minutes_becomes_a_number_of_steps_that_is_recorded() {
     let steps: usize = toml.lines().find_map(|line| line.strip_prefix("steps = ")).unwrap().parse().unwrap();
     assert_eq!(fs::read_to_string(out.join("metrics.jsonl")).unwrap().lines().count(), steps);
 }
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_before_it_reaches_a_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let wild = ["--steps", "50", "--lr", "1e30", "--grad-clip", "0", "--warmup", "0", "--save-every", "1"];
+    let output = run(train(&out, &wild));
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("step 1: the loss is") && said.contains("--lr"), "{said}");
+    assert!(!out.join("state.safetensors").exists(), "weights that give no number are not saved");
+}
