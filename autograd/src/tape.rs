@@ -8,6 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use tensor::matmul::Precision;
 use tensor::{Float, Shape, Tensor};
 
 use crate::ops::Op;
@@ -28,6 +29,7 @@ pub struct Tape<'p, T: Float = f32> {
     params: &'p Params<T>,
     nodes: RefCell<Vec<Node<T>>>,
     records: bool,
+    precision: Precision,
     dropout: Option<DropoutKey>,
     /// Whether the walk back was made, which gives the values back.
     differentiated: Cell<bool>,
@@ -61,7 +63,8 @@ impl<T: Float> Copy for Var<'_, T> {}
 impl<'p, T: Float> Tape<'p, T> {
     /// An empty tape that records: what is computed on it can be differentiated.
     pub fn new(params: &'p Params<T>) -> Self {
-        Self { params, nodes: RefCell::default(), records: true, dropout: None, differentiated: Cell::new(false) }
+        let (nodes, differentiated) = (RefCell::default(), Cell::new(false));
+        Self { params, nodes, records: true, precision: Precision::Full, dropout: None, differentiated }
     }
 
     /// An empty tape that keeps no graph: for evaluation and use.
@@ -73,6 +76,12 @@ impl<'p, T: Float> Tape<'p, T> {
     #[must_use]
     pub fn with_dropout(self, key: DropoutKey) -> Self {
         Self { dropout: Some(key), ..self }
+    }
+
+    /// The same tape with matrix products of this precision, forward and backward.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     pub(crate) fn dropout(&self) -> Option<DropoutKey> {
@@ -134,7 +143,7 @@ impl<'p, T: Float> Tape<'p, T> {
 
     /// Computes something from the values so far: an operation's forward pass.
     pub(crate) fn read<R>(&self, forward: impl FnOnce(&Values<T>) -> R) -> R {
-        forward(&Values { nodes: &self.nodes.borrow(), params: self.params })
+        forward(&Values { nodes: &self.nodes.borrow(), params: self.params, precision: self.precision })
     }
 }
 
@@ -142,6 +151,8 @@ impl<'p, T: Float> Tape<'p, T> {
 pub(crate) struct Values<'a, T: Float> {
     nodes: &'a [Node<T>],
     params: &'a Params<T>,
+    /// That of the matrix products.
+    pub precision: Precision,
 }
 
 impl<'a, T: Float> Values<'a, T> {
@@ -265,7 +276,7 @@ impl<'t, T: Float> Var<'t, T> {
                 continue;
             }
             let Some(dy) = slots[id].take() else { continue };
-            let values = Values { nodes: &nodes[..=id], params: self.tape.params };
+            let values = Values { nodes: &nodes[..=id], params: self.tape.params, precision: self.tape.precision };
             let mut grads = Grads { slots: &mut slots, nodes: &nodes, store: store.as_deref_mut() };
             nodes[id].op.backward(&values, dy, &mut grads);
             nodes[id].op = Op::Leaf; // what it saved goes back to the pool

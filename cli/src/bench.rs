@@ -12,7 +12,8 @@ use models::pretext::Batch;
 use models::train::run::loss_and_gradients;
 use models::transfer::generate::{Generator, Sampling};
 use serde_json::json;
-use tensor::matmul::{Mat, matmul};
+use tensor::matmul::{self, Mat, matmul};
+use tensor::parallel;
 use tensor::random::{Random, Stream};
 use tokenizer::Tokenizer;
 
@@ -74,6 +75,16 @@ pub struct Common {
 #[derive(Clone, Copy, ValueEnum)]
 enum Precision {
     F32,
+    Bf16,
+}
+
+impl From<Precision> for matmul::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::Full,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// The workloads that the comparison with other frameworks uses.
@@ -123,7 +134,7 @@ fn random_ids(random: &mut Random, count: usize, vocab: usize) -> Vec<u32> {
 }
 
 fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
-    tensor::parallel::set_threads(common.threads);
+    parallel::set_threads(common.threads);
     let (config, rows) = workload.config();
     let (model, mut params) = Gpt::init(&config, 0);
     let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, AdamWOptions::default()));
@@ -137,7 +148,8 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
         }
         let start = Instant::now();
         gradients.zero();
-        loss = loss_and_gradients(&model, &params, &mut gradients, &batch, rows, 0, step as u64);
+        let precision = common.precision.into();
+        loss = loss_and_gradients(&model, &params, &mut gradients, &batch, rows, precision, 0, step as u64);
         gradients.clip(1.0);
         optimizer.step(&mut params, &gradients, 1e-4);
         if step >= 3 {
@@ -146,9 +158,9 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
     }
     let second = median(times);
     let tokens = (rows * config.n_positions) as f64;
-    let peak = tensor::peak::measure(Duration::from_millis(200));
+    let peak = tensor::peak::measure(Duration::from_millis(200), common.precision.into());
     let line = json!({
-        "workload": name(workload), "precision": name(common.precision), "threads": tensor::parallel::threads(),
+        "workload": name(workload), "precision": name(common.precision), "threads": parallel::threads(),
         "step_s": second, "items_per_s": tokens / second, "parameters": params.count(),
         "peak_rss_mb": peak_rss_mb(), "loss": loss,
         "share_of_peak": config.flops_per_token(config.n_positions) * tokens / second / peak,
@@ -158,7 +170,7 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
 }
 
 fn products(common: &Common) -> Result<()> {
-    tensor::parallel::set_threads(common.threads);
+    parallel::set_threads(common.threads);
     for (m, k, n) in [(1024, 768, 3072), (2048, 2048, 2048), (768, 128, 512), (64, 64, 64)] {
         let mut random = Random::new(0, Stream::Other, 0);
         let mut numbers = |count: usize| (0..count).map(|_| random.normal() as f32).collect::<Vec<_>>();
@@ -167,14 +179,15 @@ fn products(common: &Common) -> Result<()> {
         let begin = Instant::now();
         while times.len() < 5 || begin.elapsed() < Duration::from_millis(500) {
             let start = Instant::now();
-            matmul(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n));
+            let (a, b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+            parallel::inside(|| matmul(&mut c, a, b, common.precision.into()));
             times.push(start.elapsed().as_secs_f64());
         }
         let rate = 2.0 * (m * k * n) as f64 / median(times);
-        let peak = tensor::peak::measure(Duration::from_millis(200));
+        let peak = tensor::peak::measure(Duration::from_millis(200), common.precision.into());
         let line = json!({
             "work": "matmul", "m": m, "k": k, "n": n, "precision": name(common.precision),
-            "threads": tensor::parallel::threads(), "gflop_per_s": rate / 1e9, "peak_gflop_per_s": peak / 1e9,
+            "threads": parallel::threads(), "gflop_per_s": rate / 1e9, "peak_gflop_per_s": peak / 1e9,
             "share_of_peak": rate / peak,
         });
         say(&line)?;
@@ -183,7 +196,7 @@ fn products(common: &Common) -> Result<()> {
 }
 
 fn generate(new: usize, common: &Common) -> Result<()> {
-    tensor::parallel::set_threads(common.threads);
+    parallel::set_threads(common.threads);
     let config = GptConfig::new(50257, 1024, 12, 12, 768);
     let (model, params) = Gpt::init(&config, 0);
     let prompt = random_ids(&mut Random::new(0, Stream::Other, 0), 16, config.vocab_size);
@@ -203,7 +216,7 @@ fn generate(new: usize, common: &Common) -> Result<()> {
     // Every token reads all weights once but the table of positions.
     let read = 4.0 * (params.count() - config.n_positions * config.n_embd) as f64;
     let line = json!({
-        "work": "generate", "precision": name(common.precision), "threads": tensor::parallel::threads(),
+        "work": "generate", "precision": name(common.precision), "threads": parallel::threads(),
         "tokens_per_s": rate, "gb_per_s": rate * read / 1e9,
     });
     say(&line)?;
@@ -211,7 +224,7 @@ fn generate(new: usize, common: &Common) -> Result<()> {
 }
 
 fn encode(file: &std::path::Path, vocab: usize, common: &Common) -> Result<()> {
-    tensor::parallel::set_threads(common.threads);
+    parallel::set_threads(common.threads);
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let megabytes = text.len() as f64 / 1e6;
     let report = |work: &str, threads: usize, start: Instant, count: usize| {
@@ -219,14 +232,14 @@ fn encode(file: &std::path::Path, vocab: usize, common: &Common) -> Result<()> {
         let rate = megabytes / seconds;
         say(&json!({"work": work, "threads": threads, "mb_per_s": rate, "seconds": seconds, "tokens": count}))
     };
-    let threads = tensor::parallel::threads();
+    let threads = parallel::threads();
     let start = Instant::now();
     let tokenizer = Tokenizer::train(&[&text], vocab)?;
     report("train", threads, start, tokenizer.vocab_size())?;
     // One run with one thread, and, where there are more, one with all.
     for threads in if threads == 1 { vec![1] } else { vec![1, threads] } {
         let start = Instant::now();
-        let count = tensor::parallel::with_threads(threads, || models::data::text::count_tokens(&text, &tokenizer));
+        let count = parallel::with_threads(threads, || models::data::text::count_tokens(&text, &tokenizer));
         report("encode", threads, start, count)?;
     }
     Ok(())

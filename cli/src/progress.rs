@@ -38,7 +38,7 @@ impl Progress {
             stop,
             bar: None,
             plan: None,
-            peak: tensor::peak::measure(Duration::from_millis(60)),
+            peak: f64::NAN,
             begin: now,
             printed: now,
             loss: f64::NAN,
@@ -71,6 +71,7 @@ impl Progress {
 
 impl Watch for Progress {
     fn plan(&mut self, plan: &Plan) {
+        self.peak = tensor::peak::measure(Duration::from_millis(60), plan.precision);
         let tokens = plan.train_tokens.map_or("no end of tokens".to_owned(), |n| format!("{} tokens", count(n as f64)));
         let val = count(plan.val_tokens as f64);
         say!("model    GPT, {} parameters, {} tokens a step", count(plan.parameters as f64), plan.step_tokens);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use models::train::options::{OptimizerName, Options, ScheduleName};
+use models::train::options::{OptimizerName, Options, PrecisionName, ScheduleName};
 use models::train::run::{Outcome, Run, new_directory, train};
 use models::transfer::generate::{Generator, Sampling};
 use serde::Serialize;
@@ -153,6 +153,10 @@ struct Flags {
     #[arg(long, value_name = "NORM")]
     #[serde(skip_serializing_if = "Option::is_none")]
     grad_clip: Option<f64>,
+    /// What matrix products do with their operands: nothing (f32), or round them to bf16 [default: f32]
+    #[arg(long, value_name = "NAME", value_parser = named::<PrecisionName>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<PrecisionName>,
     /// What makes one run different from another with the same options [default: 1]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -48,6 +48,12 @@ pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Se
     partial.iter().sum()
 }
 
+/// Runs `body` on one of the loops' own threads. A loop that is begun there hands over half of its work and does the
+/// other half itself; one begun elsewhere waits for a thread to wake up, many times in a training step.
+pub fn inside<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| body())
+}
+
 /// Sets how many threads the whole program uses (0: as many as there are cores). Only the first call has an effect.
 pub fn set_threads(threads: usize) {
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();

@@ -48,33 +48,48 @@ pub fn dot<T: Float>(a: &[T], b: &[T]) -> T {
     acc.sum()
 }
 
-/// x ← exp(x − shift); returns Σ of the result.
-fn exp_sum<T: Float>(x: &mut [T], shift: T) -> T {
-    let shift = T::Lanes::splat(shift);
-    let mut acc = T::Lanes::splat(T::ZERO);
-    for part in x.chunks_mut(T::Lanes::N) {
-        let e = (T::Lanes::load_part(part, T::of(f64::NEG_INFINITY)) - shift).exp(); // missing lanes add e^−∞ = 0
-        e.store_part(part);
-        acc = acc + e;
-    }
-    acc.sum()
-}
-
 /// One row's softmax in place: pᵢ = exp(xᵢ − m) / Σⱼ exp(xⱼ − m) with m = max x, so that no exponent overflows.
 /// Returns ln Σⱼ exp xⱼ, from which every pᵢ can be computed again: pᵢ = exp(xᵢ − that).
 pub fn softmax<T: Float>(x: &mut [T]) -> T {
-    let m = max(x);
-    let sum = exp_sum(x, m);
-    let scale = T::Lanes::splat(T::ONE / sum);
-    for part in x.chunks_mut(T::Lanes::N) {
-        (T::Lanes::load_part(part, T::ZERO) * scale).store_part(part);
-    }
-    m + T::of(sum.f64().ln())
+    softmax_scaled(x, T::Lanes::splat(T::ONE))
 }
 
-/// x ← exp(x − lse): the softmax again, from its saved log-sum-exp.
-pub fn softmax_again<T: Float>(x: &mut [T], lse: T) {
-    exp_sum(x, lse);
+/// As [`softmax`], of a·x for a number a above zero, the same in every lane.
+pub fn softmax_scaled<T: Float>(x: &mut [T], a: T::Lanes) -> T {
+    let shift = T::Lanes::splat(max(x)) * a;
+    let mut acc = T::Lanes::splat(T::ZERO);
+    update(x, T::of(f64::NEG_INFINITY), |x| {
+        let e = (x * a - shift).exp(); // a·x rounded as m was; beyond the row's end e^−∞ = 0
+        acc = acc + e;
+        e
+    });
+    let sum = acc.sum();
+    let scale = T::Lanes::splat(T::ONE / sum);
+    update(x, T::ZERO, |x| x * scale);
+    shift.first() + T::of(sum.f64().ln())
+}
+
+/// x ← f(x) for one row, on this thread; `fill` in the lanes beyond its end.
+#[inline(always)]
+pub fn update<T: Float>(x: &mut [T], fill: T, mut f: impl FnMut(T::Lanes) -> T::Lanes) {
+    let mut parts = x.chunks_exact_mut(T::Lanes::N);
+    for part in &mut parts {
+        f(T::Lanes::load(part)).store(part);
+    }
+    let rest = parts.into_remainder();
+    if !rest.is_empty() {
+        f(T::Lanes::load_part(rest, fill)).store_part(rest);
+    }
+}
+
+/// (x, y) ← f(x, y) for one row of each, on this thread.
+#[inline(always)]
+pub fn update_both<T: Float>(x: &mut [T], y: &mut [T], mut f: impl FnMut(T::Lanes, T::Lanes) -> (T::Lanes, T::Lanes)) {
+    for (x, y) in x.chunks_mut(T::Lanes::N).zip(y.chunks_mut(T::Lanes::N)) {
+        let (new_x, new_y) = f(T::Lanes::load_part(x, T::ZERO), T::Lanes::load_part(y, T::ZERO));
+        new_x.store_part(x);
+        new_y.store_part(y);
+    }
 }
 
 /// The mean of a row and r = 1/√(var + ε), with var the mean squared distance from the mean.
@@ -168,8 +183,7 @@ mod tests {
             let mut p = row(n);
             let lse = softmax(&mut p);
             assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-14);
-            let mut again = row(n);
-            softmax_again(&mut again, lse);
+            let again: Vec<f64> = row(n).iter().map(|x| (x - lse).exp()).collect();
             assert!(p.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-14));
         }
     }

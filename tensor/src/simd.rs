@@ -7,8 +7,9 @@
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-use wide::{f32x16, f64x8};
+use wide::{f32x8, f32x16, f64x8};
 
+use crate::matmul::{Pack, bf16};
 use crate::pool::Pool;
 
 /// A real number type: f32 for models, f64 for checking gradients.
@@ -38,6 +39,12 @@ pub trait Float:
     fn f64(self) -> f64;
     /// Where freed buffers of this type wait for their next use.
     fn pool() -> &'static Pool<Self>;
+    /// How the product multiplies bf16 on this processor.
+    type Bf16: Pack<Self>;
+    /// The side of the squares that [`Self::transpose`] turns.
+    const SQUARE: usize;
+    /// `to[j + i·stride]` ← number j of `row(i)` exchanged: a square of [`Self::SQUARE`] rows becomes as many columns.
+    fn transpose<'a>(to: &mut [Self], stride: usize, row: impl Fn(usize) -> &'a [Self]);
 }
 
 /// A vector of [`Lanes::N`] numbers with the arithmetic that kernels need, lane by lane.
@@ -61,6 +68,8 @@ pub trait Lanes<T: Float>:
     fn store(self, y: &mut [T]);
     /// self·a + b, rounded once where the processor has it.
     fn mul_add(self, a: Self, b: Self) -> Self;
+    /// The number in the first lane.
+    fn first(self) -> T;
     /// The larger of each pair.
     fn max(self, other: Self) -> Self;
     /// eˣ
@@ -102,7 +111,7 @@ pub trait Lanes<T: Float>:
 
 /// One type and its lanes; the second copy differs by two names only.
 macro_rules! float {
-    ($t:ty, $lanes:ty, $n:literal) => {
+    ($t:ty, $lanes:ty, $n:literal, $bf16:ty, $square:literal, $transpose:expr) => {
         impl Float for $t {
             type Lanes = $lanes;
             const ZERO: Self = 0.0;
@@ -118,6 +127,15 @@ macro_rules! float {
             fn pool() -> &'static Pool<Self> {
                 static POOL: Pool<$t> = Pool::new();
                 &POOL
+            }
+            type Bf16 = $bf16;
+            const SQUARE: usize = $square;
+            #[inline(always)]
+            fn transpose<'a>(to: &mut [Self], stride: usize, row: impl Fn(usize) -> &'a [Self]) {
+                $transpose(std::array::from_fn(|i| row(i)[..$square].try_into().expect("a row of the square")))
+                    .iter()
+                    .enumerate()
+                    .for_each(|(i, column)| to[i * stride..][..$square].copy_from_slice(column));
             }
         }
 
@@ -139,6 +157,10 @@ macro_rules! float {
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
                 self.mul_add(a, b)
+            }
+            #[inline(always)]
+            fn first(self) -> $t {
+                self.to_array()[0]
             }
             #[inline(always)]
             fn max(self, other: Self) -> Self {
@@ -164,8 +186,12 @@ macro_rules! float {
     };
 }
 
-float!(f32, f32x16, 16);
-float!(f64, f64x8, 8);
+float!(f32, f32x16, 16, bf16::Fastest, 8, |rows: [[f32; 8]; 8]| {
+    f32x8::transpose(rows.map(f32x8::from)).map(f32x8::to_array)
+});
+float!(f64, f64x8, 8, bf16::Rounded, 4, |rows: [[f64; 4]; 4]| {
+    std::array::from_fn::<[f64; 4], 4, _>(|j| std::array::from_fn(|i| rows[i][j]))
+});
 
 /// The instruction set that the kernels were compiled for, as the program names it at start-up.
 pub const LEVEL: &str = if cfg!(target_feature = "avx512f") {
@@ -189,6 +215,7 @@ pub fn supported() -> Result<(), String> {
             ("AVX-512F", cfg!(target_feature = "avx512f"), std::arch::is_x86_feature_detected!("avx512f")),
             ("AVX-512BW", cfg!(target_feature = "avx512bw"), std::arch::is_x86_feature_detected!("avx512bw")),
             ("AVX-512VL", cfg!(target_feature = "avx512vl"), std::arch::is_x86_feature_detected!("avx512vl")),
+            ("AVX-512BF16", cfg!(target_feature = "avx512bf16"), std::arch::is_x86_feature_detected!("avx512bf16")),
             ("AVX2", cfg!(target_feature = "avx2"), std::arch::is_x86_feature_detected!("avx2")),
             ("FMA", cfg!(target_feature = "fma"), std::arch::is_x86_feature_detected!("fma")),
         ];

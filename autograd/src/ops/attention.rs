@@ -13,10 +13,12 @@
 //!
 //! Reference: Vaswani et al. 2017, section 3.2; Dao et al. 2022 (FlashAttention), appendix B, for the backward pass.
 
-use tensor::matmul::{Mat, add_matmul_serial};
+use std::ops::Range;
+
+use tensor::matmul::{Mat, MatMut, Precision, Start, matmul_serial};
 use tensor::parallel::{chunks, chunks2};
 use tensor::pool::Buffer;
-use tensor::{Float, Lanes, Shape, Tensor, elementwise, rows};
+use tensor::{Float, Lanes, Shape, Tensor, rows};
 
 use super::Op;
 use super::dropout::Mask;
@@ -48,7 +50,7 @@ impl Sizes {
     }
 
     /// The positions of each block of rows, and how many positions its last row sees.
-    fn blocks(self) -> impl Iterator<Item = (std::ops::Range<usize>, usize)> {
+    fn blocks(self) -> impl Iterator<Item = (Range<usize>, usize)> {
         (0..self.time).step_by(ROWS).map(move |i| {
             let end = (i + ROWS).min(self.time);
             (i..end, if self.causal { end } else { self.time })
@@ -60,27 +62,33 @@ impl Sizes {
         if self.causal { i + 1 } else { self.time }
     }
 
-    /// Calls `f(i, place)` for each of the T rows of head `bh`: row i stands at `place` of a `[B, T, stride]` buffer whose
-    /// heads begin at column `offset`.
-    fn each_row(&self, bh: usize, stride: usize, offset: usize, mut f: impl FnMut(usize, usize)) {
-        let (b, h) = (bh / self.heads, bh % self.heads);
-        (0..self.time).for_each(|t| f(t, (b * self.time + t) * stride + offset + h * self.head));
+    /// Head `bh`'s columns of a `[B, T, parts·C]` buffer, where they stand: `[T, D]`.
+    fn head<'a, T: Float>(&self, from: &'a [T], bh: usize, part: usize, parts: usize) -> Head<'a, T> {
+        let (b, h, c) = (bh / self.heads, bh % self.heads, self.width());
+        Head { data: &from[b * self.time * parts * c + part * c + h * self.head..], stride: parts * c, head: self.head }
     }
 
-    /// Head `bh`'s own rows, copied together: `[T, D]`, times `scale`.
-    fn gather<T: Float>(&self, from: &[T], bh: usize, stride: usize, offset: usize, scale: f64) -> Buffer<T> {
-        let d = self.head;
-        let mut own = Buffer::zeros(self.time * d);
-        self.each_row(bh, stride, offset, |t, at| {
-            rows::add_scaled_row(&mut own[t * d..][..d], T::of(scale), &from[at..at + d]);
-        });
-        own
+    /// 1/√D
+    fn scale<T: Float>(&self) -> T::Lanes {
+        T::Lanes::of((self.head as f64).powf(-0.5))
+    }
+}
+
+/// One head's rows within rows of all heads.
+#[derive(Clone, Copy)]
+struct Head<'a, T> {
+    data: &'a [T],
+    stride: usize,
+    head: usize,
+}
+
+impl<'a, T: Float> Head<'a, T> {
+    fn row(&self, i: usize) -> &'a [T] {
+        &self.data[i * self.stride..][..self.head]
     }
 
-    /// One head's q/√D, k and v.
-    fn q_k_v<T: Float>(&self, qkv: &[T], bh: usize) -> [Buffer<T>; 3] {
-        let c = self.width();
-        [(0, (self.head as f64).powf(-0.5)), (c, 1.0), (2 * c, 1.0)].map(|(at, s)| self.gather(qkv, bh, 3 * c, at, s))
+    fn rows(&self, rows: Range<usize>) -> Mat<'a, T> {
+        Mat::strided(&self.data[rows.start * self.stride..], rows.len(), self.head, self.stride)
     }
 }
 
@@ -96,8 +104,10 @@ impl<T: Float> Var<'_, T> {
         let mask = Mask::next(self, dropout, Shape::from([batch, heads, time, time]));
         let (mut o, mut lse) = (Buffer::scratch(batch * time * s.width()), Tensor::scratch([batch, heads, time]));
         self.tape.read(|at| {
-            let qkv = at.data(self.id);
-            chunks2((&mut o, time * s.head), (lse.data_mut(), time), |bh, o, lse| forward(o, lse, qkv, bh, s, mask));
+            let qkv = [0, 1, 2].map(|part| move |bh| s.head(at.data(self.id), bh, part, 3));
+            chunks2((&mut o, time * s.head), (lse.data_mut(), time), |bh, o, lse| {
+                forward(o, lse, qkv.map(|head| head(bh)), bh, s, mask, at.precision);
+            });
         });
         let mut y = Tensor::scratch([batch, time, s.width()]);
         merge(y.data_mut(), &o, s);
@@ -105,30 +115,36 @@ impl<T: Float> Var<'_, T> {
     }
 }
 
-/// One head: o `[T, D]` and lse `[T]` from its columns of qkv.
-fn forward<T: Float>(o: &mut [T], lse: &mut [T], qkv: &[T], bh: usize, s: Sizes, mask: Option<Mask>) {
+/// One head: o `[T, D]` and lse `[T]` from its q, k, v.
+fn forward<T: Float>(
+    o: &mut [T],
+    lse: &mut [T],
+    [q, k, v]: [Head<T>; 3],
+    bh: usize,
+    s: Sizes,
+    mask: Option<Mask>,
+    precision: Precision,
+) {
     let (t, d) = (s.time, s.head);
-    let [q, k, v] = s.q_k_v(qkv, bh);
-    o.fill(T::ZERO);
     for (block, seen) in s.blocks() {
-        let mut p = scores(&q, &k, d, block.clone(), seen); // S = q·kᵀ/√D
+        let mut p = scores(q, k, block.clone(), seen, precision); // q·kᵀ
         for (i, p) in block.clone().zip(p.chunks_exact_mut(seen)) {
-            lse[i] = rows::softmax(&mut p[..s.seen(i)]); // P = softmax(S)
-            p[s.seen(i)..].fill(T::ZERO);
+            p[s.seen(i)..].fill(T::of(f64::NEG_INFINITY));
+            lse[i] = rows::softmax_scaled(p, s.scale::<T>()); // P = softmax(q·kᵀ/√D)
             if let Some(mask) = mask {
                 mask.apply(((bh * t + i) * t) as u64, p); // m ⊙ P
             }
         }
-        let o = &mut o[block.start * d..block.end * d];
-        add_matmul_serial(o, Mat::new(&p, block.len(), seen), Mat::new(&v[..seen * d], seen, d)); // o = P·v
+        let o = MatMut::new(&mut o[block.start * d..block.end * d], block.len(), d);
+        matmul_serial(o, Start::Zero, Mat::new(&p, block.len(), seen), v.rows(0..seen), precision); // o = P·v
     }
 }
 
 /// Rows `block` of q·kᵀ over the first `seen` positions: `[block, seen]`.
-fn scores<T: Float>(q: &[T], k: &[T], d: usize, block: std::ops::Range<usize>, seen: usize) -> Buffer<T> {
-    let mut s = Buffer::zeros(block.len() * seen);
-    let q = Mat::new(&q[block.start * d..block.end * d], block.len(), d);
-    add_matmul_serial(&mut s, q, Mat::new(&k[..seen * d], seen, d).t());
+fn scores<T: Float>(q: Head<T>, k: Head<T>, block: Range<usize>, seen: usize, precision: Precision) -> Buffer<T> {
+    let mut s = Buffer::scratch(block.len() * seen);
+    let into = MatMut::new(&mut s, block.len(), seen);
+    matmul_serial(into, Start::Zero, q.rows(block), k.rows(0..seen).t(), precision);
     s
 }
 
@@ -147,62 +163,73 @@ fn merge<T: Float>(y: &mut [T], o: &[T], s: Sizes) {
 impl<T: Float> Attention<T> {
     pub(crate) fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let s = self.sizes;
-        let (qkv, y, lse) = (at.data(self.qkv), at.output(), self.lse.data());
-        let Some(d_qkv) = grads.of(self.qkv) else {
+        if !grads.wanted(self.qkv) {
             return;
-        };
+        }
+        let (qkv, y, lse) = (at.data(self.qkv), at.output(), self.lse.data());
         let size = 3 * s.time * s.head;
-        let mut d = Buffer::<T>::zeros(s.batch * s.heads * size); // [B, H, 3, T, D]
-        chunks(&mut d, size, |at, d| {
-            let bh = at / size;
-            let lse = &lse[bh * s.time..][..s.time];
-            backward(d, dy.data(), qkv, y, lse, bh, s, self.mask);
+        let mut d = Buffer::<T>::scratch(s.batch * s.heads * size); // [B, H, 3, T, D]
+        chunks(&mut d, size, |start, d| {
+            let bh = start / size;
+            let [q, k, v] = [0, 1, 2].map(|part| s.head(qkv, bh, part, 3));
+            let [d_o, o] = [dy.data(), y].map(|from| s.head(from, bh, 0, 1));
+            backward(d, [q, k, v, o, d_o], &lse[bh * s.time..][..s.time], bh, s, self.mask, at.precision);
         });
-        chunks(d_qkv, s.time * 3 * s.width(), |at, d_qkv| {
-            let b = at / (s.time * 3 * s.width());
+        let mut d_qkv = Tensor::scratch(at.shape(self.qkv));
+        chunks(d_qkv.data_mut(), s.time * 3 * s.width(), |start, d_qkv| {
+            let b = start / (s.time * 3 * s.width());
             for (row, to) in d_qkv.chunks_exact_mut(s.head).enumerate() {
                 let (t, part, h) = (row / (3 * s.heads), row / s.heads % 3, row % s.heads);
                 let from = (((b * s.heads + h) * 3 + part) * s.time + t) * s.head;
-                rows::add_row(to, &d[from..][..s.head]);
+                to.copy_from_slice(&d[from..][..s.head]);
             }
         });
+        grads.give(self.qkv, d_qkv);
     }
 }
 
 /// One head: dq, dk, dv `[3, T, D]`.
-fn backward<T: Float>(d: &mut [T], dy: &[T], qkv: &[T], y: &[T], lse: &[T], bh: usize, s: Sizes, mask: Option<Mask>) {
+fn backward<T: Float>(
+    d: &mut [T],
+    [q, k, v, o, d_o]: [Head<T>; 5],
+    lse: &[T],
+    bh: usize,
+    s: Sizes,
+    mask: Option<Mask>,
+    precision: Precision,
+) {
     let (t, w) = (s.time, s.head);
-    let [q, k, v] = s.q_k_v(qkv, bh);
-    let [d_o, o] = [dy, y].map(|from| s.gather(from, bh, s.width(), 0, 1.0));
-    let (dq, rest) = d.split_at_mut(t * w);
-    let (dk, dv) = rest.split_at_mut(t * w);
+    let (dq, d_kv) = d.split_at_mut(t * w);
+    d_kv.fill(T::ZERO); // blocks add to dk and dv
+    let (dk, dv) = d_kv.split_at_mut(t * w);
+    let scale = s.scale::<T>();
     for (block, seen) in s.blocks() {
-        let (n, own) = (block.len(), block.start * w..block.end * w);
-        let d_o_rows = Mat::new(&d_o[own.clone()], n, w);
-        let mut p = scores(&q, &k, w, block.clone(), seen);
-        let mut dp = Buffer::zeros(n * seen);
-        add_matmul_serial(&mut dp, d_o_rows, Mat::new(&v[..seen * w], seen, w).t()); // do·vᵀ
-        let mut kept = Buffer::scratch(if mask.is_some() { n * seen } else { 0 });
-        for (r, i) in block.clone().enumerate() {
-            let (p, dp) = (&mut p[r * seen..][..seen], &mut dp[r * seen..][..seen]);
-            rows::softmax_again(&mut p[..s.seen(i)], lse[i]); // P = exp(S − lse)
-            p[s.seen(i)..].fill(T::ZERO);
+        let n = block.len();
+        let mut p = scores(q, k, block.clone(), seen, precision);
+        let mut ds = Buffer::scratch(n * seen);
+        let (d_o_rows, into) = (d_o.rows(block.clone()), MatMut::new(&mut ds, n, seen));
+        matmul_serial(into, Start::Zero, d_o_rows, v.rows(0..seen).t(), precision); // do·vᵀ
+        for ((i, p), ds) in block.clone().zip(p.chunks_exact_mut(seen)).zip(ds.chunks_exact_mut(seen)) {
+            p[s.seen(i)..].fill(T::of(f64::NEG_INFINITY));
+            let (lse, first) = (T::Lanes::splat(lse[i]), ((bh * t + i) * t) as u64);
+            let delta = T::Lanes::splat(rows::dot(d_o.row(i), o.row(i))); // δ = do·o
             if let Some(mask) = mask {
-                let at = ((bh * t + i) * t) as u64;
-                kept[r * seen..][..seen].copy_from_slice(p);
-                mask.apply(at, &mut kept[r * seen..][..seen]); // m ⊙ P
-                mask.apply(at, dp); // dP = m ⊙ (do·vᵀ)
+                mask.apply(first, ds); // dP = m ⊙ (do·vᵀ)
             }
-            let row = i * w..(i + 1) * w;
-            let delta = T::Lanes::splat(rows::dot(&d_o[row.clone()], &o[row])); // δ = do·o
-            let from = &*p;
-            elementwise::update(dp, from, |dp, p| p * (dp - delta)); // dS = P ⊙ (dP − δ)
+            rows::update_both(p, ds, |p, dp| {
+                let p = (p * scale - lse).exp(); // P = exp(S − lse)
+                (p, p * (dp - delta) * scale) // dS/√D = P ⊙ (dP − δ)/√D
+            });
+            if let Some(mask) = mask {
+                mask.apply(first, p); // m ⊙ P
+            }
         }
-        let ds = Mat::new(&dp, n, seen);
-        let p = Mat::new(if mask.is_some() { &kept } else { &p }, n, seen);
-        add_matmul_serial(&mut dv[..seen * w], p.t(), d_o_rows); // dv = (m ⊙ P)ᵀ·do
-        add_matmul_serial(&mut dq[own.clone()], ds, Mat::new(&k[..seen * w], seen, w)); // dq = dS·k
-        add_matmul_serial(&mut dk[..seen * w], ds.t(), Mat::new(&q[own], n, w)); // dk = dSᵀ·q/√D
+        let (p, ds) = (Mat::new(&p, n, seen), Mat::new(&ds, n, seen));
+        let dv = MatMut::new(&mut dv[..seen * w], seen, w);
+        matmul_serial(dv, Start::There, p.t(), d_o_rows, precision); // dv = (m ⊙ P)ᵀ·do
+        let dq = MatMut::new(&mut dq[block.start * w..block.end * w], n, w);
+        matmul_serial(dq, Start::Zero, ds, k.rows(0..seen), precision); // dq = dS·k/√D
+        let dk = MatMut::new(&mut dk[..seen * w], seen, w);
+        matmul_serial(dk, Start::There, ds.t(), q.rows(block), precision); // dk = dSᵀ·q/√D
     }
-    elementwise::scale(dq, T::of((w as f64).powf(-0.5))); // dq = dS·k/√D
 }

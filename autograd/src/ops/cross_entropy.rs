@@ -40,21 +40,27 @@ pub(super) fn losses<T: Float>(x: &mut [T], saved: &mut [T], targets: &[u32], vo
     });
 }
 
-/// x ← (softmax(x) − onehot(t))·scale for rows of logits, from their saved lse; 0 for ignored rows.
-pub(super) fn gradient<T: Float>(x: &mut [T], saved: &[T], targets: &[u32], vocab: usize, scale: f64) {
-    let by = T::Lanes::of(scale);
+/// Rows of logits to probabilities, p = exp(x − lse), from their saved lse.
+pub(super) fn softmax_again<T: Float>(x: &mut [T], saved: &[T], vocab: usize) {
     chunks(x, grain_rows(vocab) * vocab, |first, x| {
-        for (i, x) in x.chunks_exact_mut(vocab).enumerate() {
-            let row = first / vocab + i;
-            if targets[row] == IGNORE {
-                x.fill(T::ZERO);
+        for (x, saved) in x.chunks_exact_mut(vocab).zip(saved[first / vocab * 2..].chunks_exact(2)) {
+            let lse = T::Lanes::splat(saved[0]);
+            rows::update(x, T::ZERO, |x| (x - lse).exp());
+        }
+    });
+}
+
+/// p ← (p − onehot(t))·scale for rows of probabilities; 0 for ignored rows.
+pub(super) fn gradient<T: Float>(p: &mut [T], targets: &[u32], vocab: usize, scale: f64) {
+    let by = T::Lanes::of(scale);
+    chunks(p, grain_rows(vocab) * vocab, |first, p| {
+        for (p, &target) in p.chunks_exact_mut(vocab).zip(&targets[first / vocab..]) {
+            if target == IGNORE {
+                p.fill(T::ZERO);
                 continue;
             }
-            let lse = T::Lanes::splat(saved[row * 2]);
-            for part in x.chunks_mut(T::Lanes::N) {
-                ((T::Lanes::load_part(part, T::ZERO) - lse).exp() * by).store_part(part);
-            }
-            x[targets[row] as usize] += T::of(-scale);
+            rows::update(p, T::ZERO, |p| p * by);
+            p[target as usize] += T::of(-scale);
         }
     });
 }
@@ -90,7 +96,8 @@ impl<T: Float> CrossEntropy<T> {
             let shape = at.shape(self.logits);
             let mut d = Tensor::of(shape, at.data(self.logits));
             let scale = dy.item().f64() / self.divisor;
-            gradient(d.data_mut(), self.lse.data(), &self.targets, shape.cols(), scale); // (p − onehot)·dloss/divisor
+            softmax_again(d.data_mut(), self.lse.data(), shape.cols());
+            gradient(d.data_mut(), &self.targets, shape.cols(), scale); // (p − onehot)·dloss/divisor
             elementwise::add(dx, d.data());
         }
     }

@@ -10,8 +10,8 @@
 //!
 //! Reference: the matrix product's rule (see `matmul`) with the bias as one more input that is always 1.
 
-use tensor::matmul::{Mat, add_matmul};
-use tensor::{Float, Tensor, rows};
+use tensor::matmul::{Mat, Start, add_matmul, matmul_onto};
+use tensor::{Float, Tensor};
 
 use super::Op;
 use super::reduce::add_col_sums;
@@ -48,12 +48,13 @@ impl<T: Float> Var<'_, T> {
             let out = if transposed { w_shape.rows() } else { w_shape.cols() };
             let fits = shape.cols() * out == w_shape.elements() && w_shape.len() == 2;
             assert!(fits, "linear: {shape} times {w_shape}{}", if transposed { "ᵀ" } else { "" });
-            let mut y = Tensor::zeros(shape.with_cols(out));
-            if let Some(b) = bias {
+            let start = bias.map_or(Start::Zero, |b| {
                 assert_eq!(at.shape(b).elements(), out, "linear: a bias {} for {out} outputs", at.shape(b));
-                rows::add_to_rows(y.data_mut(), at.data(b));
-            }
-            add_matmul(y.data_mut(), Mat::new(at.data(op.x), shape.rows(), shape.cols()), w); // y = x·W + b
+                Start::Row(at.data(b))
+            });
+            let mut y = Tensor::scratch(shape.with_cols(out));
+            let x = Mat::new(at.data(op.x), shape.rows(), shape.cols());
+            matmul_onto(y.data_mut(), start, x, w, at.precision); // y = x·W + b
             y
         });
         let inputs = [self.id, weight.id, bias.unwrap_or(self.id)];
@@ -74,10 +75,11 @@ impl Linear {
         let x = Mat::new(at.data(self.x), n, inputs);
         let d = Mat::new(dy.data(), n, outputs);
         if let Some(dx) = grads.of(self.x) {
-            add_matmul(dx, d, self.weight(at).t()); // dx = dy·Wᵀ
+            add_matmul(dx, d, self.weight(at).t(), at.precision); // dx = dy·Wᵀ
         }
         if let Some(dw) = grads.of(self.weight) {
-            if self.transposed { add_matmul(dw, d.t(), x) } else { add_matmul(dw, x.t(), d) } // dW = xᵀ·dy
+            let (a, b) = if self.transposed { (d.t(), x) } else { (x.t(), d) };
+            add_matmul(dw, a, b, at.precision); // dW = xᵀ·dy
         }
         if let Some(db) = self.bias.and_then(|b| grads.of(b)) {
             add_col_sums(db, dy.data()); // db = Σₙ dyₙ

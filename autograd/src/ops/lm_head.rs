@@ -5,18 +5,18 @@
 //! reduced to its losses before the next: memory for a chunk, not for all.
 //!
 //! Backward: with `G = (softmax(x·Eᵀ) − onehot(t))·dloss/divisor` as in `cross_entropy`: `dx = G·E`, `dE = Gᵀ·x`. The logits
-//! of a chunk are computed again: one more product of three.
+//! of a chunk are computed again, one more product of three; if there is but one chunk, its softmax is kept instead.
 //!
-//! Saved: lse of each row.
+//! Saved: lse of each row, and the softmax of an only chunk.
 //!
 //! Reference: the composition of `linear_t` and `cross_entropy`, which the tests hold it against.
 
-use tensor::matmul::{Mat, add_matmul};
+use tensor::matmul::{Mat, Precision, add_matmul, matmul};
 use tensor::pool::Buffer;
 use tensor::{Float, Tensor};
 
 use super::Op;
-use super::cross_entropy::{check_targets, gradient, losses};
+use super::cross_entropy::{check_targets, gradient, losses, softmax_again};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct LmHead<T: Float> {
@@ -25,10 +25,11 @@ pub(crate) struct LmHead<T: Float> {
     targets: Vec<u32>,
     divisor: f64,
     saved: Tensor<T>,
+    kept: Option<Buffer<T>>,
 }
 
-/// How many logits stand in memory at once: 16 MiB of f32.
-const CHUNK: usize = 1 << 22;
+/// How many logits stand in memory at once: 64 MiB of f32.
+const CHUNK: usize = 1 << 24;
 
 fn chunk_rows(vocab: usize) -> usize {
     (CHUNK / vocab).max(32)
@@ -38,30 +39,31 @@ impl<T: Float> Var<'_, T> {
     /// Σₙ −ln softmax(xₙ·Eᵀ)\[tₙ\] / divisor for hidden states x `[…, C]` and a table E `[V, C]`: a single number.
     #[track_caller]
     pub fn lm_head(self, table: Self, targets: &[u32], divisor: f64) -> Self {
-        let (loss, saved) = self.tape.read(|at| {
+        let (loss, saved, kept) = self.tape.read(|at| {
             let (shape, [vocab, cols]) = (at.shape(self.id), [at.shape(table.id).rows(), at.shape(table.id).cols()]);
             assert_eq!(shape.cols(), cols, "lm_head: hidden states {shape} for a table {}", at.shape(table.id));
             check_targets(targets, shape.rows(), vocab);
             let run = chunk_rows(vocab);
-            let mut saved = Tensor::scratch([shape.rows(), 2]);
+            let (mut saved, mut kept) = (Tensor::scratch([shape.rows(), 2]), None);
             let chunks = at.data(self.id).chunks(run * cols).zip(saved.data_mut().chunks_mut(run * 2));
             for ((x, saved), targets) in chunks.zip(targets.chunks(run)) {
-                let mut logits = logits(x, at.data(table.id), cols);
+                let mut logits = logits(x, at.data(table.id), cols, at.precision);
                 losses(&mut logits, saved, targets, vocab);
+                kept = (shape.rows() <= run).then_some(logits);
             }
             let total: f64 = saved.data().iter().skip(1).step_by(2).map(|l| l.f64()).sum();
-            (Tensor::scalar(T::of(total / divisor)), saved)
+            (Tensor::scalar(T::of(total / divisor)), saved, kept)
         });
-        let op = LmHead { x: self.id, table: table.id, targets: targets.to_vec(), divisor, saved };
+        let op = LmHead { x: self.id, table: table.id, targets: targets.to_vec(), divisor, saved, kept };
         self.tape.record(loss, &[self.id, table.id], || Op::LmHead(op))
     }
 }
 
 /// x·Eᵀ for some rows: `[rows, V]`
-fn logits<T: Float>(x: &[T], table: &[T], cols: usize) -> Buffer<T> {
+fn logits<T: Float>(x: &[T], table: &[T], cols: usize, precision: Precision) -> Buffer<T> {
     let (rows, vocab) = (x.len() / cols, table.len() / cols);
-    let mut logits = Buffer::zeros(rows * vocab);
-    add_matmul(&mut logits, Mat::new(x, rows, cols), Mat::new(table, vocab, cols).t());
+    let mut logits = Buffer::scratch(rows * vocab);
+    matmul(&mut logits, Mat::new(x, rows, cols), Mat::new(table, vocab, cols).t(), precision);
     logits
 }
 
@@ -73,14 +75,21 @@ impl<T: Float> LmHead<T> {
         let chunks = at.data(self.x).chunks(run * cols).zip(self.saved.data().chunks(run * 2));
         for (i, ((x, saved), targets)) in chunks.zip(self.targets.chunks(run)).enumerate() {
             let rows = targets.len();
-            let mut g = logits(x, table, cols);
-            gradient(&mut g, saved, targets, vocab, scale); // G = (p − onehot)·dloss/divisor
+            let mut g = match &self.kept {
+                Some(p) => p.clone(),
+                None => {
+                    let mut x = logits(x, table, cols, at.precision);
+                    softmax_again(&mut x, saved, vocab);
+                    x
+                }
+            };
+            gradient(&mut g, targets, vocab, scale); // G = (p − onehot)·dloss/divisor
             let g = Mat::new(&g, rows, vocab);
             if let Some(dx) = grads.of(self.x) {
-                add_matmul(&mut dx[i * run * cols..][..rows * cols], g, Mat::new(table, vocab, cols)); // dx = G·E
+                add_matmul(&mut dx[i * run * cols..][..rows * cols], g, Mat::new(table, vocab, cols), at.precision); // dx = G·E
             }
             if let Some(d_table) = grads.of(self.table) {
-                add_matmul(d_table, g.t(), Mat::new(x, rows, cols)); // dE = Gᵀ·x
+                add_matmul(d_table, g.t(), Mat::new(x, rows, cols), at.precision); // dE = Gᵀ·x
             }
         }
     }

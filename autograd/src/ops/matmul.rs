@@ -59,7 +59,7 @@ impl<T: Float> Var<'_, T> {
             a = if a_t { a.t() } else { a };
             b = if b_t { b.t() } else { b };
             let mut c = if a_shape.len() == 2 { Tensor::zeros([m, cols]) } else { Tensor::zeros([n, m, cols]) };
-            add_matmul_batched(c.data_mut(), a, b);
+            add_matmul_batched(c.data_mut(), a, b, at.precision);
             c
         });
         let op = || Op::MatMul(MatMul { a: self.id, b: b.id, a_t, b_t });
@@ -69,16 +69,17 @@ impl<T: Float> Var<'_, T> {
 
 impl MatMul {
     pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dc: Tensor<T>, grads: &mut Grads<T>) {
+        let p = at.precision;
         let (a, _) = batch(at.data(self.a), at.shape(self.a));
         let (b, _) = batch(at.data(self.b), at.shape(self.b));
         let (dc, _) = batch(dc.data(), dc.shape());
         let a = if self.a_t { a.t() } else { a };
         let b = if self.b_t { b.t() } else { b };
         if let Some(da) = grads.of(self.a) {
-            if self.a_t { add_matmul_batched(da, b, dc.t()) } else { add_matmul_batched(da, dc, b.t()) } // dA = dC·Bᵀ
+            if self.a_t { add_matmul_batched(da, b, dc.t(), p) } else { add_matmul_batched(da, dc, b.t(), p) } // dA = dC·Bᵀ
         }
         if let Some(db) = grads.of(self.b) {
-            if self.b_t { add_matmul_batched(db, dc.t(), a) } else { add_matmul_batched(db, a.t(), dc) } // dB = Aᵀ·dC
+            if self.b_t { add_matmul_batched(db, dc.t(), a, p) } else { add_matmul_batched(db, a.t(), dc, p) } // dB = Aᵀ·dC
         }
     }
 }

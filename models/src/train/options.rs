@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use autograd::schedule::{Schedule, Shape};
 use serde::{Deserialize, Serialize};
+use tensor::matmul::Precision;
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
@@ -72,6 +73,26 @@ pub enum OptimizerName {
     Adamw,
 }
 
+/// What matrix products do with their operands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrecisionName {
+    /// Nothing: products of f32.
+    #[default]
+    F32,
+    /// Round them to bf16; sums and weights stay f32.
+    Bf16,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Precision::Full,
+            PrecisionName::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
 /// Every option of a training run, as train.toml holds them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,6 +147,8 @@ pub struct Options {
     pub weight_decay: f64,
     /// The largest norm of the gradient; 0 means no limit.
     pub grad_clip: f64,
+    /// What matrix products do with their operands.
+    pub precision: PrecisionName,
     /// What makes one run different from another with the same options.
     pub seed: u64,
     /// Steps between evaluations.
@@ -273,7 +296,7 @@ fn derive(table: &mut Table, said: &Table) {
         table.insert("warmup".into(), warmup.into());
     }
     let eval_every = table.get("eval_every").cloned().unwrap_or(Value::Integer((steps / 10).max(1)));
-    let defaults: [(&str, Value); 17] = [
+    let defaults: [(&str, Value); 18] = [
         ("data", Value::Array(vec![])),
         ("val_data", Value::Array(vec![])),
         ("val_share", 0.1.into()),
@@ -286,6 +309,7 @@ fn derive(table: &mut Table, said: &Table) {
         ("beta2", 0.95.into()),
         ("weight_decay", 0.1.into()),
         ("grad_clip", 1.0.into()),
+        ("precision", "f32".into()),
         ("seed", 1.into()),
         ("eval_tokens", 20_000.into()),
         ("save_every", eval_every.clone()),

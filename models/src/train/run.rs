@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use autograd::{AdamW, AdamWOptions, DropoutKey, Gradients, Params, Tape};
+use tensor::matmul::Precision;
+use tensor::parallel;
 use toml::Table;
 
 use super::chart::{self, Level};
@@ -140,7 +142,7 @@ impl Run {
             let part = batch.part(first..(first + options.micro_batch).min(batch.rows));
             f64::from(model.loss(&Tape::no_grad(params), &part, batch.count() as f64).item())
         };
-        (0..batch.rows).step_by(options.micro_batch).map(loss).sum()
+        parallel::inside(|| (0..batch.rows).step_by(options.micro_batch).map(loss).sum())
     }
 
     fn save_model(&self, directory: &Path) -> Result<()> {
@@ -202,7 +204,8 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let Setup { model, params, corpus, .. } = &mut run.setup;
         let batch = corpus.batch(o.seed, step, o.batch_size, o.block_size); // keyed by (seed, step): nothing to replay
         gradients.zero();
-        let loss = loss_and_gradients(model, params, &mut gradients, &batch, o.micro_batch, o.seed, step);
+        let precision = o.precision.into();
+        let loss = loss_and_gradients(model, params, &mut gradients, &batch, o.micro_batch, precision, o.seed, step);
         let norm = gradients.clip(o.grad_clip);
         check(step + 1, loss, norm, &run.directory)?;
         if step == first {
@@ -246,19 +249,20 @@ pub fn loss_and_gradients(
     gradients: &mut Gradients,
     batch: &Batch,
     micro_batch: usize,
+    precision: Precision,
     seed: u64,
     step: u64,
 ) -> f64 {
     let tokens = batch.count().max(1) as f64;
-    let mut total = 0.0;
-    for first in (0..batch.rows).step_by(micro_batch) {
+    let mut part = |first: usize| {
         let part = batch.part(first..(first + micro_batch).min(batch.rows));
-        let tape = Tape::new(params).with_dropout(DropoutKey { seed, step, first_row: first as u64 });
+        let key = DropoutKey { seed, step, first_row: first as u64 };
+        let tape = Tape::new(params).with_precision(precision).with_dropout(key);
         let loss = model.loss(&tape, &part, tokens);
         loss.backward(gradients);
-        total += f64::from(loss.item());
-    }
-    total
+        f64::from(loss.item())
+    };
+    parallel::inside(|| (0..batch.rows).step_by(micro_batch).map(&mut part).sum())
 }
 
 /// A loss or gradient that is no number ends the run before it reaches the weights.
@@ -296,7 +300,8 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
         let start = Instant::now();
         let batch = setup.corpus.batch(o.seed, step, o.batch_size, o.block_size);
         gradients.zero();
-        loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.micro_batch, o.seed, step);
+        let precision = o.precision.into();
+        loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.micro_batch, precision, o.seed, step);
         gradients.clip(o.grad_clip);
         optimizer.step(&mut params, &gradients, 0.0);
         times.push(start.elapsed().as_secs_f64());

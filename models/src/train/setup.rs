@@ -84,6 +84,7 @@ impl Setup {
             steps: o.steps,
             step_tokens,
             step_flops: config.flops_per_token(o.block_size) * step_tokens as f64,
+            precision: o.precision.into(),
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Plan {
     pub step_tokens: usize,
     /// Floating-point operations of a step.
     pub step_flops: f64,
+    /// What its matrix products do with their operands.
+    pub precision: tensor::matmul::Precision,
 }
 
 /// A step that was made.

@@ -1,0 +1,101 @@
+//! bf16, the upper half of an f32: operands rounded to eight bits of mantissa, sums kept in full.
+//!
+//! Where the processor has `vdpbf16ps`, a word of a packed panel is two neighbours of the inner dimension, and one
+//! instruction does two multiply-adds a lane. Elsewhere the rounded numbers are multiplied as f32: a product of two
+//! eight-bit mantissas is exact in f32, so the two differ in the order of sums alone.
+//!
+//! Reference: Kalamkar et al. 2019, "A Study of BFLOAT16 for Deep Learning Training".
+
+use super::pack::Pack;
+use crate::simd::{Float, Lanes};
+
+/// The nearest bf16, ties to even, as an f32: half of what is cut off is added before it is cut, less one bit if the
+/// last bit that stays is even. Infinities stay; a NaN stays one.
+#[inline(always)]
+pub(super) fn round(x: f32) -> f32 {
+    let bits = x.to_bits();
+    let up = 0x7fff + ((bits >> 16) & 1);
+    let rounded = f32::from_bits(bits.wrapping_add(up) & 0xffff_0000);
+    if x.is_nan() { f32::NAN } else { rounded }
+}
+
+/// Rounded numbers, multiplied as numbers of their own type.
+pub struct Rounded;
+
+impl<T: Float> Pack<T> for Rounded {
+    const STEP: usize = 1;
+    const PLAIN: bool = false;
+    #[inline(always)]
+    fn along(to: &mut [T], from: &[T]) {
+        to.iter_mut().zip(from).for_each(|(to, x)| *to = T::of(f64::from(round(x.f64() as f32))));
+    }
+    #[inline(always)]
+    fn across(to: &mut [T], first: &[T], _: Option<&[T]>) {
+        <Self as Pack<T>>::along(to, first);
+    }
+    #[inline(always)]
+    fn add_product(sum: T::Lanes, a: T::Lanes, b: T::Lanes) -> T::Lanes {
+        a.mul_add(b, sum)
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_feature = "avx512bf16")))]
+pub use Rounded as Fastest;
+/// Pairs of rounded numbers in the 32 bits of a word, the first of the two in the lower half.
+#[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16"))]
+pub use pairs::Pairs as Fastest;
+
+#[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16"))]
+#[allow(unsafe_code)] // the dot instruction is not in `wide`
+mod pairs {
+    use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
+
+    use wide::f32x16;
+
+    use super::{Pack, round};
+
+    /// Two bf16 to a word.
+    pub struct Pairs;
+
+    impl Pack<f32> for Pairs {
+        const STEP: usize = 2;
+        const PLAIN: bool = false;
+
+        #[inline(always)]
+        fn along(to: &mut [f32], from: &[f32]) {
+            let pairs = from.chunks_exact(2);
+            if let &[last] = pairs.remainder() {
+                to[from.len() / 2] = pair(last, 0.0);
+            }
+            to.iter_mut().zip(pairs).for_each(|(to, x)| *to = pair(x[0], x[1]));
+        }
+
+        #[inline(always)]
+        fn across(to: &mut [f32], first: &[f32], second: Option<&[f32]>) {
+            match second {
+                Some(second) => {
+                    let both = first.iter().zip(second);
+                    to.iter_mut().zip(both).for_each(|(to, (&first, &second))| *to = pair(first, second));
+                }
+                None => to.iter_mut().zip(first).for_each(|(to, &first)| *to = pair(first, 0.0)),
+            }
+        }
+
+        #[inline(always)]
+        fn add_product(sum: f32x16, a: f32x16, b: f32x16) -> f32x16 {
+            // SAFETY: the instruction is there, since this module is compiled only where the whole program is built
+            // for processors that have it (and `simd::supported` looks before the program starts); the types are 64
+            // bytes of plain bits each.
+            unsafe {
+                let (a, b) = (std::mem::transmute::<f32x16, __m512bh>(a), std::mem::transmute::<f32x16, __m512bh>(b));
+                let sum = std::mem::transmute::<f32x16, __m512>(sum);
+                std::mem::transmute::<__m512, f32x16>(_mm512_dpbf16_ps(sum, a, b))
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn pair(first: f32, second: f32) -> f32 {
+        f32::from_bits((round(first).to_bits() >> 16) | round(second).to_bits())
+    }
+}

@@ -1,0 +1,337 @@
+//! The matrix product: where training spends its time.
+//!
+//! C = A·B as in Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), and BLIS. The
+//! matrices are cut into blocks that fit the caches, and a block is copied ("packed") into the order in which it is read:
+//!
+//! ```text
+//! for each block of NC columns of B
+//!   for each block of KC of the inner dimension      pack KC x NC of B, on all threads: panels of NR columns
+//!     for each run of rows of A                      one task: threads split rows, never the inner dimension
+//!       for each panel of B, for each panel of MR rows of A
+//!         the tile: MR x NR sums in registers, one rank-1 update for each of the KC steps
+//! ```
+//!
+//! Rows of A are read where they stand; if they are columns, or are to be rounded, a task packs its own.
+//! The sum over the inner dimension runs in the same order for every element, however rows are split: the bits
+//! do not depend on the number of threads. Edges are packed with zeros, so the tile itself has no special cases.
+
+pub(crate) mod bf16;
+mod pack;
+mod tile;
+
+use std::ops::Range;
+
+pub(crate) use pack::{Pack, Plain};
+use pack::{Rows, pack_b};
+pub use tile::Start;
+use tile::{MR, NV, Tile, nr, put, tile};
+
+use crate::parallel::{chunks, threads};
+use crate::pool::Buffer;
+use crate::rows;
+use crate::simd::{Float, Lanes};
+
+/// Words of the inner dimension in one go: a panel of B of KC x NR and MC rows of A share the second-level cache.
+const KC: usize = 768;
+/// Rows of A in one task, at most.
+const MC: usize = 96;
+/// Columns of B packed at once.
+const NC: usize = 1024;
+
+/// A matrix as the product sees it: a slice with a row length, possibly read with rows and columns exchanged.
+#[derive(Clone, Copy)]
+pub struct Mat<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    cols: usize,
+    /// From one stored row to the next.
+    stride: usize,
+    transposed: bool,
+}
+
+impl<'a, T: Float> Mat<'a, T> {
+    /// The row-major matrix `[rows, cols]` in `data`.
+    #[track_caller]
+    pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "Mat::new: {} numbers are no [{rows}, {cols}] matrix", data.len());
+        Self { data, rows, cols, stride: cols, transposed: false }
+    }
+
+    /// The matrix `[rows, cols]` that begins where `data` begins, with `stride` numbers from one row to the next.
+    #[track_caller]
+    pub fn strided(data: &'a [T], rows: usize, cols: usize, stride: usize) -> Self {
+        let needed = if rows == 0 { 0 } else { (rows - 1) * stride + cols };
+        assert!(cols <= stride && needed <= data.len(), "Mat::strided: [{rows}, {cols}] by {stride} of {}", data.len());
+        Self { data, rows, cols, stride, transposed: false }
+    }
+
+    /// The transpose: a flag, no copy.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self { rows: self.cols, cols: self.rows, transposed: !self.transposed, ..self }
+    }
+
+    /// The numbers of stored row `i` (a column, when transposed).
+    fn stored_row(&self, i: usize) -> &'a [T] {
+        let width = if self.transposed { self.rows } else { self.cols };
+        &self.data[i * self.stride..][..width]
+    }
+
+    /// A block of a matrix that is not transposed.
+    fn part(&self, rows: Range<usize>, cols: Range<usize>) -> Self {
+        let data = &self.data[rows.start * self.stride + cols.start..];
+        Self { data, rows: rows.len(), cols: cols.len(), ..*self }
+    }
+}
+
+/// Where a product goes: a block of rows, with `stride` numbers from one to the next.
+pub struct MatMut<'a, T> {
+    data: &'a mut [T],
+    rows: usize,
+    cols: usize,
+    stride: usize,
+}
+
+impl<'a, T: Float> MatMut<'a, T> {
+    /// The row-major matrix `[rows, cols]` in `data`.
+    #[track_caller]
+    pub fn new(data: &'a mut [T], rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "MatMut::new: {} numbers are no [{rows}, {cols}] matrix", data.len());
+        Self { data, rows, cols, stride: cols }
+    }
+
+    /// The matrix `[rows, cols]` that begins where `data` begins, with `stride` numbers from one row to the next.
+    #[track_caller]
+    pub fn strided(data: &'a mut [T], rows: usize, cols: usize, stride: usize) -> Self {
+        let needed = if rows == 0 { 0 } else { (rows - 1) * stride + cols };
+        assert!(
+            cols <= stride && needed <= data.len(),
+            "MatMut::strided: [{rows}, {cols}] by {stride} of {}",
+            data.len()
+        );
+        Self { data, rows, cols, stride }
+    }
+}
+
+/// What the product does with its operands before it multiplies them. Sums are always kept in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Nothing.
+    #[default]
+    Full,
+    /// Rounds them to bf16, eight bits of mantissa: half the width, twice the speed where the processor multiplies it.
+    Bf16,
+}
+
+/// C ← A·B for `c` of shape `[m, n]`, `a` `[m, k]`, `b` `[k, n]`, on all threads.
+#[track_caller]
+pub fn matmul<T: Float>(c: &mut [T], a: Mat<T>, b: Mat<T>, precision: Precision) {
+    matmul_onto(c, Start::Zero, a, b, precision);
+}
+
+/// C ← C + A·B, on all threads: how a product adds into a gradient.
+#[track_caller]
+pub fn add_matmul<T: Float>(c: &mut [T], a: Mat<T>, b: Mat<T>, precision: Precision) {
+    matmul_onto(c, Start::There, a, b, precision);
+}
+
+/// C ← start + A·B, on all threads.
+#[track_caller]
+pub fn matmul_onto<T: Float>(c: &mut [T], start: Start<T>, a: Mat<T>, b: Mat<T>, precision: Precision) {
+    let (m, n) = (a.rows, b.cols);
+    check([m, n], c.len() == m * n, start, &a, &b);
+    match precision {
+        _ if a.cols == 0 => (0..m).for_each(|i| begin(&mut c[i * n..][..n], start)),
+        Precision::Full if m == 1 && !a.transposed => vector_matrix(c, start, &a.data[..a.cols], b),
+        Precision::Full => blocks::<T, Plain>(c, start, a, b),
+        Precision::Bf16 => blocks::<T, T::Bf16>(c, start, a, b),
+    }
+}
+
+/// One row of C before anything is added to it.
+fn begin<T: Float>(c: &mut [T], start: Start<T>) {
+    match start {
+        Start::Zero => c.fill(T::ZERO),
+        Start::There => {}
+        Start::Row(bias) => c.copy_from_slice(bias),
+    }
+}
+
+/// C ← start + A·B on this thread alone: for products that are many and small, and run side by side.
+#[track_caller]
+pub fn matmul_serial<T: Float>(c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>, precision: Precision) {
+    check([c.rows, c.cols], [c.rows, c.cols] == [a.rows, b.cols], start, &a, &b);
+    match precision {
+        _ if a.cols == 0 => (0..c.rows).for_each(|i| begin(&mut c.data[i * c.stride..][..c.cols], start)),
+        Precision::Full => blocks_serial::<T, Plain>(c, start, a, b),
+        Precision::Bf16 => blocks_serial::<T, T::Bf16>(c, start, a, b),
+    }
+}
+
+fn blocks<T: Float, P: Pack<T>>(c: &mut [T], start: Start<T>, a: Mat<T>, b: Mat<T>) {
+    let (m, n) = (a.rows, b.cols);
+    // Four runs a thread even out the load; whole tiles, and no more than a packed block of A.
+    let run = m.div_ceil(4 * threads()).next_multiple_of(MR).min(MC);
+    each_block::<T, P>(a.cols, n, |cols, inner| {
+        let packed = pack_b::<T, P>(b, cols.clone(), inner.clone(), true);
+        chunks(c, run * n, |at, c| {
+            let rows = at / n..at / n + c.len() / n;
+            let a = Rows::new::<P>(a, rows.clone(), inner.clone());
+            multiply::<T, P>(c, n, rows.len(), cols.clone(), &a, &packed, after(start, &inner));
+        });
+    });
+}
+
+fn blocks_serial<T: Float, P: Pack<T>>(c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {
+    each_block::<T, P>(a.cols, b.cols, |cols, inner| {
+        let packed = pack_b::<T, P>(b, cols.clone(), inner.clone(), false);
+        for i0 in (0..a.rows).step_by(MC) {
+            let rows = i0..(i0 + MC).min(a.rows);
+            let a = Rows::new::<P>(a, rows.clone(), inner.clone());
+            let part = &mut c.data[i0 * c.stride..];
+            multiply::<T, P>(part, c.stride, rows.len(), cols.clone(), &a, &packed, after(start, &inner));
+        }
+    });
+}
+
+/// The blocks of columns and of the inner dimension, in order.
+fn each_block<T: Float, P: Pack<T>>(k: usize, n: usize, mut f: impl FnMut(Range<usize>, Range<usize>)) {
+    // Blocks of like size: a last one of a few columns would pack its A for little.
+    let nc = n.div_ceil(n.div_ceil(NC).max(1)).next_multiple_of(nr::<T>());
+    for j0 in (0..n).step_by(nc.max(1)) {
+        for k0 in (0..k).step_by(KC * P::STEP) {
+            f(j0..(j0 + nc).min(n), k0..(k0 + KC * P::STEP).min(k));
+        }
+    }
+}
+
+/// What a block of the inner dimension is added to: the first to the product's start, the others to the sum so far.
+fn after<'a, T>(start: Start<'a, T>, inner: &Range<usize>) -> Start<'a, T> {
+    if inner.start > 0 { Start::There } else { start }
+}
+
+/// Some rows of C, for one packed block of B; `c` begins with the first of these rows.
+fn multiply<T: Float, P: Pack<T>>(
+    c: &mut [T],
+    stride: usize,
+    m: usize,
+    cols: Range<usize>,
+    a: &Rows<T>,
+    b: &Buffer<T>,
+    start: Start<T>,
+) {
+    let panels = cols.len().div_ceil(nr::<T>());
+    for (p, j0) in cols.clone().step_by(nr::<T>()).enumerate() {
+        let size = b.lanes().len() / panels;
+        let b = &b.lanes()[p * size..][..size]; // [kc, NR]
+        let width = nr::<T>().min(cols.end - j0);
+        for i0 in (0..m).step_by(MR) {
+            let height = MR.min(m - i0);
+            let c = &mut c[i0 * stride + j0..];
+            // The last rows in the smallest tile that holds them.
+            if height > MR / 2 {
+                put(c, stride, [height, j0, width], &sums::<T, P, MR>(a, i0, height, b), start);
+            } else if height > MR / 4 {
+                put(c, stride, [height, j0, width], &sums::<T, P, { MR / 2 }>(a, i0, height, b), start);
+            } else {
+                put(c, stride, [height, j0, width], &sums::<T, P, { MR / 4 }>(a, i0, height, b), start);
+            }
+        }
+    }
+}
+
+/// The tile of rows i0.. of A and a panel of B.
+#[inline(always)]
+fn sums<T: Float, P: Pack<T>, const R: usize>(a: &Rows<T>, i0: usize, height: usize, b: &[T::Lanes]) -> Tile<T, R> {
+    let words = b.len() / NV;
+    let (rows, stride) = match a {
+        Rows::Panels(panels) => {
+            let (panel, _) = panels[i0 * words..][..MR * words].as_chunks::<MR>();
+            return tile::<T, P, R>(|k| std::array::from_fn(|i| panel[k][i]), b);
+        }
+        Rows::Here(a) => (a.data, a.stride),
+        Rows::ByRow(a) => (&a[..], words),
+    };
+    // Rows beyond the last read the last again; what they give is not written.
+    let rows: [&[T]; R] = std::array::from_fn(|i| &rows[(i0 + i.min(height - 1)) * stride..][..words]);
+    tile::<T, P, R>(|k| std::array::from_fn(|i| rows[i][k]), b)
+}
+
+/// Matrices of one shape, one after another: `[batch, rows, cols]`, each possibly read transposed.
+#[derive(Clone, Copy)]
+pub struct Batch<'a, T> {
+    data: &'a [T],
+    batch: usize,
+    rows: usize,
+    cols: usize,
+    transposed: bool,
+}
+
+impl<'a, T: Float> Batch<'a, T> {
+    /// The row-major matrices `[batch, rows, cols]` in `data`.
+    #[track_caller]
+    pub fn new(data: &'a [T], batch: usize, rows: usize, cols: usize) -> Self {
+        assert_eq!(
+            data.len(),
+            batch * rows * cols,
+            "Batch::new: {} numbers, not [{batch}, {rows}, {cols}]",
+            data.len()
+        );
+        Self { data, batch, rows, cols, transposed: false }
+    }
+
+    /// Every matrix transposed: a flag, no copy.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    fn at(&self, i: usize) -> Option<Mat<'a, T>> {
+        let size = self.rows * self.cols;
+        let mat = (i < self.batch).then(|| Mat::new(&self.data[i * size..(i + 1) * size], self.rows, self.cols))?;
+        Some(if self.transposed { mat.t() } else { mat })
+    }
+}
+
+/// C\[i\] ← C\[i\] + A\[i\]·B\[i\] for every i of a batch, side by side: `c` `[batch, m, n]`, `a` and `b` alike, stored
+/// with or without exchanged rows and columns.
+#[track_caller]
+pub fn add_matmul_batched<T: Float>(c: &mut [T], a: Batch<T>, b: Batch<T>, precision: Precision) {
+    assert_eq!(a.batch, b.batch, "matmul: a batch of {} against one of {}", a.batch, b.batch);
+    let (m, n) = (a.at(0).map_or(0, |a| a.rows), b.at(0).map_or(0, |b| b.cols));
+    let size = m * n;
+    assert_eq!(c.len(), a.batch * size, "matmul: {} numbers for a batch of {} x {size}", c.len(), a.batch);
+    if size > 0 {
+        chunks(c, size, |at, c| {
+            let (a, b) = (a.at(at / size), b.at(at / size));
+            let (a, b) = (a.expect("inside the batch"), b.expect("inside the batch"));
+            matmul_serial(MatMut::new(c, m, n), Start::There, a, b, precision);
+        });
+    }
+}
+
+#[track_caller]
+fn check<T: Float>([rows, cols]: [usize; 2], fits: bool, start: Start<T>, a: &Mat<T>, b: &Mat<T>) {
+    let (m, k, k2, n) = (a.rows, a.cols, b.rows, b.cols);
+    assert_eq!(k, k2, "matmul: [{m}, {k}] times [{k2}, {n}]: the inner lengths differ");
+    assert!(fits, "matmul: [{m}, {k}] times [{k}, {n}] does not fit an output of [{rows}, {cols}]");
+    if let Start::Row(bias) = start {
+        assert_eq!(bias.len(), n, "matmul: [{m}, {k}] times [{k}, {n}]: a bias of {}", bias.len());
+    }
+}
+
+/// c ← start + x·B for a single row x: every number of B is read once, in order, and nothing is packed.
+fn vector_matrix<T: Float>(c: &mut [T], start: Start<T>, x: &[T], b: Mat<T>) {
+    begin(c, start);
+    let run = (crate::parallel::GRAIN / x.len()).max(1).next_multiple_of(T::Lanes::N);
+    chunks(c, run, |j0, c| {
+        if b.transposed {
+            c.iter_mut().enumerate().for_each(|(j, c)| *c += rows::dot(x, b.stored_row(j0 + j)));
+        } else {
+            x.iter().enumerate().for_each(|(i, &x)| rows::add_scaled_row(c, x, &b.stored_row(i)[j0..j0 + c.len()]));
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;

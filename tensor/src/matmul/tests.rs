@@ -1,0 +1,163 @@
+//! The product against the plain loop, in every form: sizes, transposes, strides, starts, precisions, threads.
+
+use super::bf16::Rounded;
+use super::*;
+use crate::parallel::with_threads;
+use crate::random::{Random, Stream};
+
+const SIZES: [usize; 11] = [0, 1, 2, 4, 5, 12, 17, 32, 33, 97, 257];
+
+/// The slow and obvious product.
+fn plain([m, n, k]: [usize; 3], a: impl Fn(usize, usize) -> f64, b: impl Fn(usize, usize) -> f64) -> Vec<f64> {
+    (0..m * n).map(|at| (0..k).map(|p| a(at / n, p) * b(p, at % n)).sum()).collect()
+}
+
+fn numbers<T: Float>(n: usize, seed: u64) -> Vec<T> {
+    let mut r = Random::new(seed, Stream::Other, 0);
+    (0..n).map(|_| T::of(r.uniform() - 0.5)).collect()
+}
+
+fn full<T: Float>(x: T) -> f64 {
+    x.f64()
+}
+
+fn rounded<T: Float>(x: T) -> f64 {
+    half::bf16::from_f32(x.f64() as f32).to_f64()
+}
+
+/// All sizes and transposes, on all threads and on one, against the plain loop over `seen` operands.
+fn agrees<T: Float>(precision: Precision, tolerance: f64, seen: impl Fn(T) -> f64) {
+    for (m, n, k) in SIZES.iter().flat_map(|&m| SIZES.iter().map(move |&n| (m, n, (m * 7 + n * 3) % 300))) {
+        let (a, b) = (numbers::<T>(m * k, 1), numbers::<T>(k * n, 2));
+        let bias = numbers::<T>(n, 3);
+        for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mat_a = if ta { Mat::new(&a, k, m).t() } else { Mat::new(&a, m, k) };
+            let mat_b = if tb { Mat::new(&b, n, k).t() } else { Mat::new(&b, k, n) };
+            let want = plain(
+                [m, n, k],
+                |i, p| seen(if ta { a[p * m + i] } else { a[i * k + p] }),
+                |p, j| seen(if tb { b[j * k + p] } else { b[p * n + j] }),
+            );
+            // C holds rubbish, a one everywhere, rubbish; the last has rows of its own length.
+            let (mut all, mut more) = (vec![T::of(f64::NAN); m * n], vec![T::ONE; m * n]);
+            let stride = n + 3;
+            let mut one = vec![T::of(7.0); m * stride];
+            matmul(&mut all, mat_a, mat_b, precision);
+            add_matmul(&mut more, mat_a, mat_b, precision);
+            matmul_serial(MatMut::strided(&mut one, m, n, stride), Start::Row(&bias), mat_a, mat_b, precision);
+            for (at, want) in want.iter().enumerate() {
+                let (i, j) = (at / n, at % n);
+                let got = [all[at].f64(), more[at].f64() - 1.0, (one[i * stride + j] - bias[j]).f64()];
+                let close = got.iter().all(|x| (x - want).abs() < tolerance * (1.0 + k as f64).sqrt());
+                assert!(close, "[{m}, {k}] x [{k}, {n}] {ta} {tb} at {i}, {j}: {got:?} {want}");
+            }
+            let beyond = one.chunks(stride).all(|row| row[n..].iter().all(|&x| x == T::of(7.0)));
+            assert!(beyond, "[{m}, {k}] x [{k}, {n}] wrote beyond its columns");
+        }
+    }
+}
+
+#[test]
+fn awkward_sizes_and_transposes_agree_with_the_plain_loop() {
+    agrees::<f64>(Precision::Full, 1e-14, full);
+    agrees::<f32>(Precision::Full, 1e-6, full);
+}
+
+#[test]
+fn bf16_is_the_plain_loop_over_rounded_operands() {
+    agrees::<f32>(Precision::Bf16, 1e-6, rounded);
+    agrees::<f64>(Precision::Bf16, 1e-14, rounded);
+}
+
+#[test]
+fn bf16_in_software_gives_what_the_processor_gives() {
+    for [m, n, k] in [[5, 40, 33], [97, 65, 2000]] {
+        let (a, b) = (numbers::<f32>(m * k, 1), numbers::<f32>(k * n, 2));
+        let product = |blocks: fn(&mut [f32], Start<f32>, Mat<f32>, Mat<f32>), ta: bool| {
+            let mut c = vec![0.0; m * n];
+            let a = if ta { Mat::new(&a, k, m).t() } else { Mat::new(&a, m, k) };
+            blocks(&mut c, Start::Zero, a, Mat::new(&b, k, n));
+            c
+        };
+        for ta in [false, true] {
+            let (soft, hard) = (product(blocks::<f32, Rounded>, ta), product(blocks::<f32, bf16::Fastest>, ta));
+            let worst = soft.iter().zip(&hard).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-5, "{worst}");
+        }
+    }
+}
+
+#[test]
+fn rounding_to_bf16_is_that_of_the_half_crate() {
+    let mut random = Random::new(4, Stream::Other, 0);
+    let special =
+        [0.0, -0.0, 1.0, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN_POSITIVE, 1.003_906_2, 1.011_718_8];
+    let numbers = special.into_iter().chain((0..100_000).map(|_| f32::from_bits(random.u32())));
+    for x in numbers.filter(|x| !x.is_nan()) {
+        assert_eq!(bf16::round(x).to_bits(), half::bf16::from_f32(x).to_f32().to_bits(), "{x}");
+    }
+    assert!(bf16::round(f32::from_bits(0x7fff_ffff)).is_nan());
+}
+
+#[test]
+fn blocks_beyond_the_first_agree_too() {
+    for [m, n, k] in [[3, NC + 50, 300], [70, 40, 2 * KC + 5], [2 * MC + 1, 33, KC + 1]] {
+        let (a, b) = (numbers::<f64>(m * k, 3), numbers::<f64>(k * n, 4));
+        let (mut c, mut one) = (vec![0.0; m * n], vec![0.0; m * n]);
+        matmul(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n), Precision::Full);
+        let (mat_a, mat_b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+        matmul_serial(MatMut::new(&mut one, m, n), Start::Zero, mat_a, mat_b, Precision::Full);
+        let want = plain([m, n, k], |i, p| a[i * k + p], |p, j| b[p * n + j]);
+        assert!(c.iter().zip(&want).all(|(x, y)| (x - y).abs() < 1e-12));
+        assert!(one.iter().zip(&want).all(|(x, y)| (x - y).abs() < 1e-12));
+    }
+}
+
+#[test]
+fn a_part_of_a_wider_matrix_is_read_where_it_stands() {
+    let (wide, b) = (numbers::<f64>(9 * 20, 5), numbers::<f64>(6 * 4, 6));
+    for transposed in [false, true] {
+        let part = Mat::strided(&wide[7..], 9, 6, 20);
+        let (a, rows) = if transposed { (Mat::strided(&wide[7..], 6, 9, 20).t(), 9) } else { (part, 9) };
+        let mut c = vec![0.0; rows * 4];
+        matmul(&mut c, a, Mat::new(&b, 6, 4), Precision::Full);
+        let at = |i: usize, p: usize| if transposed { wide[7 + p * 20 + i] } else { wide[7 + i * 20 + p] };
+        let want = plain([rows, 4, 6], at, |p, j| b[p * 4 + j]);
+        assert!(c.iter().zip(&want).all(|(x, y)| (x - y).abs() < 1e-14));
+    }
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_number_of_threads() {
+    let (m, n, k) = (131, 70, 2000);
+    let (a, b) = (numbers::<f32>(m * k, 5), numbers::<f32>(k * n, 6));
+    for precision in [Precision::Full, Precision::Bf16] {
+        let product = |threads| {
+            let mut c = vec![0.0; m * n];
+            with_threads(threads, || matmul(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n), precision));
+            c
+        };
+        let one = product(1);
+        assert!([2, 3, 5, 8].iter().all(|&threads| product(threads) == one));
+    }
+}
+
+#[test]
+fn a_batch_gives_each_product_of_its_own() {
+    let (a, b) = (numbers::<f64>(3 * 4 * 5, 7), numbers::<f64>(3 * 6 * 5, 8));
+    let mut c = vec![0.0; 3 * 4 * 6];
+    add_matmul_batched(&mut c, Batch::new(&a, 3, 4, 5), Batch::new(&b, 3, 6, 5).t(), Precision::Full);
+    for i in 0..3 {
+        let mut one = vec![0.0; 24];
+        let (a, b) = (Mat::new(&a[i * 20..][..20], 4, 5), Mat::new(&b[i * 30..][..30], 6, 5).t());
+        matmul(&mut one, a, b, Precision::Full);
+        assert!(c[i * 24..][..24].iter().zip(&one).all(|(x, y)| (x - y).abs() < 1e-14));
+    }
+}
+
+#[test]
+#[should_panic(expected = "[2, 3] times [4, 5]: the inner lengths differ")]
+fn a_product_that_does_not_fit_names_both_shapes() {
+    let (a, b) = ([0.0; 6], [0.0; 20]);
+    matmul(&mut [0.0f32; 10], Mat::new(&a, 2, 3), Mat::new(&b, 4, 5), Precision::Full);
+}
