@@ -41,20 +41,18 @@ impl<T: Float> Pack<T> for Rounded {
 
 #[cfg(not(all(target_arch = "x86_64", target_feature = "avx512bf16")))]
 pub use Rounded as Fastest;
-/// Pairs of rounded numbers in the 32 bits of a word, the first of the two in the lower half.
+/// What this processor multiplies fastest.
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16"))]
 pub use pairs::Pairs as Fastest;
 
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16"))]
-#[allow(unsafe_code)] // the dot instruction is not in `wide`
 mod pairs {
-    use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
-
     use wide::f32x16;
 
     use super::{Pack, round};
+    use crate::matmul::instructions::add_dot_of_pairs;
 
-    /// Two bf16 to a word.
+    /// Two bf16 to a word. Words are called f32 here as the buffers are; nothing but the dot product reads them as numbers.
     pub struct Pairs;
 
     impl Pack<f32> for Pairs {
@@ -83,17 +81,11 @@ mod pairs {
 
         #[inline(always)]
         fn add_product(sum: f32x16, a: f32x16, b: f32x16) -> f32x16 {
-            // SAFETY: the instruction is there, since this module is compiled only where the whole program is built
-            // for processors that have it (and `simd::supported` looks before the program starts); the types are 64
-            // bytes of plain bits each.
-            unsafe {
-                let (a, b) = (std::mem::transmute::<f32x16, __m512bh>(a), std::mem::transmute::<f32x16, __m512bh>(b));
-                let sum = std::mem::transmute::<f32x16, __m512>(sum);
-                std::mem::transmute::<__m512, f32x16>(_mm512_dpbf16_ps(sum, a, b))
-            }
+            add_dot_of_pairs(sum, a, b)
         }
     }
 
+    /// The rounded numbers in one word, the first in its lower half.
     #[inline(always)]
     fn pair(first: f32, second: f32) -> f32 {
         f32::from_bits((round(first).to_bits() >> 16) | round(second).to_bits())

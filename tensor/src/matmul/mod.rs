@@ -13,9 +13,10 @@
 //!
 //! Rows of A are read where they stand; if they are columns, or are to be rounded, a task packs its own.
 //! The sum over the inner dimension runs in the same order for every element, however rows are split: the bits
-//! do not depend on the number of threads. Edges are packed with zeros, so the tile itself has no special cases.
+//! do not depend on the number of threads. The block sizes were measured, not derived. Edges are packed with zeros, so the tile itself has no special cases.
 
 pub(crate) mod bf16;
+mod instructions;
 mod pack;
 mod tile;
 
@@ -24,18 +25,19 @@ use std::ops::Range;
 pub(crate) use pack::{Pack, Plain};
 use pack::{Rows, pack_b};
 pub use tile::Start;
-use tile::{MR, NV, Tile, nr, put, tile};
+use tile::{MR, NV, Tile, foresee, nr, put, tile};
 
 use crate::parallel::{chunks, threads};
 use crate::pool::Buffer;
 use crate::rows;
 use crate::simd::{Float, Lanes};
 
-/// Words of the inner dimension in one go: a panel of B of KC x NR and MC rows of A share the second-level cache.
-const KC: usize = 768;
+/// Words of the inner dimension in one go: few, so that C is read and written again seldom, and yet MC rows of A and a
+/// panel of B of KC x NR, which streams by, share the second-level cache.
+const KC: usize = 1024;
 /// Rows of A in one task, at most.
 const MC: usize = 96;
-/// Columns of B packed at once.
+/// Columns of B packed at once: 4 MiB, of the third-level cache.
 const NC: usize = 1024;
 
 /// A matrix as the product sees it: a slice with a row length, possibly read with rows and columns exchanged.
@@ -194,13 +196,17 @@ fn blocks_serial<T: Float, P: Pack<T>>(c: MatMut<T>, start: Start<T>, a: Mat<T>,
     });
 }
 
-/// The blocks of columns and of the inner dimension, in order.
+/// The blocks of columns and of the inner dimension, in order. Blocks are of like size: a last one of a few columns
+/// would read all of A for little.
 fn each_block<T: Float, P: Pack<T>>(k: usize, n: usize, mut f: impl FnMut(Range<usize>, Range<usize>)) {
-    // Blocks of like size: a last one of a few columns would pack its A for little.
-    let nc = n.div_ceil(n.div_ceil(NC).max(1)).next_multiple_of(nr::<T>());
-    for j0 in (0..n).step_by(nc.max(1)) {
-        for k0 in (0..k).step_by(KC * P::STEP) {
-            f(j0..(j0 + nc).min(n), k0..(k0 + KC * P::STEP).min(k));
+    let even = |n: usize, most: usize, multiple: usize| n.div_ceil(n.div_ceil(most)).next_multiple_of(multiple);
+    if k == 0 || n == 0 {
+        return;
+    }
+    let (nc, kc) = (even(n, NC, nr::<T>()), even(k, KC * P::STEP, P::STEP));
+    for j0 in (0..n).step_by(nc) {
+        for k0 in (0..k).step_by(kc) {
+            f(j0..(j0 + nc).min(n), k0..(k0 + kc).min(k));
         }
     }
 }
@@ -228,6 +234,7 @@ fn multiply<T: Float, P: Pack<T>>(
         for i0 in (0..m).step_by(MR) {
             let height = MR.min(m - i0);
             let c = &mut c[i0 * stride + j0..];
+            foresee(c, stride, [height, width]);
             // The last rows in the smallest tile that holds them.
             if height > MR / 2 {
                 put(c, stride, [height, j0, width], &sums::<T, P, MR>(a, i0, height, b), start);

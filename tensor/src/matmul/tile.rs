@@ -1,5 +1,6 @@
 //! The heart of the product: a tile of C as sums in registers, one rank-1 update for each inner position.
 
+use super::instructions::fetch;
 use super::pack::Pack;
 use crate::simd::{Float, Lanes};
 
@@ -32,6 +33,15 @@ pub fn tile<T: Float, P: Pack<T>, const R: usize>(a: impl Fn(usize) -> [T; R], b
         }
     }
     sums
+}
+
+/// Asks for the lines of C that [`put`] will write, so that they have arrived when the sums are ready.
+#[inline(always)]
+pub fn foresee<T>(c: &[T], stride: usize, [rows, width]: [usize; 2]) {
+    for i in 0..rows {
+        let row = &c[i * stride..][..width];
+        [0, width / 2, width - 1].into_iter().for_each(|j| fetch(&row[j]));
+    }
 }
 
 /// What a product is added to.
