@@ -8,7 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use tensor::matmul::Precision;
+use tensor::matmul::{Precision, Start};
 use tensor::{Float, Shape, Tensor};
 
 use crate::ops::Op;
@@ -201,6 +201,17 @@ impl<T: Float> Grads<'_, T> {
             return self.store.as_mut().map(|store| store.of_mut(p));
         }
         Some(self.slots[id].get_or_insert_with(|| Tensor::zeros(node.value.shape())).data_mut())
+    }
+
+    /// Where a matrix product that is part of the gradient of `id` goes, and what it is added to: nothing, if it is the
+    /// first. `None` if `id` wants no gradient.
+    pub fn product(&mut self, id: Id) -> Option<(&mut [T], Start<'static, T>)> {
+        let node = &self.nodes[id];
+        let first = node.needs_grad && !matches!(node.op, Op::Param(_)) && self.slots[id].is_none();
+        if first {
+            self.slots[id] = Some(Tensor::scratch(node.value.shape()));
+        }
+        self.of(id).map(|gradient| (gradient, if first { Start::Zero } else { Start::There }))
     }
 
     /// Adds a whole tensor to the gradient of `id`. The first one given becomes the gradient; nothing is copied.

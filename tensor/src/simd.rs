@@ -43,8 +43,9 @@ pub trait Float:
     type Bf16: Pack<Self>;
     /// The side of the squares that [`Self::transpose`] turns.
     const SQUARE: usize;
-    /// `to[j + i·stride]` ← number j of `row(i)` exchanged: a square of [`Self::SQUARE`] rows becomes as many columns.
-    fn transpose<'a>(to: &mut [Self], stride: usize, row: impl Fn(usize) -> &'a [Self]);
+    /// Turns a square of [`Self::SQUARE`] rows and columns: `to[i, j] ← from[j, i]`, each a slice that begins with the
+    /// square, and the length of its rows.
+    fn transpose(to: (&mut [Self], usize), from: (&[Self], usize));
 }
 
 /// A vector of [`Lanes::N`] numbers with the arithmetic that kernels need, lane by lane.
@@ -131,11 +132,14 @@ macro_rules! float {
             type Bf16 = $bf16;
             const SQUARE: usize = $square;
             #[inline(always)]
-            fn transpose<'a>(to: &mut [Self], stride: usize, row: impl Fn(usize) -> &'a [Self]) {
-                $transpose(std::array::from_fn(|i| row(i)[..$square].try_into().expect("a row of the square")))
-                    .iter()
-                    .enumerate()
-                    .for_each(|(i, column)| to[i * stride..][..$square].copy_from_slice(column));
+            fn transpose((to, to_stride): (&mut [Self], usize), (from, stride): (&[Self], usize)) {
+                let mut square = [[0.0; $square]; $square];
+                for (i, row) in square.iter_mut().enumerate() {
+                    row.copy_from_slice(&from[i * stride..][..$square]);
+                }
+                for (i, column) in $transpose(square).iter().enumerate() {
+                    to[i * to_stride..][..$square].copy_from_slice(column);
+                }
             }
         }
 

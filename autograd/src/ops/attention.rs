@@ -50,7 +50,7 @@ impl Sizes {
     }
 
     /// The positions of each block of rows, and how many positions its last row sees.
-    fn blocks(self) -> impl Iterator<Item = (Range<usize>, usize)> {
+    fn blocks(self) -> impl DoubleEndedIterator<Item = (Range<usize>, usize)> {
         (0..self.time).step_by(ROWS).map(move |i| {
             let end = (i + ROWS).min(self.time);
             (i..end, if self.causal { end } else { self.time })
@@ -200,11 +200,12 @@ fn backward<T: Float>(
 ) {
     let (t, w) = (s.time, s.head);
     let (dq, d_kv) = d.split_at_mut(t * w);
-    d_kv.fill(T::ZERO); // blocks add to dk and dv
     let (dk, dv) = d_kv.split_at_mut(t * w);
     let scale = s.scale::<T>();
-    for (block, seen) in s.blocks() {
+    // The last block first: it sees all positions, so the others add to its dk and dv.
+    for (block, seen) in s.blocks().rev() {
         let n = block.len();
+        let sum = if block.end == t { Start::Zero } else { Start::There };
         let mut p = scores(q, k, block.clone(), seen, precision);
         let mut ds = Buffer::scratch(n * seen);
         let (d_o_rows, into) = (d_o.rows(block.clone()), MatMut::new(&mut ds, n, seen));
@@ -226,10 +227,10 @@ fn backward<T: Float>(
         }
         let (p, ds) = (Mat::new(&p, n, seen), Mat::new(&ds, n, seen));
         let dv = MatMut::new(&mut dv[..seen * w], seen, w);
-        matmul_serial(dv, Start::There, p.t(), d_o_rows, precision); // dv = (m ⊙ P)ᵀ·do
+        matmul_serial(dv, sum, p.t(), d_o_rows, precision); // dv = (m ⊙ P)ᵀ·do
         let dq = MatMut::new(&mut dq[block.start * w..block.end * w], n, w);
         matmul_serial(dq, Start::Zero, ds, k.rows(0..seen), precision); // dq = dS·k/√D
         let dk = MatMut::new(&mut dk[..seen * w], seen, w);
-        matmul_serial(dk, Start::There, ds.t(), q.rows(block), precision); // dk = dSᵀ·q/√D
+        matmul_serial(dk, sum, ds.t(), q.rows(block), precision); // dk = dSᵀ·q/√D
     }
 }

@@ -37,15 +37,14 @@ impl<T: Float> Var<'_, T> {
 }
 
 impl Gelu {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
         let (one, a) = (T::Lanes::of(1.0), T::Lanes::of(TWO_ROOT_TWO_OVER_PI));
         let three_b = T::Lanes::of(3.0 * CUBIC);
-        if let Some(dx) = grads.of(self.0) {
-            elementwise::add_zip(dx, dy.data(), at.data(self.0), |dy, x| {
-                let s = gate::<T>(x);
-                let dz = a * (x * x).mul_add(three_b, one); // z′ = 2√(2/π)·(1 + 3·0.044715·x²)
-                dy * (s + x * s * (one - s) * dz) // dx = dy·(σ + x·σ·(1 − σ)·z′)
-            });
-        }
+        elementwise::update(dy.data_mut(), at.data(self.0), |dy, x| {
+            let s = gate::<T>(x);
+            let dz = a * (x * x).mul_add(three_b, one); // z′ = 2√(2/π)·(1 + 3·0.044715·x²)
+            dy * (s + x * s * (one - s) * dz) // dx = dy·(σ + x·σ·(1 − σ)·z′)
+        });
+        grads.give(self.0, dy);
     }
 }

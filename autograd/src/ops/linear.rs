@@ -74,8 +74,8 @@ impl Linear {
         let (n, inputs, outputs) = (dy.shape().rows(), at.shape(self.x).cols(), dy.shape().cols());
         let x = Mat::new(at.data(self.x), n, inputs);
         let d = Mat::new(dy.data(), n, outputs);
-        if let Some(dx) = grads.of(self.x) {
-            add_matmul(dx, d, self.weight(at).t(), at.precision); // dx = dy·Wᵀ
+        if let Some((dx, start)) = grads.product(self.x) {
+            matmul_onto(dx, start, d, self.weight(at).t(), at.precision); // dx = dy·Wᵀ
         }
         if let Some(dw) = grads.of(self.weight) {
             let (a, b) = if self.transposed { (d.t(), x) } else { (x.t(), d) };

@@ -95,8 +95,7 @@ pub fn pack_b<T: Float, P: Pack<T>>(b: Mat<T>, cols: Range<usize>, inner: Range<
             panel.fill(T::ZERO);
         }
         if b.transposed {
-            let row = |j: usize| &b.stored_row(j0 + j)[inner.clone()];
-            transpose::<T, P>(panel, nr, words, width, row);
+            transpose::<T, P>(panel, nr, words, b.t().part(j0..j0 + width, inner.clone()));
         } else {
             let row = |k: usize| &b.stored_row(k)[j0..j0 + width];
             for (to, k) in panel.chunks_exact_mut(nr).zip(inner.clone().step_by(P::STEP)) {
@@ -112,31 +111,26 @@ pub fn pack_b<T: Float, P: Pack<T>>(b: Mat<T>, cols: Range<usize>, inner: Range<
     out
 }
 
-/// `to` `[words, nr]` ← the transpose of `width` rows of words, in square blocks that are turned in registers.
-fn transpose<'a, T: Float, P: Pack<T>>(
-    to: &mut [T],
-    nr: usize,
-    words: usize,
-    width: usize,
-    row: impl Fn(usize) -> &'a [T],
-) {
+/// `to` `[words, nr]` ← the transpose of the words of `rows`, in squares that are turned in registers.
+fn transpose<T: Float, P: Pack<T>>(to: &mut [T], nr: usize, words: usize, rows: Mat<T>) {
     let side = T::SQUARE;
-    let mut block = Buffer::<T>::scratch(side * words);
-    for j0 in (0..width).step_by(side) {
-        let height = side.min(width - j0);
-        // Words of `side` rows, then turned square by square.
-        let source = |j: usize| row(j0 + j.min(height - 1));
-        if !P::PLAIN {
-            block.chunks_exact_mut(words).enumerate().for_each(|(j, to)| P::along(to, source(j)));
-        }
-        let words_of = |j: usize| if P::PLAIN { source(j) } else { &block[j * words..][..words] };
-        let whole = if height == side { words / side * side } else { 0 };
-        for k0 in (0..whole).step_by(side) {
-            T::transpose(&mut to[k0 * nr + j0..], nr, |j| &words_of(j)[k0..k0 + side]);
+    let mut packed = Buffer::<T>::scratch(if P::PLAIN { 0 } else { side * words });
+    for j0 in (0..rows.rows).step_by(side) {
+        let height = side.min(rows.rows - j0);
+        let here = &rows.data[j0 * rows.stride..];
+        let (from, stride) = if P::PLAIN {
+            (here, rows.stride)
+        } else {
+            let each = packed.chunks_exact_mut(words).zip(here.chunks(rows.stride)).take(height);
+            each.for_each(|(to, row)| P::along(to, &row[..rows.cols]));
+            (&packed[..], words)
+        };
+        let turned = if height == side { words / side * side } else { 0 };
+        for k0 in (0..turned).step_by(side) {
+            T::transpose((&mut to[k0 * nr + j0..], nr), (&from[k0..], stride));
         }
         for j in 0..height {
-            let from = words_of(j);
-            (whole..words).for_each(|k| to[k * nr + j0 + j] = from[k]);
+            (turned..words).for_each(|k| to[k * nr + j0 + j] = from[j * stride + k]);
         }
     }
 }
