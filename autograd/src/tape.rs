@@ -6,12 +6,12 @@
 //!
 //! A [`Var`] is a handle, a tape and a place on it. It is `Copy`, so formulas read as formulas: `x + f(x)`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 use tensor::matmul::{Precision, Start};
 use tensor::{Float, Shape, Tensor};
 
-use crate::ops::Op;
+use crate::ops::{Again, Op, Reads};
 use crate::params::{Gradients, ParamId, Params};
 
 /// A node's place on the tape.
@@ -19,7 +19,11 @@ pub(crate) type Id = usize;
 
 pub(crate) struct Node<T: Float> {
     pub op: Op<T>,
-    pub value: Tensor<T>,
+    pub shape: Shape,
+    /// Empty once it was given back; then it is computed again when it is asked for.
+    pub value: OnceCell<Tensor<T>>,
+    /// Whether some backward pass reads the value.
+    pub read: bool,
     /// Whether anything that wants a gradient stands behind this node.
     pub needs_grad: bool,
 }
@@ -30,6 +34,7 @@ pub struct Tape<'p, T: Float = f32> {
     nodes: RefCell<Vec<Node<T>>>,
     records: bool,
     precision: Precision,
+    recompute: bool,
     dropout: Option<DropoutKey>,
     /// Whether the walk back was made, which gives the values back.
     differentiated: Cell<bool>,
@@ -64,7 +69,8 @@ impl<'p, T: Float> Tape<'p, T> {
     /// An empty tape that records: what is computed on it can be differentiated.
     pub fn new(params: &'p Params<T>) -> Self {
         let (nodes, differentiated) = (RefCell::default(), Cell::new(false));
-        Self { params, nodes, records: true, precision: Precision::Full, dropout: None, differentiated }
+        let precision = Precision::Full;
+        Self { params, nodes, records: true, precision, recompute: false, dropout: None, differentiated }
     }
 
     /// An empty tape that keeps no graph: for evaluation and use.
@@ -82,6 +88,13 @@ impl<'p, T: Float> Tape<'p, T> {
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// The same tape, on which a [`scope`](Tape::scope) keeps its result alone: backward computes what it needs of the
+    /// others again, once more a forward pass (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+    #[must_use]
+    pub fn with_recomputation(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
     }
 
     pub(crate) fn dropout(&self) -> Option<DropoutKey> {
@@ -103,17 +116,17 @@ impl<'p, T: Float> Tape<'p, T> {
         self.push(Op::Leaf, value, false)
     }
 
-    /// Runs `body`, one block of a model. A tape without a graph keeps only its result and frees what led to it. Places
-    /// on the tape stay as they are, so dropout's masks are the same with a graph and without.
+    /// Runs `body`, one block of a model, of whose values only the result is used outside. What no backward pass reads,
+    /// and what is cheaply computed again, is given back; all else too on a tape without a graph, or with recomputation.
+    /// Places on the tape stay as they are, so dropout's masks are the same in all these cases.
     pub fn scope<'t>(&'t self, body: impl FnOnce() -> Var<'t, T>) -> Var<'t, T> {
         let start = self.len();
         let result = body();
-        if !self.records {
-            let mut nodes = self.nodes.borrow_mut();
-            for (id, node) in nodes.iter_mut().enumerate().skip(start) {
-                if id != result.id {
-                    node.value = Tensor::zeros([0]);
-                }
+        let mut nodes = self.nodes.borrow_mut();
+        for (_, node) in nodes.iter_mut().enumerate().skip(start).filter(|(id, _)| *id != result.id) {
+            let again = node.op.traits().1;
+            if !node.read || again == Again::Cheap || self.recompute && again == Again::Dear {
+                node.value.take();
             }
         }
         result
@@ -122,12 +135,17 @@ impl<'p, T: Float> Tape<'p, T> {
     /// Appends the result of an operation. `op` is built, and what it saves kept, only if an input wants a gradient.
     pub(crate) fn record<'t>(&'t self, value: Tensor<T>, inputs: &[Id], op: impl FnOnce() -> Op<T>) -> Var<'t, T> {
         let needs_grad = inputs.iter().any(|&id| self.nodes.borrow()[id].needs_grad);
-        self.push(if needs_grad { op() } else { Op::Leaf }, value, needs_grad)
+        let op = if needs_grad { op() } else { Op::Leaf };
+        if matches!(op.traits().0, Reads::Inputs | Reads::Both) {
+            inputs.iter().for_each(|&id| self.nodes.borrow_mut()[id].read = true);
+        }
+        self.push(op, value, needs_grad)
     }
 
     fn push(&self, op: Op<T>, value: Tensor<T>, needs_grad: bool) -> Var<'_, T> {
         let mut nodes = self.nodes.borrow_mut();
-        nodes.push(Node { op, value, needs_grad });
+        let read = matches!(op.traits().0, Reads::Output | Reads::Both);
+        nodes.push(Node { op, shape: value.shape(), value: OnceCell::from(value), read, needs_grad });
         Var { tape: self, id: nodes.len() - 1 }
     }
 
@@ -160,7 +178,7 @@ impl<'a, T: Float> Values<'a, T> {
     pub fn data(&self, id: Id) -> &'a [T] {
         match &self.nodes[id] {
             Node { op: Op::Param(p), .. } => self.params.value(*p),
-            node => node.value.data(),
+            node => node.value.get_or_init(|| node.op.again(self)).data(),
         }
     }
 
@@ -168,7 +186,7 @@ impl<'a, T: Float> Values<'a, T> {
     pub fn shape(&self, id: Id) -> Shape {
         match &self.nodes[id] {
             Node { op: Op::Param(p), .. } => self.params.shape(*p),
-            node => node.value.shape(),
+            node => node.shape,
         }
     }
 
@@ -200,7 +218,7 @@ impl<T: Float> Grads<'_, T> {
         if let Op::Param(p) = node.op {
             return self.store.as_mut().map(|store| store.of_mut(p));
         }
-        Some(self.slots[id].get_or_insert_with(|| Tensor::zeros(node.value.shape())).data_mut())
+        Some(self.slots[id].get_or_insert_with(|| Tensor::zeros(node.shape)).data_mut())
     }
 
     /// Where a matrix product that is part of the gradient of `id` goes, and what it is added to: nothing, if it is the
@@ -209,7 +227,7 @@ impl<T: Float> Grads<'_, T> {
         let node = &self.nodes[id];
         let first = node.needs_grad && !matches!(node.op, Op::Param(_)) && self.slots[id].is_none();
         if first {
-            self.slots[id] = Some(Tensor::scratch(node.value.shape()));
+            self.slots[id] = Some(Tensor::scratch(node.shape));
         }
         self.of(id).map(|gradient| (gradient, if first { Start::Zero } else { Start::There }))
     }
@@ -225,7 +243,7 @@ impl<T: Float> Grads<'_, T> {
                 tensor::elementwise::add(sum, gradient.data());
             }
         } else {
-            self.slots[id] = Some(gradient.reshaped(node.value.shape()));
+            self.slots[id] = Some(gradient.reshaped(node.shape));
         }
     }
 }
@@ -281,7 +299,7 @@ impl<'t, T: Float> Var<'t, T> {
         );
         let mut nodes = self.tape.nodes.borrow_mut();
         let mut slots: Vec<Option<Tensor<T>>> = (0..=self.id).map(|_| None).collect();
-        slots[self.id] = Some(Tensor::filled(nodes[self.id].value.shape(), T::ONE));
+        slots[self.id] = Some(Tensor::filled(nodes[self.id].shape, T::ONE));
         for id in (0..=self.id).rev() {
             if matches!(nodes[id].op, Op::Leaf | Op::Param(_)) {
                 continue;
@@ -292,7 +310,7 @@ impl<'t, T: Float> Var<'t, T> {
             nodes[id].op.backward(&values, dy, &mut grads);
             nodes[id].op = Op::Leaf; // what it saved goes back to the pool
             if id != self.id {
-                nodes[id].value = Tensor::zeros([0]);
+                nodes[id].value.take();
             }
         }
         slots

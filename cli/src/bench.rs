@@ -9,7 +9,7 @@ use autograd::{AdamW, AdamWOptions, Gradients};
 use clap::{Args, Subcommand, ValueEnum};
 use models::gpt::{Gpt, GptConfig};
 use models::pretext::Batch;
-use models::train::run::loss_and_gradients;
+use models::train::step::{Compute, loss_and_gradients};
 use models::transfer::generate::{Generator, Sampling};
 use serde_json::json;
 use tensor::matmul::{self, Mat, matmul};
@@ -138,6 +138,7 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
     let (config, rows) = workload.config();
     let (model, mut params) = Gpt::init(&config, 0);
     let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, AdamWOptions::default()));
+    let how = Compute { micro_batch: rows, precision: common.precision.into(), recompute: false };
     let mut times = Vec::new();
     let mut loss = 0.0;
     for step in 0..steps.max(1) + 3 {
@@ -147,9 +148,7 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
             batch.push(&random_ids(&mut random, config.n_positions + 1, config.vocab_size), config.n_positions);
         }
         let start = Instant::now();
-        gradients.zero();
-        let precision = common.precision.into();
-        loss = loss_and_gradients(&model, &params, &mut gradients, &batch, rows, precision, 0, step as u64);
+        loss = loss_and_gradients(&model, &params, &mut gradients, &batch, how, 0, step as u64);
         gradients.clip(1.0);
         optimizer.step(&mut params, &gradients, 1e-4);
         if step >= 3 {

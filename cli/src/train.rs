@@ -157,6 +157,10 @@ struct Flags {
     #[arg(long, value_name = "NAME", value_parser = named::<PrecisionName>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<PrecisionName>,
+    /// Keep less of the blocks' values and compute them again for the gradient: for long contexts
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    recompute: bool,
     /// What makes one run different from another with the same options [default: 1]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use autograd::{AdamW, AdamWOptions, Gradients, IGNORE};
 use models::hub::weights::Weights;
 use models::hub::{gpt2, verify};
 use models::pretext::Batch;
-use models::train::run::loss_and_gradients;
+use models::train::step::{Compute, loss_and_gradients};
 use tensor::matmul::Precision;
 
 fn fixture(name: &str) -> PathBuf {
@@ -59,9 +59,8 @@ fn ten_adamw_steps_agree_with_pytorch() {
     );
     let mut gradients = Gradients::new(&params);
     for (step, want) in recorded["losses"].as_array().unwrap().iter().enumerate() {
-        gradients.zero();
-        let loss =
-            loss_and_gradients(&model, &params, &mut gradients, &batch, batch.rows, Precision::Full, 0, step as u64);
+        let how = Compute { micro_batch: batch.rows, precision: Precision::Full, recompute: false };
+        let loss = loss_and_gradients(&model, &params, &mut gradients, &batch, how, 0, step as u64);
         assert!((loss - want.as_f64().unwrap()).abs() < 1e-4, "step {step}: {loss} against {want}");
         gradients.clip(option("grad_clip"));
         optimizer.step(&mut params, &gradients, option("lr"));

@@ -14,7 +14,7 @@ use std::ops;
 
 use tensor::{Float, Lanes, Tensor, elementwise};
 
-use super::Op;
+use super::{Again, Op, Operation, Reads};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Add(Id, Id);
@@ -58,13 +58,30 @@ impl<T: Float> ops::Add for Var<'_, T> {
     type Output = Self;
     #[track_caller]
     fn add(self, b: Self) -> Self {
-        let y = self.zip("add", b, |a, b| a + b); // y = a + b
-        self.tape.record(y, &[self.id, b.id], || Op::Add(Add(self.id, b.id)))
+        let (op, [x, y]) = (Add(self.id, b.id), [self.shape(), b.shape()]);
+        assert_eq!(x, y, "add: {x} and {y} have different shapes");
+        let y = self.tape.read(|at| op.forward(at));
+        self.tape.record(y, &[self.id, b.id], || Op::Add(op))
     }
 }
 
 impl Add {
-    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+    fn forward<T: Float>(&self, at: &Values<T>) -> Tensor<T> {
+        let mut y = Tensor::scratch(at.shape(self.0));
+        elementwise::zip(y.data_mut(), at.data(self.0), at.data(self.1), |a, b| a + b); // y = a + b
+        y
+    }
+}
+
+impl<T: Float> Operation<T> for Add {
+    const READS: Reads = Reads::Nothing;
+    const AGAIN: Again = Again::Dear;
+
+    fn again(&self, at: &Values<T>) -> Tensor<T> {
+        self.forward(at)
+    }
+
+    fn backward(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if grads.wanted(self.0) && grads.wanted(self.1) {
             grads.give(self.0, dy.clone()); // da = dy
         } else {
@@ -83,8 +100,10 @@ impl<T: Float> ops::Sub for Var<'_, T> {
     }
 }
 
-impl Sub {
-    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Sub {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if let Some(db) = grads.of(self.1) {
             elementwise::add_map(db, dy.data(), |dy| -dy); // db = −dy
         }
@@ -101,8 +120,8 @@ impl<T: Float> ops::Mul for Var<'_, T> {
     }
 }
 
-impl Mul {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Mul {
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         for (input, other) in [(self.0, self.1), (self.1, self.0)] {
             if let Some(d) = grads.of(input) {
                 elementwise::add_zip(d, dy.data(), at.data(other), |dy, other| dy * other); // da = dy ⊙ b, db = dy ⊙ a
@@ -111,8 +130,10 @@ impl Mul {
     }
 }
 
-impl Affine {
-    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Affine {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, _: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
         elementwise::scale(dy.data_mut(), T::of(self.scale)); // dx = s·dy
         grads.give(self.x, dy);
     }

@@ -20,8 +20,8 @@ use tensor::parallel::{chunks, chunks2};
 use tensor::pool::Buffer;
 use tensor::{Float, Lanes, Shape, Tensor, rows};
 
-use super::Op;
 use super::dropout::Mask;
+use super::{Again, Op, Operation, Reads};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Attention<T: Float> {
@@ -102,16 +102,26 @@ impl<T: Float> Var<'_, T> {
         assert!(width3 % (3 * heads) == 0, "attention: {heads} heads do not divide a third of {shape}");
         let s = Sizes { batch, time, heads, head: width3 / 3 / heads, causal };
         let mask = Mask::next(self, dropout, Shape::from([batch, heads, time, time]));
-        let (mut o, mut lse) = (Buffer::scratch(batch * time * s.width()), Tensor::scratch([batch, heads, time]));
-        self.tape.read(|at| {
-            let qkv = [0, 1, 2].map(|part| move |bh| s.head(at.data(self.id), bh, part, 3));
-            chunks2((&mut o, time * s.head), (lse.data_mut(), time), |bh, o, lse| {
-                forward(o, lse, qkv.map(|head| head(bh)), bh, s, mask, at.precision);
-            });
+        let mut op = Attention { qkv: self.id, sizes: s, mask, lse: Tensor::scratch([0]) };
+        let (y, lse) = self.tape.read(|at| op.forward(at));
+        op.lse = lse;
+        self.tape.record(y, &[self.id], || Op::Attention(op))
+    }
+}
+
+impl<T: Float> Attention<T> {
+    /// The output `[B, T, C]` and lse `[B, H, T]`.
+    fn forward(&self, at: &Values<T>) -> (Tensor<T>, Tensor<T>) {
+        let s = self.sizes;
+        let mut o = Buffer::scratch(s.batch * s.time * s.width()); // [B, H, T, D]
+        let mut lse = Tensor::scratch([s.batch, s.heads, s.time]);
+        let (qkv, precision) = (at.data(self.qkv), at.precision);
+        chunks2((&mut o, s.time * s.head), (lse.data_mut(), s.time), |bh, o, lse| {
+            forward(o, lse, [0, 1, 2].map(|part| s.head(qkv, bh, part, 3)), bh, s, self.mask, precision);
         });
-        let mut y = Tensor::scratch([batch, time, s.width()]);
+        let mut y = Tensor::scratch([s.batch, s.time, s.width()]);
         merge(y.data_mut(), &o, s);
-        self.tape.record(y, &[self.id], || Op::Attention(Attention { qkv: self.id, sizes: s, mask, lse }))
+        (y, lse)
     }
 }
 
@@ -160,20 +170,27 @@ fn merge<T: Float>(y: &mut [T], o: &[T], s: Sizes) {
     });
 }
 
-impl<T: Float> Attention<T> {
-    pub(crate) fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Attention<T> {
+    const READS: Reads = Reads::Both;
+    const AGAIN: Again = Again::Dear;
+
+    fn again(&self, at: &Values<T>) -> Tensor<T> {
+        self.forward(at).0
+    }
+
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let s = self.sizes;
         if !grads.wanted(self.qkv) {
             return;
         }
-        let (qkv, y, lse) = (at.data(self.qkv), at.output(), self.lse.data());
+        let (qkv, y, lse, precision) = (at.data(self.qkv), at.output(), self.lse.data(), at.precision);
         let size = 3 * s.time * s.head;
         let mut d = Buffer::<T>::scratch(s.batch * s.heads * size); // [B, H, 3, T, D]
         chunks(&mut d, size, |start, d| {
             let bh = start / size;
             let [q, k, v] = [0, 1, 2].map(|part| s.head(qkv, bh, part, 3));
             let [d_o, o] = [dy.data(), y].map(|from| s.head(from, bh, 0, 1));
-            backward(d, [q, k, v, o, d_o], &lse[bh * s.time..][..s.time], bh, s, self.mask, at.precision);
+            backward(d, [q, k, v, o, d_o], &lse[bh * s.time..][..s.time], bh, s, self.mask, precision);
         });
         let mut d_qkv = Tensor::scratch(at.shape(self.qkv));
         chunks(d_qkv.data_mut(), s.time * 3 * s.width(), |start, d_qkv| {

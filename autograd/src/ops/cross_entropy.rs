@@ -13,7 +13,7 @@
 use tensor::parallel::{chunks, chunks2, grain_rows};
 use tensor::{Float, Lanes, Tensor, elementwise, rows};
 
-use super::Op;
+use super::{Op, Operation};
 use crate::tape::{Grads, Id, Values, Var};
 
 /// The target of a row that does not count.
@@ -90,8 +90,8 @@ impl<T: Float> Var<'_, T> {
     }
 }
 
-impl<T: Float> CrossEntropy<T> {
-    pub(crate) fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for CrossEntropy<T> {
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if let Some(dx) = grads.of(self.logits) {
             let shape = at.shape(self.logits);
             let mut d = Tensor::of(shape, at.data(self.logits));

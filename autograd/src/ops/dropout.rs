@@ -13,7 +13,7 @@ use tensor::parallel::{GRAIN, chunks};
 use tensor::random::{Random, Stream};
 use tensor::{Float, Shape, Tensor};
 
-use super::Op;
+use super::{Again, Op, Operation, Reads};
 use crate::tape::{DropoutKey, Grads, Id, Values, Var};
 
 pub(crate) struct Dropout {
@@ -60,9 +60,9 @@ impl<T: Float> Var<'_, T> {
         let Some(mask) = Mask::next(self, p, self.shape()) else {
             return self;
         };
-        let mut y = self.value();
-        mask.apply_all(y.data_mut()); // y = m ⊙ x
-        self.tape.record(y, &[self.id], || Op::Dropout(Dropout { x: self.id, mask }))
+        let op = Dropout { x: self.id, mask };
+        let y = self.tape.read(|at| op.forward(at));
+        self.tape.record(y, &[self.id], || Op::Dropout(op))
     }
 }
 
@@ -73,7 +73,22 @@ impl Mask {
 }
 
 impl Dropout {
-    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
+    fn forward<T: Float>(&self, at: &Values<T>) -> Tensor<T> {
+        let mut y = Tensor::of(at.shape(self.x), at.data(self.x));
+        self.mask.apply_all(y.data_mut()); // y = m ⊙ x
+        y
+    }
+}
+
+impl<T: Float> Operation<T> for Dropout {
+    const READS: Reads = Reads::Nothing;
+    const AGAIN: Again = Again::Dear;
+
+    fn again(&self, at: &Values<T>) -> Tensor<T> {
+        self.forward(at)
+    }
+
+    fn backward(&self, _: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
         self.mask.apply_all(dy.data_mut()); // dx = m ⊙ dy
         grads.give(self.x, dy);
     }

@@ -12,7 +12,7 @@
 use tensor::parallel::{chunks, grain_rows};
 use tensor::{Float, Shape, Tensor, rows};
 
-use super::Op;
+use super::{Op, Operation, Reads};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Embedding {
@@ -47,8 +47,10 @@ fn row<T>(table: &[T], id: u32, cols: usize) -> &[T] {
     &table[id as usize * cols..][..cols]
 }
 
-impl Embedding {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Embedding {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let cols = at.shape(self.table).cols();
         if let Some(table) = grads.of(self.table) {
             // A task owns a range of the table's rows and looks through all ids for its own, in order.

@@ -11,7 +11,7 @@
 
 use tensor::{Float, Lanes, Tensor, elementwise};
 
-use super::Op;
+use super::{Again, Op, Operation};
 use crate::tape::{Grads, Id, Values, Var};
 
 /// 2·√(2/π)
@@ -31,13 +31,28 @@ fn gate<T: Float>(x: T::Lanes) -> T::Lanes {
 impl<T: Float> Var<'_, T> {
     /// GELU in GPT-2's tanh form, element by element.
     pub fn gelu(self) -> Self {
-        let y = self.map(|x| x * gate::<T>(x)); // y = x·σ(z)
-        self.tape.record(y, &[self.id], || Op::Gelu(Gelu(self.id)))
+        let op = Gelu(self.id);
+        let y = self.tape.read(|at| op.forward(at));
+        self.tape.record(y, &[self.id], || Op::Gelu(op))
     }
 }
 
 impl Gelu {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
+    fn forward<T: Float>(&self, at: &Values<T>) -> Tensor<T> {
+        let mut y = Tensor::scratch(at.shape(self.0));
+        elementwise::map(y.data_mut(), at.data(self.0), |x| x * gate::<T>(x)); // y = x·σ(z)
+        y
+    }
+}
+
+impl<T: Float> Operation<T> for Gelu {
+    const AGAIN: Again = Again::Cheap;
+
+    fn again(&self, at: &Values<T>) -> Tensor<T> {
+        self.forward(at)
+    }
+
+    fn backward(&self, at: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
         let (one, a) = (T::Lanes::of(1.0), T::Lanes::of(TWO_ROOT_TWO_OVER_PI));
         let three_b = T::Lanes::of(3.0 * CUBIC);
         elementwise::update(dy.data_mut(), at.data(self.0), |dy, x| {

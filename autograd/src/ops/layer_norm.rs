@@ -15,13 +15,14 @@
 use tensor::parallel::{chunks, chunks2, grain_rows};
 use tensor::{Float, Lanes, Tensor, rows};
 
-use super::Op;
+use super::{Again, Op, Operation};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct LayerNorm<T: Float> {
     x: Id,
     gain: Id,
     bias: Id,
+    epsilon: f64,
     /// μ and r of each row: `[N, 2]`.
     stats: Tensor<T>,
 }
@@ -49,30 +50,42 @@ impl<T: Float> Var<'_, T> {
     /// Layer norm of each row, with gain and bias `[C]`: `[…, C]` → `[…, C]`.
     #[track_caller]
     pub fn layer_norm(self, gain: Self, bias: Self, epsilon: f64) -> Self {
-        let (y, stats) = self.tape.read(|at| {
-            let (x, shape, cols) = (at.data(self.id), at.shape(self.id), at.shape(self.id).cols());
-            let (gain, bias) = (at.data(gain.id), at.data(bias.id));
-            assert!(gain.len() == cols && bias.len() == cols, "layer_norm: gain of {} for {shape}", gain.len());
-            let (mut y, mut stats) = (Tensor::scratch(shape), Tensor::scratch([shape.rows(), 2]));
-            let run = grain_rows(cols);
-            chunks2((y.data_mut(), run * cols), (stats.data_mut(), run * 2), |i, y, stats| {
-                let x = &x[i * run * cols..];
-                let rows = y.chunks_exact_mut(cols).zip(x.chunks_exact(cols)).zip(stats.chunks_exact_mut(2));
-                for ((y, x), stats) in rows {
-                    (stats[0], stats[1]) = rows::mean_and_rstd(x, epsilon);
-                    // y = γ ⊙ x̂ + β
-                    normalised(x, stats, |i, x| put(y, i, part(gain, i).mul_add(x, part(bias, i))));
-                }
-            });
-            (y, stats)
-        });
-        let op = || Op::LayerNorm(LayerNorm { x: self.id, gain: gain.id, bias: bias.id, stats });
-        self.tape.record(y, &[self.id, gain.id, bias.id], op)
+        let mut op = LayerNorm { x: self.id, gain: gain.id, bias: bias.id, epsilon, stats: Tensor::scratch([0]) };
+        let (y, stats) = self.tape.read(|at| op.forward(at));
+        op.stats = stats;
+        self.tape.record(y, &[self.id, gain.id, bias.id], || Op::LayerNorm(op))
     }
 }
 
 impl<T: Float> LayerNorm<T> {
-    pub(crate) fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+    /// The output and the statistics of each row.
+    fn forward(&self, at: &Values<T>) -> (Tensor<T>, Tensor<T>) {
+        let (x, shape, cols) = (at.data(self.x), at.shape(self.x), at.shape(self.x).cols());
+        let (gain, bias) = (at.data(self.gain), at.data(self.bias));
+        assert!(gain.len() == cols && bias.len() == cols, "layer_norm: gain of {} for {shape}", gain.len());
+        let (mut y, mut stats) = (Tensor::scratch(shape), Tensor::scratch([shape.rows(), 2]));
+        let run = grain_rows(cols);
+        chunks2((y.data_mut(), run * cols), (stats.data_mut(), run * 2), |i, y, stats| {
+            let x = &x[i * run * cols..];
+            let rows = y.chunks_exact_mut(cols).zip(x.chunks_exact(cols)).zip(stats.chunks_exact_mut(2));
+            for ((y, x), stats) in rows {
+                (stats[0], stats[1]) = rows::mean_and_rstd(x, self.epsilon);
+                // y = γ ⊙ x̂ + β
+                normalised(x, stats, |i, x| put(y, i, part(gain, i).mul_add(x, part(bias, i))));
+            }
+        });
+        (y, stats)
+    }
+}
+
+impl<T: Float> Operation<T> for LayerNorm<T> {
+    const AGAIN: Again = Again::Cheap;
+
+    fn again(&self, at: &Values<T>) -> Tensor<T> {
+        self.forward(at).0
+    }
+
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let cols = dy.shape().cols();
         let (x, dy, gain, stats) = (at.data(self.x), dy.data(), at.data(self.gain), self.stats.data());
         let row = |i: usize| (&x[i * cols..][..cols], &dy[i * cols..][..cols], &stats[i * 2..][..2]);

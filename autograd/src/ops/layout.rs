@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use tensor::{Float, Shape, Tensor, rows};
 
-use super::Op;
+use super::{Op, Operation, Reads};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Reshape(Id);
@@ -65,20 +65,26 @@ impl<T: Float> Var<'_, T> {
     }
 }
 
-impl Reshape {
-    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Reshape {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         grads.give(self.0, dy);
     }
 }
 
-impl SwapMiddle {
-    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for SwapMiddle {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         grads.give(self.0, swap_middle(dy.data(), dy.shape()));
     }
 }
 
-impl Columns {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Columns {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let cols = at.shape(self.x).cols();
         if let Some(dx) = grads.of(self.x) {
             let parts = dx.chunks_exact_mut(cols).zip(dy.data().chunks_exact(self.columns.len().max(1)));

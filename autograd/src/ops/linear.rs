@@ -13,8 +13,8 @@
 use tensor::matmul::{Mat, Start, add_matmul, matmul_onto};
 use tensor::{Float, Tensor};
 
-use super::Op;
 use super::reduce::add_col_sums;
+use super::{Again, Op, Operation};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Linear {
@@ -42,35 +42,45 @@ impl<T: Float> Var<'_, T> {
     fn linear_stored(self, weight: Self, bias: Option<Self>, transposed: bool) -> Self {
         let bias = bias.map(|b| b.id);
         let op = Linear { x: self.id, weight: weight.id, bias, transposed };
-        let y = self.tape.read(|at| {
-            let (shape, w_shape) = (at.shape(op.x), at.shape(op.weight));
-            let w = op.weight(at);
-            let out = if transposed { w_shape.rows() } else { w_shape.cols() };
-            let fits = shape.cols() * out == w_shape.elements() && w_shape.len() == 2;
-            assert!(fits, "linear: {shape} times {w_shape}{}", if transposed { "ᵀ" } else { "" });
-            let start = bias.map_or(Start::Zero, |b| {
-                assert_eq!(at.shape(b).elements(), out, "linear: a bias {} for {out} outputs", at.shape(b));
-                Start::Row(at.data(b))
-            });
-            let mut y = Tensor::scratch(shape.with_cols(out));
-            let x = Mat::new(at.data(op.x), shape.rows(), shape.cols());
-            matmul_onto(y.data_mut(), start, x, w, at.precision); // y = x·W + b
-            y
-        });
+        let y = self.tape.read(|at| op.forward(at));
         let inputs = [self.id, weight.id, bias.unwrap_or(self.id)];
         self.tape.record(y, &inputs, || Op::Linear(op))
     }
 }
 
 impl Linear {
+    /// y = x·W + b
+    fn forward<T: Float>(&self, at: &Values<T>) -> Tensor<T> {
+        let (shape, w_shape, w) = (at.shape(self.x), at.shape(self.weight), self.weight(at));
+        let out = if self.transposed { w_shape.rows() } else { w_shape.cols() };
+        let fits = shape.cols() * out == w_shape.elements() && w_shape.len() == 2;
+        assert!(fits, "linear: {shape} times {w_shape}{}", if self.transposed { "ᵀ" } else { "" });
+        let start = self.bias.map_or(Start::Zero, |b| {
+            assert_eq!(at.shape(b).elements(), out, "linear: a bias {} for {out} outputs", at.shape(b));
+            Start::Row(at.data(b))
+        });
+        let mut y = Tensor::scratch(shape.with_cols(out));
+        let x = Mat::new(at.data(self.x), shape.rows(), shape.cols());
+        matmul_onto(y.data_mut(), start, x, w, at.precision);
+        y
+    }
+
     /// The weight as `[I, O]`.
     fn weight<'a, T: Float>(&self, at: &Values<'a, T>) -> Mat<'a, T> {
         let shape = at.shape(self.weight);
         let w = Mat::new(at.data(self.weight), shape.rows(), shape.cols());
         if self.transposed { w.t() } else { w }
     }
+}
 
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Linear {
+    const AGAIN: Again = Again::Dear;
+
+    fn again(&self, at: &Values<T>) -> Tensor<T> {
+        self.forward(at)
+    }
+
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let (n, inputs, outputs) = (dy.shape().rows(), at.shape(self.x).cols(), dy.shape().cols());
         let x = Mat::new(at.data(self.x), n, inputs);
         let d = Mat::new(dy.data(), n, outputs);

@@ -11,12 +11,14 @@
 //!
 //! Reference: the composition of `linear_t` and `cross_entropy`, which the tests hold it against.
 
+use std::cell::Cell;
+
 use tensor::matmul::{Mat, Precision, add_matmul, matmul};
 use tensor::pool::Buffer;
 use tensor::{Float, Tensor};
 
-use super::Op;
 use super::cross_entropy::{check_targets, gradient, losses, softmax_again};
+use super::{Op, Operation};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct LmHead<T: Float> {
@@ -25,11 +27,11 @@ pub(crate) struct LmHead<T: Float> {
     targets: Vec<u32>,
     divisor: f64,
     saved: Tensor<T>,
-    kept: Option<Buffer<T>>,
+    kept: Cell<Option<Buffer<T>>>,
 }
 
 /// How many logits stand in memory at once: 64 MiB of f32.
-const CHUNK: usize = 1 << 24;
+pub const CHUNK: usize = 1 << 24;
 
 fn chunk_rows(vocab: usize) -> usize {
     (CHUNK / vocab).max(32)
@@ -54,7 +56,8 @@ impl<T: Float> Var<'_, T> {
             let total: f64 = saved.data().iter().skip(1).step_by(2).map(|l| l.f64()).sum();
             (Tensor::scalar(T::of(total / divisor)), saved, kept)
         });
-        let op = LmHead { x: self.id, table: table.id, targets: targets.to_vec(), divisor, saved, kept };
+        let op =
+            LmHead { x: self.id, table: table.id, targets: targets.to_vec(), divisor, saved, kept: Cell::new(kept) };
         self.tape.record(loss, &[self.id, table.id], || Op::LmHead(op))
     }
 }
@@ -67,26 +70,24 @@ fn logits<T: Float>(x: &[T], table: &[T], cols: usize, precision: Precision) -> 
     logits
 }
 
-impl<T: Float> LmHead<T> {
-    pub(crate) fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for LmHead<T> {
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let (table, shape) = (at.data(self.table), at.shape(self.table));
         let (vocab, cols, run) = (shape.rows(), shape.cols(), chunk_rows(shape.rows()));
         let scale = dy.item().f64() / self.divisor;
         let chunks = at.data(self.x).chunks(run * cols).zip(self.saved.data().chunks(run * 2));
         for (i, ((x, saved), targets)) in chunks.zip(self.targets.chunks(run)).enumerate() {
             let rows = targets.len();
-            let mut g = match &self.kept {
-                Some(p) => p.clone(),
-                None => {
-                    let mut x = logits(x, table, cols, at.precision);
-                    softmax_again(&mut x, saved, vocab);
-                    x
-                }
-            };
+            let mut g = self.kept.take().unwrap_or_else(|| {
+                let mut x = logits(x, table, cols, at.precision);
+                softmax_again(&mut x, saved, vocab);
+                x
+            });
             gradient(&mut g, targets, vocab, scale); // G = (p − onehot)·dloss/divisor
             let g = Mat::new(&g, rows, vocab);
             if let Some(dx) = grads.of(self.x) {
-                add_matmul(&mut dx[i * run * cols..][..rows * cols], g, Mat::new(table, vocab, cols), at.precision); // dx = G·E
+                let dx = &mut dx[i * run * cols..][..rows * cols];
+                add_matmul(dx, g, Mat::new(table, vocab, cols), at.precision); // dx = G·E
             }
             if let Some(d_table) = grads.of(self.table) {
                 add_matmul(d_table, g.t(), Mat::new(x, rows, cols), at.precision); // dE = Gᵀ·x

@@ -12,7 +12,7 @@
 use tensor::matmul::{Batch, add_matmul_batched};
 use tensor::{Float, Shape, Tensor};
 
-use super::Op;
+use super::{Op, Operation};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct MatMul {
@@ -67,8 +67,8 @@ impl<T: Float> Var<'_, T> {
     }
 }
 
-impl MatMul {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dc: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for MatMul {
+    fn backward(&self, at: &Values<T>, dc: Tensor<T>, grads: &mut Grads<T>) {
         let p = at.precision;
         let (a, _) = batch(at.data(self.a), at.shape(self.a));
         let (b, _) = batch(at.data(self.b), at.shape(self.b));

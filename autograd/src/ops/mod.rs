@@ -40,6 +40,42 @@ use tensor::{Float, Tensor};
 use crate::params::ParamId;
 use crate::tape::{Grads, Values};
 
+/// What an operation can do beside its forward pass.
+pub(crate) trait Operation<T: Float> {
+    /// Which values backward reads: those that nobody reads are given back early.
+    const READS: Reads = Reads::Inputs;
+    /// Whether the value can be computed again from the inputs' values, and for how much.
+    const AGAIN: Again = Again::No;
+
+    /// The value, computed again to the same bits.
+    fn again(&self, _: &Values<T>) -> Tensor<T> {
+        unreachable!("an operation that cannot be repeated keeps its value")
+    }
+
+    /// Given the gradient `dy` of the output, adds to the gradients of the inputs.
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>);
+}
+
+/// Values that a backward pass reads. (Shapes stay in any case.)
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Nothing,
+    Inputs,
+    Output,
+    Both,
+}
+
+/// What it takes to compute a value again instead of keeping it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It cannot be.
+    No,
+    /// One pass over the inputs: not worth the memory.
+    Cheap,
+    /// More: worth it where memory is short.
+    Dear,
+}
+
 /// The table of operations: the enum, the walk's dispatch and the list of names from one place.
 macro_rules! operations {
     ($($name:ident($payload:ty)),* $(,)?) => {
@@ -53,11 +89,29 @@ macro_rules! operations {
         }
 
         impl<T: Float> Op<T> {
-            /// Given the gradient `dy` of the output, adds to the gradients of the inputs.
+            /// As [`Operation::backward`].
             pub fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
                 match self {
                     Op::Leaf | Op::Param(_) => {}
                     $(Op::$name(op) => op.backward(at, dy, grads),)*
+                }
+            }
+
+            /// As [`Operation::again`].
+            pub fn again(&self, at: &Values<T>) -> Tensor<T> {
+                match self {
+                    Op::Leaf | Op::Param(_) => panic!("a value was asked for that was given back: by its scope, or by the walk back over its tape"),
+                    $(Op::$name(op) => op.again(at),)*
+                }
+            }
+
+            /// As [`Operation::READS`] and [`Operation::AGAIN`].
+            pub fn traits(&self) -> (Reads, Again) {
+                match self {
+                    Op::Leaf | Op::Param(_) => (Reads::Nothing, Again::No),
+                    $(Op::$name(_) => {
+                        (<$payload as Operation<T>>::READS, <$payload as Operation<T>>::AGAIN)
+                    })*
                 }
             }
         }

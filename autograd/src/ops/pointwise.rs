@@ -11,7 +11,7 @@
 
 use tensor::{Float, Lanes, Tensor, elementwise};
 
-use super::Op;
+use super::{Op, Operation, Reads};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Exp(Id);
@@ -26,8 +26,10 @@ impl<T: Float> Var<'_, T> {
     }
 }
 
-impl Exp {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Exp {
+    const READS: Reads = Reads::Output;
+
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if let Some(dx) = grads.of(self.0) {
             elementwise::add_zip(dx, dy.data(), at.output(), |dy, y| dy * y); // dx = dy·y
         }
@@ -42,8 +44,8 @@ impl<T: Float> Var<'_, T> {
     }
 }
 
-impl Ln {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Ln {
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if let Some(dx) = grads.of(self.0) {
             elementwise::add_zip(dx, dy.data(), at.data(self.0), |dy, x| dy / x); // dx = dy/x
         }
@@ -59,8 +61,10 @@ impl<T: Float> Var<'_, T> {
     }
 }
 
-impl Tanh {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Tanh {
+    const READS: Reads = Reads::Output;
+
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if let Some(dx) = grads.of(self.0) {
             let one = T::Lanes::of(1.0);
             elementwise::add_zip(dx, dy.data(), at.output(), |dy, y| dy * (one - y * y)); // dx = dy·(1 − y²)

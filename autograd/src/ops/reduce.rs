@@ -15,7 +15,7 @@
 use tensor::parallel::{chunks, grain_rows};
 use tensor::{Float, Shape, Tensor, rows};
 
-use super::Op;
+use super::{Op, Operation, Reads};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Sum(Id);
@@ -96,40 +96,50 @@ impl<T: Float> Var<'_, T> {
     }
 }
 
-impl Sum {
-    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Sum {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if let Some(dx) = grads.of(self.0) {
             rows::add_value(dx, dy.item()); // dxᵢⱼ = dy
         }
     }
 }
 
-impl RowSums {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for RowSums {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if let Some(dx) = grads.of(self.0) {
             add_repeated_cols(dx, dy.data(), at.shape(self.0).cols()); // dxᵢⱼ = dyᵢ
         }
     }
 }
 
-impl RepeatCols {
-    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for RepeatCols {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if let Some(dx) = grads.of(self.0) {
             add_row_sums(dx, dy.data(), dy.shape().cols()); // dxᵢ = Σⱼ dyᵢⱼ
         }
     }
 }
 
-impl ColSums {
-    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for ColSums {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if let Some(dx) = grads.of(self.0) {
             rows::add_to_rows(dx, dy.data()); // dxᵢⱼ = dyⱼ
         }
     }
 }
 
-impl RepeatRows {
-    pub(crate) fn backward<T: Float>(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for RepeatRows {
+    const READS: Reads = Reads::Nothing;
+
+    fn backward(&self, _: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         if let Some(dx) = grads.of(self.0) {
             add_col_sums(dx, dy.data()); // dxⱼ = Σᵢ dyᵢⱼ
         }

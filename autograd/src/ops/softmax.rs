@@ -13,7 +13,7 @@
 use tensor::parallel::{chunks, grain_rows};
 use tensor::{Float, Lanes, Tensor, elementwise, rows};
 
-use super::Op;
+use super::{Op, Operation, Reads};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Softmax(Id);
@@ -39,8 +39,10 @@ impl<T: Float> Var<'_, T> {
     }
 }
 
-impl Softmax {
-    pub(crate) fn backward<T: Float>(&self, at: &Values<T>, dp: Tensor<T>, grads: &mut Grads<T>) {
+impl<T: Float> Operation<T> for Softmax {
+    const READS: Reads = Reads::Output;
+
+    fn backward(&self, at: &Values<T>, dp: Tensor<T>, grads: &mut Grads<T>) {
         let (cols, p, dp) = (dp.shape().cols(), at.output(), dp.data());
         if let Some(dx) = grads.of(self.0) {
             chunks(dx, grain_rows(cols) * cols, |first, dx| {

@@ -1,7 +1,7 @@
 //! Training: from options to a run directory that can be trusted with a night.
 //!
 //! - [`options`]: every option and its default; [`setup`]: tokenizer, data and model from them.
-//! - [`mod@run`]: the loop itself, on one screen.
+//! - [`mod@run`]: the loop itself, on one screen; [`step`]: one step's loss and gradient.
 //! - [`evaluate`]: the loss on the validation part.
 //! - [`checkpoint`]: what is saved, so that a run killed anywhere goes on with the same bits.
 //! - [`metrics`], [`chart`]: what is logged and drawn.
@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod options;
 pub mod run;
 pub mod setup;
+pub mod step;
 pub mod watch;
 
 pub use options::Options;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tensor::matmul::Precision;
 use toml::{Table, Value};
 
+use super::step::Compute;
 use crate::error::{Error, Result};
 use crate::gpt::GptConfig;
 use crate::nn::INITIAL_DEVIATION;
@@ -149,6 +150,8 @@ pub struct Options {
     pub grad_clip: f64,
     /// What matrix products do with their operands.
     pub precision: PrecisionName,
+    /// Whether blocks are computed again for the gradient instead of kept.
+    pub recompute: bool,
     /// What makes one run different from another with the same options.
     pub seed: u64,
     /// Steps between evaluations.
@@ -216,6 +219,11 @@ impl Options {
     pub fn gpt_config(&self) -> GptConfig {
         let sizes = GptConfig::new(self.vocab_size, self.block_size, self.layers, self.heads, self.width);
         GptConfig { initializer_range: self.initializer_range, ..sizes.with_dropout(self.dropout) }
+    }
+
+    /// How a step is computed.
+    pub fn compute(&self) -> Compute {
+        Compute { micro_batch: self.micro_batch, precision: self.precision.into(), recompute: self.recompute }
     }
 
     /// The learning rate as a function of the step.
@@ -296,7 +304,7 @@ fn derive(table: &mut Table, said: &Table) {
         table.insert("warmup".into(), warmup.into());
     }
     let eval_every = table.get("eval_every").cloned().unwrap_or(Value::Integer((steps / 10).max(1)));
-    let defaults: [(&str, Value); 18] = [
+    let defaults: [(&str, Value); 19] = [
         ("data", Value::Array(vec![])),
         ("val_data", Value::Array(vec![])),
         ("val_share", 0.1.into()),
@@ -310,6 +318,7 @@ fn derive(table: &mut Table, said: &Table) {
         ("weight_decay", 0.1.into()),
         ("grad_clip", 1.0.into()),
         ("precision", "f32".into()),
+        ("recompute", false.into()),
         ("seed", 1.into()),
         ("eval_tokens", 20_000.into()),
         ("save_every", eval_every.clone()),

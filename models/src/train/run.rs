@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use autograd::{AdamW, AdamWOptions, DropoutKey, Gradients, Params, Tape};
-use tensor::matmul::Precision;
-use tensor::parallel;
+use autograd::{AdamW, AdamWOptions, Gradients, Params};
 use toml::Table;
 
 use super::chart::{self, Level};
@@ -14,12 +12,11 @@ use super::evaluate::evaluate;
 use super::metrics::{Metric, MetricsWriter, read_metrics};
 use super::options::Options;
 use super::setup::Setup;
+use super::step::{self, loss_and_gradients};
 use super::watch::{Progress, Watch};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::gpt::Gpt;
 use crate::hub::gpt2;
-use crate::pretext::Batch;
 
 /// The file of metrics in a run directory.
 const METRICS: &str = "metrics.jsonl";
@@ -135,16 +132,6 @@ impl Run {
         self.save_model(&self.directory)
     }
 
-    /// The loss of a batch with the weights as they are.
-    fn loss_of(&self, batch: &Batch) -> f64 {
-        let Setup { options, model, params, .. } = &self.setup;
-        let loss = |first: usize| {
-            let part = batch.part(first..(first + options.micro_batch).min(batch.rows));
-            f64::from(model.loss(&Tape::no_grad(params), &part, batch.count() as f64).item())
-        };
-        parallel::inside(|| (0..batch.rows).step_by(options.micro_batch).map(loss).sum())
-    }
-
     fn save_model(&self, directory: &Path) -> Result<()> {
         let Setup { model, params, tokenizer, .. } = &self.setup;
         gpt2::save(directory, &model.config, params, tokenizer.end_of_text())
@@ -203,9 +190,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let begin = Instant::now();
         let Setup { model, params, corpus, .. } = &mut run.setup;
         let batch = corpus.batch(o.seed, step, o.batch_size, o.block_size); // keyed by (seed, step): nothing to replay
-        gradients.zero();
-        let precision = o.precision.into();
-        let loss = loss_and_gradients(model, params, &mut gradients, &batch, o.micro_batch, precision, o.seed, step);
+        let loss = loss_and_gradients(model, params, &mut gradients, &batch, o.compute(), o.seed, step);
         let norm = gradients.clip(o.grad_clip);
         check(step + 1, loss, norm, &run.directory)?;
         if step == first {
@@ -227,7 +212,8 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         watch.progress(&Progress { step, loss, val_loss, lr, grad_norm: norm, items_per_s });
         if due(o.save_every) || stop {
             // A checkpoint is good if the loss that it gives is a number; a step too large shows only here.
-            let next = val_loss.unwrap_or_else(|| run.loss_of(&batch));
+            let Setup { model, params, .. } = &run.setup;
+            let next = val_loss.unwrap_or_else(|| step::loss(model, params, &batch, o.micro_batch));
             check(run.position.step, next, norm, &run.directory)?;
             run.save()?;
         }
@@ -239,30 +225,6 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         }
     }
     run.outcome()
-}
-
-/// The loss of a whole batch and its gradient, in micro-batches. Each micro-batch's loss is its sum over tokens
-/// divided by the tokens of the *whole* batch, so that sums of gradients are the gradient of the mean.
-pub fn loss_and_gradients(
-    model: &Gpt,
-    params: &Params,
-    gradients: &mut Gradients,
-    batch: &Batch,
-    micro_batch: usize,
-    precision: Precision,
-    seed: u64,
-    step: u64,
-) -> f64 {
-    let tokens = batch.count().max(1) as f64;
-    let mut part = |first: usize| {
-        let part = batch.part(first..(first + micro_batch).min(batch.rows));
-        let key = DropoutKey { seed, step, first_row: first as u64 };
-        let tape = Tape::new(params).with_precision(precision).with_dropout(key);
-        let loss = model.loss(&tape, &part, tokens);
-        loss.backward(gradients);
-        f64::from(loss.item())
-    };
-    parallel::inside(|| (0..batch.rows).step_by(micro_batch).map(&mut part).sum())
 }
 
 /// A loss or gradient that is no number ends the run before it reaches the weights.
@@ -299,9 +261,7 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     for step in 0..REHEARSAL {
         let start = Instant::now();
         let batch = setup.corpus.batch(o.seed, step, o.batch_size, o.block_size);
-        gradients.zero();
-        let precision = o.precision.into();
-        loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.micro_batch, precision, o.seed, step);
+        loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);
         gradients.clip(o.grad_clip);
         optimizer.step(&mut params, &gradients, 0.0);
         times.push(start.elapsed().as_secs_f64());

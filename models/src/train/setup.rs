@@ -100,11 +100,13 @@ fn text_options(options: &Options) -> Result<text::TextOptions> {
 }
 
 /// About how much memory a run takes, in bytes of f32: weights, gradients and two moments; for each position of a
-/// micro-batch the 19 rows of width C that a block keeps for its backward pass (1 norm, 3 q k v, 1 attention,
-/// 1 projection, 1 sum, and again 1 norm, 4 + 4 hidden, 1 projection, 1 sum, and the stream), twice the widest of
-/// them for gradients; a chunk of logits.
+/// micro-batch the 10 rows of width C that a block keeps for its backward pass (3 of q, k, v, 1 of attention, 1 sum,
+/// 4 hidden, and the stream), or the last of them alone when the others are computed again; some 24 more for the block
+/// at work; the logits, or a chunk of them.
 fn memory(o: &Options, parameters: usize) -> usize {
     let positions = o.micro_batch * o.block_size;
-    let activations = positions * o.width * (19 * o.layers + 24);
-    4 * (4 * parameters + activations) + (32 << 20)
+    let kept = if o.recompute { 1 } else { 10 };
+    let activations = positions * o.width * (kept * o.layers + 24);
+    let logits = (positions * o.vocab_size).min(autograd::ops::lm_head::CHUNK);
+    4 * (4 * parameters + activations + logits) + (32 << 20)
 }

@@ -86,18 +86,30 @@ fn a_tape_without_a_graph_computes_the_same_values() {
 }
 
 #[test]
-fn a_scope_frees_what_led_to_its_result_and_only_without_a_graph() {
+fn a_scope_keeps_what_a_backward_pass_reads_and_what_only_it_can_make_again() {
     let none = Params::default();
-    for (tape, kept) in [(Tape::<f32>::new(&none), 3), (Tape::no_grad(&none), 0)] {
+    let given_back = |tape: Tape<f32>, inner: fn(Var) -> Var| {
         let x = tape.variable(Tensor::of([3], &[1.0, 2.0, 3.0]));
-        let mut inner: Option<Var> = None;
+        let mut seen: Option<Var> = None;
         let y = tape.scope(|| {
-            let e = x.exp();
-            inner = Some(e);
-            e * x
+            let y = inner(x);
+            seen = Some(y);
+            y * x
         });
-        assert_eq!(inner.expect("the scope ran").value().data().len(), kept);
         assert_eq!((x.value().data(), y.value().data().len()), (&[1.0, 2.0, 3.0][..], 3));
+        let value = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| seen.expect("it ran").value()));
+        value.is_err()
+    };
+    // The product reads eˣ, which cannot be computed again but by its forward pass.
+    assert!(!given_back(Tape::new(&none), |x| x.exp()));
+    assert!(given_back(Tape::no_grad(&none), |x| x.exp()));
+    // GELU is computed again when it is asked for, x + x too where memory is short.
+    for recompute in [false, true] {
+        assert!(!given_back(Tape::new(&none).with_recomputation(recompute), |x| x.gelu()));
+        assert!(!given_back(Tape::new(&none).with_recomputation(recompute), |x| x + x));
+    }
+    for tape in [Tape::new(&none), Tape::no_grad(&none)] {
+        let x = tape.variable(Tensor::of([3], &[1.0f32, 2.0, 3.0]));
         assert_eq!(tape.scope(|| x.exp().tanh()).value().data(), x.exp().tanh().value().data());
         assert_eq!(tape.scope(|| x).value().data(), [1.0, 2.0, 3.0]);
     }

@@ -2,6 +2,7 @@
 
 use autograd::{DropoutKey, Gradients, IGNORE, Init, ParamId, Params, Scope, Tape, Var};
 use tensor::Float;
+use tensor::matmul::Precision;
 use tensor::parallel::with_threads;
 use tensor::random::{Random, Stream};
 
@@ -180,9 +181,33 @@ fn a_tape_without_a_graph_gives_the_same_loss_with_the_same_masks() {
 }
 
 #[test]
-fn the_gradients_of_a_model_do_not_depend_on_the_number_of_threads() {
+fn the_gradients_of_a_model_do_not_depend_on_the_number_of_threads_nor_on_what_is_computed_again() {
     let (model, params) = Params::build(2, Model::new);
-    let on = |threads| with_threads(threads, || gradients(&model, &params, model.wte));
-    let one = on(1);
-    assert!([2, 3, 5, 8].iter().all(|&threads| on(threads).flat() == one.flat()));
+    let [ids, targets] = batch();
+    for precision in [Precision::Full, Precision::Bf16] {
+        let on = |threads, recompute| {
+            let mut gradients = Gradients::new(&params);
+            with_threads(threads, || {
+                let tape = tape(&params, true, 0).with_precision(precision).with_recomputation(recompute);
+                model.loss(&tape, [&ids, &targets], model.wte).backward(&mut gradients);
+            });
+            gradients
+        };
+        let one = on(1, false);
+        assert!([2, 3, 5, 8].iter().all(|&threads| on(threads, false).flat() == one.flat()));
+        assert!(on(1, true).flat() == one.flat());
+    }
+}
+
+#[test]
+fn in_bf16_the_gradients_are_near_those_in_full_precision() {
+    let (model, params) = model();
+    let full = gradients(&model, &params, model.wte);
+    let [ids, targets] = batch();
+    let tape = tape(&params, true, 0).with_precision(Precision::Bf16);
+    let mut rounded = Gradients::new(&params);
+    model.loss(&tape, [&ids, &targets], model.wte).backward(&mut rounded);
+    let error = distance(rounded.flat(), full.flat());
+    assert!(error > 1e-4, "nothing was rounded: {error:e}");
+    assert!(error < 2e-2, "relative error {error:.1e}");
 }
