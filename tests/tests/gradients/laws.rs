@@ -101,11 +101,11 @@ fn a_scope_keeps_what_a_backward_pass_reads_and_what_only_it_can_make_again() {
         value.is_err()
     };
     // The product reads eˣ, which cannot be computed again but by its forward pass.
-    assert!(!given_back(Tape::new(&none), |x| x.exp()));
-    assert!(given_back(Tape::no_grad(&none), |x| x.exp()));
+    assert!(!given_back(Tape::new(&none), |x| (x + x).exp()));
+    assert!(given_back(Tape::no_grad(&none), |x| (x + x).exp()));
     // GELU is computed again when it is asked for, x + x too where memory is short.
     for recompute in [false, true] {
-        assert!(!given_back(Tape::new(&none).with_recomputation(recompute), |x| x.gelu()));
+        assert!(!given_back(Tape::new(&none).with_recomputation(recompute), |x| (x + x).gelu()));
         assert!(!given_back(Tape::new(&none).with_recomputation(recompute), |x| x + x));
     }
     for tape in [Tape::new(&none), Tape::no_grad(&none)] {
