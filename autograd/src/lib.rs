@@ -7,6 +7,7 @@
 //! - [`ops`]: every operation, a file each: derivation, forward, backward.
 //! - [`params`]: where parameters and their gradients live, named as in the checkpoint; gradient clipping.
 //! - [`optim`]: AdamW; [`schedule`]: the learning rate as a function of the step.
+//! - [`profile`]: where the time goes.
 //! - [`mod@gradcheck`]: any operation's gradient against finite differences; use it on your own.
 //!
 //! ```
@@ -27,6 +28,7 @@ pub mod gradcheck;
 pub mod ops;
 pub mod optim;
 pub mod params;
+pub mod profile;
 pub mod schedule;
 pub mod tape;
 
@@ -35,5 +37,6 @@ pub use ops::OPERATIONS;
 pub use ops::cross_entropy::IGNORE;
 pub use optim::{AdamW, AdamWOptions};
 pub use params::{Gradients, Init, ParamId, Params, Scope};
+pub use profile::Profile;
 pub use schedule::Schedule;
 pub use tape::{DropoutKey, Tape, Var};

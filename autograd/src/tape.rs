@@ -13,6 +13,7 @@ use tensor::{Float, Shape, Tensor};
 
 use crate::ops::{Again, Op, Reads};
 use crate::params::{Gradients, ParamId, Params};
+use crate::profile::{Pass, Profile};
 
 /// A node's place on the tape.
 pub(crate) type Id = usize;
@@ -35,6 +36,7 @@ pub struct Tape<'p, T: Float = f32> {
     records: bool,
     precision: Precision,
     recompute: bool,
+    profile: Option<&'p Profile>,
     dropout: Option<DropoutKey>,
     /// Whether the walk back was made, which gives the values back.
     differentiated: Cell<bool>,
@@ -70,7 +72,7 @@ impl<'p, T: Float> Tape<'p, T> {
     pub fn new(params: &'p Params<T>) -> Self {
         let (nodes, differentiated) = (RefCell::default(), Cell::new(false));
         let precision = Precision::Full;
-        Self { params, nodes, records: true, precision, recompute: false, dropout: None, differentiated }
+        Self { params, nodes, records: true, precision, recompute: false, profile: None, dropout: None, differentiated }
     }
 
     /// An empty tape that keeps no graph: for evaluation and use.
@@ -95,6 +97,12 @@ impl<'p, T: Float> Tape<'p, T> {
     #[must_use]
     pub fn with_recomputation(self, recompute: bool) -> Self {
         Self { recompute, ..self }
+    }
+
+    /// The same tape with its operations timed.
+    #[must_use]
+    pub fn with_profile(self, profile: Option<&'p Profile>) -> Self {
+        Self { profile, ..self }
     }
 
     pub(crate) fn dropout(&self) -> Option<DropoutKey> {
@@ -138,6 +146,9 @@ impl<'p, T: Float> Tape<'p, T> {
         let op = if needs_grad { op() } else { Op::Leaf };
         if matches!(op.traits().0, Reads::Inputs | Reads::Both) {
             inputs.iter().for_each(|&id| self.nodes.borrow_mut()[id].read = true);
+        }
+        if let Some(profile) = self.profile {
+            profile.end(op.name(), Pass::Forward, self.read(|at| op.flops(at)));
         }
         self.push(op, value, needs_grad)
     }
@@ -308,6 +319,9 @@ impl<'t, T: Float> Var<'t, T> {
             let values = Values { nodes: &nodes[..=id], params: self.tape.params, precision: self.tape.precision };
             let mut grads = Grads { slots: &mut slots, nodes: &nodes, store: store.as_deref_mut() };
             nodes[id].op.backward(&values, dy, &mut grads);
+            if let Some(profile) = self.tape.profile {
+                profile.end(nodes[id].op.name(), Pass::Backward, 2.0 * nodes[id].op.flops(&values));
+            }
             nodes[id].op = Op::Leaf; // what it saved goes back to the pool
             if id != self.id {
                 nodes[id].value.take();

@@ -138,7 +138,7 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
     let (config, rows) = workload.config();
     let (model, mut params) = Gpt::init(&config, 0);
     let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, AdamWOptions::default()));
-    let how = Compute { micro_batch: rows, precision: common.precision.into(), recompute: false };
+    let how = Compute { micro_batch: rows, precision: common.precision.into(), recompute: false, profile: None };
     let mut times = Vec::new();
     let mut loss = 0.0;
     for step in 0..steps.max(1) + 3 {

@@ -5,9 +5,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use autograd::Profile;
 use indicatif::{ProgressBar, ProgressStyle};
 use models::train::Watch;
 use models::train::watch::{Plan, Progress as Step};
+use tensor::matmul::Precision;
+
+/// Prints a profile as a table, the longest first, with the share of the machine's peak that matrix products reached.
+pub fn print_profile(profile: &Profile, precision: Precision) {
+    let peak = tensor::peak::measure(Duration::from_millis(60), precision);
+    let rows = profile.rows();
+    let total: f64 = rows.iter().map(|(.., spent)| spent.time.as_secs_f64()).sum();
+    eprintln!("\n{:<14} {:<9} {:>8} {:>10} {:>7} {:>9}", "operation", "pass", "times", "ms each", "share", "of peak");
+    for (name, pass, spent) in rows {
+        let seconds = spent.time.as_secs_f64();
+        let each = 1e3 * seconds / spent.count as f64;
+        let share = 100.0 * seconds / total;
+        let of_peak = match spent.flops {
+            0.0 => String::new(),
+            flops => format!("{:.0}%", 100.0 * flops / seconds / peak),
+        };
+        let pass = format!("{pass:?}").to_lowercase();
+        eprintln!("{name:<14} {pass:<9} {:>8} {each:>10.3} {share:>6.1}% {of_peak:>9}", spent.count);
+    }
+}
 
 /// A line on standard output; a reader that has gone does not stop the training.
 macro_rules! say {

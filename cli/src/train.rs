@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
+use autograd::Profile;
 use clap::ValueEnum;
 use models::train::options::{OptimizerName, Options, PrecisionName, ScheduleName};
 use models::train::run::{Outcome, Run, new_directory, train};
@@ -42,6 +43,9 @@ pub struct Args {
     /// Threads to use; the result does not depend on it [default: one a core]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     threads: usize,
+    /// Print at the end where the time went, by operation, and which share of the machine's peak each reached
+    #[arg(long)]
+    profile: bool,
     /// Print the outcome as one JSON line on standard output
     #[arg(long)]
     json: bool,
@@ -201,6 +205,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             Run::create(&directory, &file, &flags, &mut progress)?
         }
     };
+    run.profile = args.profile.then(Profile::default);
     let asked = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if asked.swap(true, Ordering::SeqCst) {
@@ -210,6 +215,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     .context("cannot listen for Ctrl-C")?;
     let outcome = train(&mut run, &mut progress)?;
     progress.end();
+    if let Some(profile) = &run.profile {
+        crate::progress::print_profile(profile, run.setup.options.precision.into());
+    }
     report(&run, &outcome, args.json)
 }
 

@@ -28,9 +28,7 @@ pub fn sum<T: Float>(x: &[T]) -> T {
 /// maxᵢ xᵢ; −∞ for an empty row.
 pub fn max<T: Float>(x: &[T]) -> T {
     let low = T::of(f64::NEG_INFINITY);
-    let lanes = fold(x, low, T::Lanes::splat(low), T::Lanes::max);
-    let of_lanes = bytemuck::cast_slice::<T::Lanes, T>(std::slice::from_ref(&lanes));
-    of_lanes.iter().fold(low, |m, &x| if x > m { x } else { m })
+    fold(x, low, T::Lanes::splat(low), T::Lanes::max).largest()
 }
 
 /// Σᵢ aᵢ·bᵢ
@@ -51,22 +49,23 @@ pub fn dot<T: Float>(a: &[T], b: &[T]) -> T {
 /// One row's softmax in place: pᵢ = exp(xᵢ − m) / Σⱼ exp(xⱼ − m) with m = max x, so that no exponent overflows.
 /// Returns ln Σⱼ exp xⱼ, from which every pᵢ can be computed again: pᵢ = exp(xᵢ − that).
 pub fn softmax<T: Float>(x: &mut [T]) -> T {
-    softmax_scaled(x, T::Lanes::splat(T::ONE))
+    let (m, sum) = exp_shifted(x, T::ONE);
+    let scale = T::Lanes::splat(T::ONE / sum);
+    update(x, T::ZERO, |x| x * scale);
+    m + T::of(sum.f64().ln())
 }
 
-/// As [`softmax`], of a·x for a number a above zero, the same in every lane.
-pub fn softmax_scaled<T: Float>(x: &mut [T], a: T::Lanes) -> T {
-    let shift = T::Lanes::splat(max(x)) * a;
+/// The softmax of a·x (for a > 0) without its denominator: xᵢ ← exp(a·xᵢ − m) with m = max a·x. Returns m and the sum.
+pub fn exp_shifted<T: Float>(x: &mut [T], a: T) -> (T, T) {
+    let m = max(x) * a;
+    let (a, shift) = (T::Lanes::splat(a), T::Lanes::splat(m));
     let mut acc = T::Lanes::splat(T::ZERO);
     update(x, T::of(f64::NEG_INFINITY), |x| {
         let e = (x * a - shift).exp(); // a·x rounded as m was; beyond the row's end e^−∞ = 0
         acc = acc + e;
         e
     });
-    let sum = acc.sum();
-    let scale = T::Lanes::splat(T::ONE / sum);
-    update(x, T::ZERO, |x| x * scale);
-    shift.first() + T::of(sum.f64().ln())
+    (m, acc.sum())
 }
 
 /// x ← f(x) for one row, on this thread; `fill` in the lanes beyond its end.

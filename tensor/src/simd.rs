@@ -69,8 +69,8 @@ pub trait Lanes<T: Float>:
     fn store(self, y: &mut [T]);
     /// self·a + b, rounded once where the processor has it.
     fn mul_add(self, a: Self, b: Self) -> Self;
-    /// The number in the first lane.
-    fn first(self) -> T;
+    /// The largest of the lanes.
+    fn largest(self) -> T;
     /// The larger of each pair.
     fn max(self, other: Self) -> Self;
     /// eˣ
@@ -163,8 +163,14 @@ macro_rules! float {
                 self.mul_add(a, b)
             }
             #[inline(always)]
-            fn first(self) -> $t {
-                self.to_array()[0]
+            fn largest(self) -> $t {
+                let mut x = self.to_array();
+                let mut half = $n / 2;
+                while half > 0 {
+                    (0..half).for_each(|i| x[i] = if x[i] > x[i + half] { x[i] } else { x[i + half] });
+                    half /= 2;
+                }
+                x[0]
             }
             #[inline(always)]
             fn max(self, other: Self) -> Self {

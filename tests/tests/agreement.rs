@@ -59,7 +59,7 @@ fn ten_adamw_steps_agree_with_pytorch() {
     );
     let mut gradients = Gradients::new(&params);
     for (step, want) in recorded["losses"].as_array().unwrap().iter().enumerate() {
-        let how = Compute { micro_batch: batch.rows, precision: Precision::Full, recompute: false };
+        let how = Compute { micro_batch: batch.rows, precision: Precision::Full, recompute: false, profile: None };
         let loss = loss_and_gradients(&model, &params, &mut gradients, &batch, how, 0, step as u64);
         assert!((loss - want.as_f64().unwrap()).abs() < 1e-4, "step {step}: {loss} against {want}");
         gradients.clip(option("grad_clip"));

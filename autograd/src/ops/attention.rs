@@ -68,9 +68,20 @@ impl Sizes {
         Head { data: &from[b * self.time * parts * c + part * c + h * self.head..], stride: parts * c, head: self.head }
     }
 
+    /// The part of row i of S that is worth a look, in whole vectors: with `masked` where position i does not see, and
+    /// zeros beyond, which its exponential would be.
+    fn unmask<'a, T: Float>(&self, i: usize, row: &'a mut [T], masked: T) -> &'a mut [T] {
+        let seen = self.seen(i);
+        let end = seen.next_multiple_of(T::Lanes::N).min(row.len());
+        let (near, far) = row.split_at_mut(end);
+        near[seen..].fill(masked);
+        far.fill(T::ZERO);
+        near
+    }
+
     /// 1/√D
-    fn scale<T: Float>(&self) -> T::Lanes {
-        T::Lanes::of((self.head as f64).powf(-0.5))
+    fn scale<T: Float>(&self) -> T {
+        T::of((self.head as f64).powf(-0.5))
     }
 }
 
@@ -135,18 +146,26 @@ fn forward<T: Float>(
     mask: Option<Mask>,
     precision: Precision,
 ) {
-    let (t, d) = (s.time, s.head);
+    let (t, d, scale) = (s.time, s.head, s.scale::<T>());
+    let mut sums = [T::ONE; ROWS];
     for (block, seen) in s.blocks() {
         let mut p = scores(q, k, block.clone(), seen, precision); // q·kᵀ
         for (i, p) in block.clone().zip(p.chunks_exact_mut(seen)) {
-            p[s.seen(i)..].fill(T::of(f64::NEG_INFINITY));
-            lse[i] = rows::softmax_scaled(p, s.scale::<T>()); // P = softmax(q·kᵀ/√D)
+            let (m, sum) = rows::exp_shifted(s.unmask(i, p, T::of(f64::NEG_INFINITY)), scale); // exp(q·kᵀ/√D − m)
+            (lse[i], sums[i - block.start]) = (m, sum);
             if let Some(mask) = mask {
                 mask.apply(((bh * t + i) * t) as u64, p); // m ⊙ P
             }
         }
-        let o = MatMut::new(&mut o[block.start * d..block.end * d], block.len(), d);
-        matmul_serial(o, Start::Zero, Mat::new(&p, block.len(), seen), v.rows(0..seen), precision); // o = P·v
+        let o = &mut o[block.start * d..block.end * d];
+        let (p, into) = (Mat::new(&p, block.len(), seen), MatMut::new(o, block.len(), d));
+        matmul_serial(into, Start::Zero, p, v.rows(0..seen), precision); // o = P·v
+        // The softmax' denominators, on the few columns of o instead of those of P.
+        for (o, &sum) in o.chunks_exact_mut(d).zip(&sums) {
+            let scale = T::Lanes::splat(T::ONE / sum);
+            rows::update(o, T::ZERO, |o| o * scale);
+        }
+        rows::update_both(&mut lse[block.clone()], &mut sums[..block.len()], |m, sum| (m + sum.ln(), sum));
     }
 }
 
@@ -176,6 +195,12 @@ impl<T: Float> Operation<T> for Attention<T> {
 
     fn again(&self, at: &Values<T>) -> Tensor<T> {
         self.forward(at).0
+    }
+
+    fn flops(&self, _: &Values<T>) -> f64 {
+        // q·kᵀ and P·v, over the positions that are seen.
+        let seen: usize = (0..self.sizes.time).map(|i| self.sizes.seen(i)).sum();
+        4.0 * (self.sizes.batch * self.sizes.width() * seen) as f64
     }
 
     fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
@@ -218,7 +243,7 @@ fn backward<T: Float>(
     let (t, w) = (s.time, s.head);
     let (dq, d_kv) = d.split_at_mut(t * w);
     let (dk, dv) = d_kv.split_at_mut(t * w);
-    let scale = s.scale::<T>();
+    let scale = T::Lanes::splat(s.scale::<T>());
     // The last block first: it sees all positions, so the others add to its dk and dv.
     for (block, seen) in s.blocks().rev() {
         let n = block.len();
@@ -228,13 +253,14 @@ fn backward<T: Float>(
         let (d_o_rows, into) = (d_o.rows(block.clone()), MatMut::new(&mut ds, n, seen));
         matmul_serial(into, Start::Zero, d_o_rows, v.rows(0..seen).t(), precision); // do·vᵀ
         for ((i, p), ds) in block.clone().zip(p.chunks_exact_mut(seen)).zip(ds.chunks_exact_mut(seen)) {
-            p[s.seen(i)..].fill(T::of(f64::NEG_INFINITY));
             let (lse, first) = (T::Lanes::splat(lse[i]), ((bh * t + i) * t) as u64);
             let delta = T::Lanes::splat(rows::dot(d_o.row(i), o.row(i))); // δ = do·o
             if let Some(mask) = mask {
                 mask.apply(first, ds); // dP = m ⊙ (do·vᵀ)
             }
-            rows::update_both(p, ds, |p, dp| {
+            let near = s.unmask(i, p, T::of(f64::NEG_INFINITY));
+            ds[near.len()..].fill(T::ZERO);
+            rows::update_both(near, &mut ds[..near.len()], |p, dp| {
                 let p = (p * scale - lse).exp(); // P = exp(S − lse)
                 (p, p * (dp - delta) * scale) // dS/√D = P ⊙ (dP − δ)/√D
             });

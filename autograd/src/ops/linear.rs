@@ -80,6 +80,10 @@ impl<T: Float> Operation<T> for Linear {
         self.forward(at)
     }
 
+    fn flops(&self, at: &Values<T>) -> f64 {
+        2.0 * at.shape(self.x).rows() as f64 * at.shape(self.weight).elements() as f64
+    }
+
     fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let (n, inputs, outputs) = (dy.shape().rows(), at.shape(self.x).cols(), dy.shape().cols());
         let x = Mat::new(at.data(self.x), n, inputs);

@@ -71,6 +71,10 @@ fn logits<T: Float>(x: &[T], table: &[T], cols: usize, precision: Precision) -> 
 }
 
 impl<T: Float> Operation<T> for LmHead<T> {
+    fn flops(&self, at: &Values<T>) -> f64 {
+        2.0 * at.shape(self.x).rows() as f64 * at.shape(self.table).elements() as f64
+    }
+
     fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let (table, shape) = (at.data(self.table), at.shape(self.table));
         let (vocab, cols, run) = (shape.rows(), shape.cols(), chunk_rows(shape.rows()));

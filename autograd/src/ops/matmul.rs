@@ -68,6 +68,13 @@ impl<T: Float> Var<'_, T> {
 }
 
 impl<T: Float> Operation<T> for MatMul {
+    fn flops(&self, at: &Values<T>) -> f64 {
+        let (a, b) = (at.shape(self.a), at.shape(self.b));
+        let [rows, cols] = [a[a.len() - 2], a.cols()];
+        let (n, k) = (a.elements() / (rows * cols).max(1), if self.a_t { rows } else { cols });
+        2.0 * (a.elements() * b.elements()) as f64 / (n * k).max(1) as f64 // 2·n·m·k·cols
+    }
+
     fn backward(&self, at: &Values<T>, dc: Tensor<T>, grads: &mut Grads<T>) {
         let p = at.precision;
         let (a, _) = batch(at.data(self.a), at.shape(self.a));

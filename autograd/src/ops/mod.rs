@@ -52,6 +52,11 @@ pub(crate) trait Operation<T: Float> {
         unreachable!("an operation that cannot be repeated keeps its value")
     }
 
+    /// Floating-point operations of the matrix products in the forward pass; backward has twice as many.
+    fn flops(&self, _: &Values<T>) -> f64 {
+        0.0
+    }
+
     /// Given the gradient `dy` of the output, adds to the gradients of the inputs.
     fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>);
 }
@@ -102,6 +107,23 @@ macro_rules! operations {
                 match self {
                     Op::Leaf | Op::Param(_) => panic!("a value was asked for that was given back: by its scope, or by the walk back over its tape"),
                     $(Op::$name(op) => op.again(at),)*
+                }
+            }
+
+            /// As [`Operation::flops`].
+            pub fn flops(&self, at: &Values<T>) -> f64 {
+                match self {
+                    Op::Leaf | Op::Param(_) => 0.0,
+                    $(Op::$name(op) => op.flops(at),)*
+                }
+            }
+
+            /// As in [`OPERATIONS`].
+            pub fn name(&self) -> &'static str {
+                match self {
+                    Op::Leaf => "Leaf",
+                    Op::Param(_) => "Param",
+                    $(Op::$name(_) => stringify!($name),)*
                 }
             }
 

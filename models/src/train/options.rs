@@ -222,8 +222,9 @@ impl Options {
     }
 
     /// How a step is computed.
-    pub fn compute(&self) -> Compute {
-        Compute { micro_batch: self.micro_batch, precision: self.precision.into(), recompute: self.recompute }
+    pub fn compute(&self) -> Compute<'static> {
+        let (micro_batch, precision) = (self.micro_batch, self.precision.into());
+        Compute { micro_batch, precision, recompute: self.recompute, profile: None }
     }
 
     /// The learning rate as a function of the step.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use autograd::{AdamW, AdamWOptions, Gradients, Params};
+use autograd::{AdamW, AdamWOptions, Gradients, Params, Profile};
 use toml::Table;
 
 use super::chart::{self, Level};
@@ -12,7 +12,7 @@ use super::evaluate::evaluate;
 use super::metrics::{Metric, MetricsWriter, read_metrics};
 use super::options::Options;
 use super::setup::Setup;
-use super::step::{self, loss_and_gradients};
+use super::step::{self, Compute, loss_and_gradients, timed};
 use super::watch::{Progress, Watch};
 use crate::error::{Error, Result};
 use crate::files;
@@ -30,6 +30,8 @@ pub struct Run {
     optimizer: AdamW,
     position: Position,
     metrics: MetricsWriter,
+    /// Where the time goes, if that is wanted.
+    pub profile: Option<Profile>,
 }
 
 /// How a run ended.
@@ -118,7 +120,7 @@ impl Run {
             position = saved;
         }
         let metrics = MetricsWriter::resume(&directory.join(METRICS), position.step)?;
-        Ok(Self { directory: directory.to_owned(), setup, optimizer, position, metrics })
+        Ok(Self { directory: directory.to_owned(), setup, optimizer, position, metrics, profile: None })
     }
 
     /// How many steps were made.
@@ -188,16 +190,18 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
     let first = run.position.step;
     for step in first..o.steps {
         let begin = Instant::now();
-        let Setup { model, params, corpus, .. } = &mut run.setup;
-        let batch = corpus.batch(o.seed, step, o.batch_size, o.block_size); // keyed by (seed, step): nothing to replay
-        let loss = loss_and_gradients(model, params, &mut gradients, &batch, o.compute(), o.seed, step);
-        let norm = gradients.clip(o.grad_clip);
+        let (Setup { model, params, corpus, .. }, profile) = (&mut run.setup, run.profile.as_ref());
+        // Keyed by (seed, step): nothing to replay.
+        let batch = timed(profile, "Batch", || corpus.batch(o.seed, step, o.batch_size, o.block_size));
+        let how = Compute { profile, ..o.compute() };
+        let loss = loss_and_gradients(model, params, &mut gradients, &batch, how, o.seed, step);
+        let norm = timed(profile, "Clipping", || gradients.clip(o.grad_clip));
         check(step + 1, loss, norm, &run.directory)?;
         if step == first {
             untouched(params, &gradients).into_iter().for_each(|sentence| watch.note(&sentence));
         }
         let lr = schedule.at(step);
-        run.optimizer.step(params, &gradients, lr);
+        timed(profile, "Optimiser", || run.optimizer.step(params, &gradients, lr));
         let items_per_s = batch.count() as f64 / begin.elapsed().as_secs_f64();
 
         run.position.step = step + 1;
