@@ -214,9 +214,11 @@ fn generate(new: usize, common: &Common) -> Result<()> {
     let rate = new as f64 / seconds;
     // Every token reads all weights once but the table of positions.
     let read = 4.0 * (params.count() - config.n_positions * config.n_embd) as f64;
+    let bandwidth = tensor::peak::read_bandwidth(Duration::from_millis(300));
     let line = json!({
         "work": "generate", "precision": name(common.precision), "threads": parallel::threads(),
         "tokens_per_s": rate, "gb_per_s": rate * read / 1e9,
+        "read_gb_per_s": bandwidth / 1e9, "share_of_bandwidth": rate * read / bandwidth,
     });
     say(&line)?;
     Ok(())

@@ -25,6 +25,22 @@ pub fn measure(time: Duration, precision: Precision) -> f64 {
     rates.iter().sum()
 }
 
+/// Bytes that all threads together read from memory in a second: the limit of decoding, which reads every weight for
+/// every token.
+pub fn read_bandwidth(time: Duration) -> f64 {
+    // Far more than any cache holds.
+    let numbers = crate::pool::Buffer::<f32>::zeros(1 << 27);
+    let run = numbers.len() / (4 * crate::parallel::threads());
+    let (start, mut best) = (Instant::now(), 0.0f64);
+    while start.elapsed() < time || best == 0.0 {
+        let begin = Instant::now();
+        let sum: f32 = numbers.par_chunks(run).map(crate::rows::sum).sum();
+        std::hint::black_box(sum);
+        best = best.max(size_of_val(&numbers[..]) as f64 / begin.elapsed().as_secs_f64());
+    }
+    best
+}
+
 fn measure_thread<T: Float, P: Pack<T>>(time: Duration) -> f64 {
     let (a, b) = (std::hint::black_box(T::Lanes::of(0.999)), std::hint::black_box(T::Lanes::of(1e-3)));
     let mut best = 0.0f64;

@@ -131,6 +131,20 @@ pub fn add_scaled_row<T: Float>(y: &mut [T], a: T, x: &[T]) {
     }
 }
 
+/// y ← y + Σᵣ aᵣ·xᵣ for four rows at once, in their order, on this thread.
+pub fn add_scaled_rows<T: Float>(y: &mut [T], a: [T; 4], x: [&[T]; 4]) {
+    let n = T::Lanes::N;
+    let a = a.map(T::Lanes::splat);
+    let [x0, x1, x2, x3] = x.map(|x| x[..y.len()].chunks(n));
+    for ((((y, x0), x1), x2), x3) in y.chunks_mut(n).zip(x0).zip(x1).zip(x2).zip(x3) {
+        let mut sum = T::Lanes::load_part(y, T::ZERO);
+        for (a, x) in a.into_iter().zip([x0, x1, x2, x3]) {
+            sum = a.mul_add(T::Lanes::load_part(x, T::ZERO), sum);
+        }
+        sum.store_part(y);
+    }
+}
+
 /// Every row of `y` plus the same `bias`, in place.
 pub fn add_to_rows<T: Float>(y: &mut [T], bias: &[T]) {
     let cols = bias.len();

@@ -106,8 +106,9 @@ impl<'a> Generator<'a> {
             let keep = if known == 0 { block } else { block.div_ceil(2) };
             self.ids.drain(..self.ids.len().saturating_sub(keep));
         }
-        let new = &self.ids[self.cache.len()..];
-        self.model.next_logits(self.params, new, &mut self.cache).data().to_vec()
+        let (new, cache) = (&self.ids[self.cache.len()..], &mut self.cache);
+        let scores = || self.model.next_logits(self.params, new, cache).data().to_vec();
+        tensor::parallel::inside(scores)
     }
 }
 

@@ -327,15 +327,22 @@ fn check<T: Float>([rows, cols]: [usize; 2], fits: bool, start: Start<T>, a: &Ma
     }
 }
 
-/// c ← start + x·B for a single row x: every number of B is read once, in order, and nothing is packed.
+/// c ← start + x·B for a single row x: every number of B is read once, in order, and nothing is packed. What counts here is
+/// how fast B arrives from memory, so each thread reads long runs of it.
 fn vector_matrix<T: Float>(c: &mut [T], start: Start<T>, x: &[T], b: Mat<T>) {
     begin(c, start);
-    let run = (crate::parallel::GRAIN / x.len()).max(1).next_multiple_of(T::Lanes::N);
+    let run = c.len().div_ceil(4 * threads()).next_multiple_of(4 * T::Lanes::N).max(crate::parallel::grain_rows(x.len()));
     chunks(c, run, |j0, c| {
         if b.transposed {
             c.iter_mut().enumerate().for_each(|(j, c)| *c += rows::dot(x, b.stored_row(j0 + j)));
         } else {
-            x.iter().enumerate().for_each(|(i, &x)| rows::add_scaled_row(c, x, &b.stored_row(i)[j0..j0 + c.len()]));
+            let columns = j0..j0 + c.len();
+            let row = |i: usize| &b.stored_row(i)[columns.clone()];
+            let (fours, rest) = x.as_chunks::<4>();
+            for (i, four) in fours.iter().enumerate() {
+                rows::add_scaled_rows(c, *four, [0, 1, 2, 3].map(|r| row(4 * i + r)));
+            }
+            rest.iter().enumerate().for_each(|(i, &x)| rows::add_scaled_row(c, x, row(4 * fours.len() + i)));
         }
     });
 }
