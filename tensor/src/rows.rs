@@ -133,15 +133,20 @@ pub fn add_scaled_row<T: Float>(y: &mut [T], a: T, x: &[T]) {
 
 /// y ← y + Σᵣ aᵣ·xᵣ for four rows at once, in their order, on this thread.
 pub fn add_scaled_rows<T: Float>(y: &mut [T], a: [T; 4], x: [&[T]; 4]) {
-    let n = T::Lanes::N;
     let a = a.map(T::Lanes::splat);
-    let [x0, x1, x2, x3] = x.map(|x| x[..y.len()].chunks(n));
-    for ((((y, x0), x1), x2), x3) in y.chunks_mut(n).zip(x0).zip(x1).zip(x2).zip(x3) {
+    let whole = y.len() / T::Lanes::N * T::Lanes::N;
+    let add = |y: &mut [T], x: [&[T]; 4]| {
         let mut sum = T::Lanes::load_part(y, T::ZERO);
-        for (a, x) in a.into_iter().zip([x0, x1, x2, x3]) {
-            sum = a.mul_add(T::Lanes::load_part(x, T::ZERO), sum);
-        }
+        (0..4).for_each(|r| sum = a[r].mul_add(T::Lanes::load_part(x[r], T::ZERO), sum));
         sum.store_part(y);
+    };
+    let x = x.map(|x| &x[..y.len()]);
+    for i in (0..whole).step_by(T::Lanes::N) {
+        let part = i..i + T::Lanes::N;
+        add(&mut y[part.clone()], [&x[0][part.clone()], &x[1][part.clone()], &x[2][part.clone()], &x[3][part]]);
+    }
+    if whole < y.len() {
+        add(&mut y[whole..], x.map(|x| &x[whole..]));
     }
 }
 

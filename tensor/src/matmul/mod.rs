@@ -27,10 +27,10 @@ use pack::{Rows, pack_b};
 pub use tile::Start;
 use tile::{MR, NV, Tile, foresee, nr, put, tile};
 
-use crate::parallel::{chunks, threads};
+use crate::parallel::{chunks, grain_rows, threads};
 use crate::pool::Buffer;
 use crate::rows;
-use crate::simd::{Float, Lanes};
+use crate::simd::Float;
 
 /// Words of the inner dimension in one go: few, so that C is read and written again seldom, and yet MC rows of A and a
 /// panel of B of KC x NR, which streams by, share the second-level cache.
@@ -327,24 +327,29 @@ fn check<T: Float>([rows, cols]: [usize; 2], fits: bool, start: Start<T>, a: &Ma
     }
 }
 
-/// c ← start + x·B for a single row x: every number of B is read once, in order, and nothing is packed. What counts here is
-/// how fast B arrives from memory, so each thread reads long runs of it.
+/// c ← start + x·B for a single row x: every number of B is read once, in the order in which it stands, and nothing is
+/// packed. What counts is how fast B arrives from memory. A task takes some whole rows of what is stored; if these run
+/// across the inner dimension, its sums are added to those of the tasks before it.
 fn vector_matrix<T: Float>(c: &mut [T], start: Start<T>, x: &[T], b: Mat<T>) {
     begin(c, start);
-    let run = c.len().div_ceil(4 * threads()).next_multiple_of(4 * T::Lanes::N).max(crate::parallel::grain_rows(x.len()));
-    chunks(c, run, |j0, c| {
-        if b.transposed {
+    if b.transposed {
+        chunks(c, grain_rows(x.len()), |j0, c| {
             c.iter_mut().enumerate().for_each(|(j, c)| *c += rows::dot(x, b.stored_row(j0 + j)));
-        } else {
-            let columns = j0..j0 + c.len();
-            let row = |i: usize| &b.stored_row(i)[columns.clone()];
-            let (fours, rest) = x.as_chunks::<4>();
-            for (i, four) in fours.iter().enumerate() {
-                rows::add_scaled_rows(c, *four, [0, 1, 2, 3].map(|r| row(4 * i + r)));
-            }
-            rest.iter().enumerate().for_each(|(i, &x)| rows::add_scaled_row(c, x, row(4 * fours.len() + i)));
+        });
+        return;
+    }
+    let (n, run) = (c.len(), 2 * grain_rows(c.len()));
+    let mut sums = Buffer::<T>::zeros(x.len().div_ceil(run) * n);
+    chunks(&mut sums, n, |at, sums| {
+        let first = at / n * run;
+        let (fours, rest) = x[first..(first + run).min(x.len())].as_chunks::<4>();
+        for (i, &four) in fours.iter().enumerate() {
+            rows::add_scaled_rows(sums, four, [0, 1, 2, 3].map(|r| b.stored_row(first + 4 * i + r)));
         }
+        let last = first + 4 * fours.len();
+        rest.iter().enumerate().for_each(|(i, &x)| rows::add_scaled_row(sums, x, b.stored_row(last + i)));
     });
+    sums.chunks_exact(n.max(1)).for_each(|sums| rows::add_row(c, sums));
 }
 
 #[cfg(test)]
