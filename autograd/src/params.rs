@@ -38,6 +38,8 @@ struct Entry {
 pub struct Params<T: Float = f32> {
     entries: Vec<Entry>,
     values: Buffer<T>,
+    /// The same values at half the width.
+    half: Vec<T::Half>,
 }
 
 /// Each parameter starts at a multiple of this, a cache line of f32: kernels then read whole vectors.
@@ -78,7 +80,13 @@ impl Params<f32> {
         let mut entries = Vec::new();
         let model = model(Scope { entries: &mut entries, prefix: String::new() });
         let len = entries.last().map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
-        (model, Self { entries, values: Buffer::zeros(len) })
+        (model, Self { entries, values: Buffer::zeros(len), half: Vec::new() })
+    }
+
+    /// Keeps all values at half the width too, rounded to bf16: generation with [`Precision::Bf16`](
+    /// tensor::matmul::Precision) then reads half as much for each token. Changed values ask for it anew.
+    pub fn halve(&mut self) {
+        self.half = self.values.iter().map(|x| x.half()).collect();
     }
 
     /// Sets every parameter to its initial value, a function of (seed, parameter, index).
@@ -101,7 +109,7 @@ impl Params<f32> {
 impl<T: Float> Default for Params<T> {
     /// A store without parameters, for computations on variables alone.
     fn default() -> Self {
-        Self { entries: Vec::new(), values: Buffer::zeros(0) }
+        Self { entries: Vec::new(), values: Buffer::zeros(0), half: Vec::new() }
     }
 }
 
@@ -110,7 +118,7 @@ impl<T: Float> Params<T> {
     pub fn cast<U: Float>(&self) -> Params<U> {
         let mut values = Buffer::zeros(self.values.len());
         values.iter_mut().zip(self.values.iter()).for_each(|(y, x)| *y = U::of(x.f64()));
-        Params { entries: self.entries.clone(), values }
+        Params { entries: self.entries.clone(), values, half: Vec::new() }
     }
 
     /// Every handle, in the order in which the model made them.
@@ -138,8 +146,19 @@ impl<T: Float> Params<T> {
         &self.values[self.entries[id.0].place.clone()]
     }
 
+    /// Whether [`Params::halve`] was asked for, and nothing changed since.
+    pub fn halved(&self) -> bool {
+        !self.half.is_empty()
+    }
+
+    /// The parameter's numbers at half the width, if [`Params::halve`] keeps them.
+    pub fn half(&self, id: ParamId) -> Option<&[T::Half]> {
+        self.half.get(self.entries[id.0].place.clone())
+    }
+
     /// The parameter's numbers, to be changed.
     pub fn value_mut(&mut self, id: ParamId) -> &mut [T] {
+        self.half.clear();
         &mut self.values[self.entries[id.0].place.clone()]
     }
 
@@ -150,6 +169,7 @@ impl<T: Float> Params<T> {
 
     /// All values in one slice, to be changed.
     pub fn flat_mut(&mut self) -> &mut [T] {
+        self.half.clear();
         &mut self.values
     }
 

@@ -193,6 +193,12 @@ impl<'a, T: Float> Values<'a, T> {
         }
     }
 
+    /// The numbers of node `id` at half the width, if it is a parameter whose store keeps them.
+    pub fn half(&self, id: Id) -> Option<&'a [T::Half]> {
+        let Op::Param(p) = self.nodes[id].op else { return None };
+        self.params.half(p)
+    }
+
     /// The shape of node `id`.
     pub fn shape(&self, id: Id) -> Shape {
         match &self.nodes[id] {

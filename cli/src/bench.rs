@@ -12,10 +12,12 @@ use models::pretext::Batch;
 use models::train::step::{Compute, loss_and_gradients};
 use models::transfer::generate::{Generator, Sampling};
 use serde_json::json;
-use tensor::matmul::{self, Mat, matmul};
+use tensor::matmul::{Mat, matmul};
 use tensor::parallel;
 use tensor::random::{Random, Stream};
 use tokenizer::Tokenizer;
+
+use crate::precision::Precision;
 
 /// Measure speed; one JSON line a measurement.
 #[derive(Subcommand)]
@@ -70,21 +72,6 @@ pub struct Common {
     /// Threads to use [default: one a core]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     threads: usize,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Precision {
-    F32,
-    Bf16,
-}
-
-impl From<Precision> for matmul::Precision {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Self::Full,
-            Precision::Bf16 => Self::Bf16,
-        }
-    }
 }
 
 /// The workloads that the comparison with other frameworks uses.
@@ -197,7 +184,10 @@ fn products(common: &Common) -> Result<()> {
 fn generate(new: usize, common: &Common) -> Result<()> {
     parallel::set_threads(common.threads);
     let config = GptConfig::new(50257, 1024, 12, 12, 768);
-    let (model, params) = Gpt::init(&config, 0);
+    let (model, mut params) = Gpt::init(&config, 0);
+    if common.precision == Precision::Bf16 {
+        params.halve();
+    }
     let prompt = random_ids(&mut Random::new(0, Stream::Other, 0), 16, config.vocab_size);
     let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
     let decode = |count| Generator::new(&model, &params, &prompt, 0, greedy, 0).take(count).for_each(drop);
@@ -213,7 +203,8 @@ fn generate(new: usize, common: &Common) -> Result<()> {
     );
     let rate = new as f64 / seconds;
     // Every token reads all weights once but the table of positions.
-    let read = 4.0 * (params.count() - config.n_positions * config.n_embd) as f64;
+    let bytes = if params.halved() { 2.0 } else { 4.0 };
+    let read = bytes * (params.count() - config.n_positions * config.n_embd) as f64;
     let bandwidth = tensor::peak::read_bandwidth(Duration::from_millis(300));
     let line = json!({
         "work": "generate", "precision": name(common.precision), "threads": parallel::threads(),

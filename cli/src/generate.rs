@@ -10,6 +10,7 @@ use models::transfer::generate::{Generator, Sampling};
 use tokenizer::{Special, Tokenizer};
 
 use crate::Usage;
+use crate::precision::Precision;
 
 /// Continue a text with a trained GPT. Without a prompt: line by line from standard input.
 #[derive(clap::Args)]
@@ -47,6 +48,9 @@ pub struct Args {
     /// Go on after the end of a document
     #[arg(long)]
     endless: bool,
+    /// Weights as they are, or held in bf16: half as much to read for each token
+    #[arg(long, value_enum, default_value_t = Precision::F32, value_name = "NAME", hide_possible_values = true)]
+    precision: Precision,
     /// Threads to use [default: one a core]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     threads: usize,
@@ -60,7 +64,10 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Usage(format!("--top-p {}: give more than 0 and at most 1", args.top_p)).into());
     }
     tensor::parallel::set_threads(args.threads);
-    let (model, params) = models::hub::gpt2::open(&args.dir)?;
+    let (model, mut params) = models::hub::gpt2::open(&args.dir)?;
+    if args.precision == Precision::Bf16 {
+        params.halve();
+    }
     let tokenizer = Tokenizer::open(&args.dir)?;
     if tokenizer.vocab_size() != model.config.vocab_size {
         return Err(anyhow!(

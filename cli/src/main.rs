@@ -7,6 +7,7 @@
 
 mod bench;
 mod generate;
+mod precision;
 mod progress;
 mod tokenizer;
 mod train;

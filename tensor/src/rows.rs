@@ -4,7 +4,7 @@
 
 use crate::parallel::{chunks, grain_rows};
 use crate::pool::Buffer;
-use crate::simd::{Float, Lanes};
+use crate::simd::{Float, Lanes, Stored};
 
 /// Steps over a row in lanes; `fill` stands in the lanes beyond its end.
 #[inline(always)]
@@ -32,16 +32,18 @@ pub fn max<T: Float>(x: &[T]) -> T {
 }
 
 /// Σᵢ aᵢ·bᵢ
-pub fn dot<T: Float>(a: &[T], b: &[T]) -> T {
+pub fn dot<T: Float, S: Stored<T>>(a: &[T], b: &[S]) -> T {
     assert_eq!(a.len(), b.len(), "dot: the rows differ in length");
     let mut acc = T::Lanes::splat(T::ZERO);
     let (mut a, mut b) = (a.chunks_exact(T::Lanes::N), b.chunks_exact(T::Lanes::N));
     for (a, b) in (&mut a).zip(&mut b) {
-        acc = T::Lanes::load(a).mul_add(T::Lanes::load(b), acc);
+        acc = T::Lanes::load(a).mul_add(S::load(b), acc);
     }
     let (a, b) = (a.remainder(), b.remainder());
     if !a.is_empty() {
-        acc = T::Lanes::load_part(a, T::ZERO).mul_add(T::Lanes::load_part(b, T::ZERO), acc);
+        let mut rest = [T::ZERO; 16];
+        rest.iter_mut().zip(b).for_each(|(wide, b)| *wide = b.wide());
+        acc = T::Lanes::load_part(a, T::ZERO).mul_add(T::Lanes::load_part(&rest[..b.len()], T::ZERO), acc);
     }
     acc.sum()
 }
@@ -132,21 +134,18 @@ pub fn add_scaled_row<T: Float>(y: &mut [T], a: T, x: &[T]) {
 }
 
 /// y ← y + Σᵣ aᵣ·xᵣ for four rows at once, in their order, on this thread.
-pub fn add_scaled_rows<T: Float>(y: &mut [T], a: [T; 4], x: [&[T]; 4]) {
-    let a = a.map(T::Lanes::splat);
-    let whole = y.len() / T::Lanes::N * T::Lanes::N;
-    let add = |y: &mut [T], x: [&[T]; 4]| {
-        let mut sum = T::Lanes::load_part(y, T::ZERO);
-        (0..4).for_each(|r| sum = a[r].mul_add(T::Lanes::load_part(x[r], T::ZERO), sum));
-        sum.store_part(y);
-    };
+pub fn add_scaled_rows<T: Float, S: Stored<T>>(y: &mut [T], a: [T; 4], x: [&[S]; 4]) {
+    let lanes = a.map(T::Lanes::splat);
     let x = x.map(|x| &x[..y.len()]);
+    let whole = y.len() / T::Lanes::N * T::Lanes::N;
     for i in (0..whole).step_by(T::Lanes::N) {
         let part = i..i + T::Lanes::N;
-        add(&mut y[part.clone()], [&x[0][part.clone()], &x[1][part.clone()], &x[2][part.clone()], &x[3][part]]);
+        let mut sum = T::Lanes::load(&y[part.clone()]);
+        (0..4).for_each(|r| sum = lanes[r].mul_add(S::load(&x[r][part.clone()]), sum));
+        sum.store(&mut y[part]);
     }
-    if whole < y.len() {
-        add(&mut y[whole..], x.map(|x| &x[whole..]));
+    for i in whole..y.len() {
+        (0..4).for_each(|r| y[i] += a[r] * x[r][i].wide());
     }
 }
 

@@ -7,9 +7,11 @@
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
+use half::bf16;
 use wide::{f32x8, f32x16, f64x8};
 
-use crate::matmul::{Pack, bf16};
+use crate::matmul::Pack;
+use crate::matmul::bf16::{Fastest, Rounded, round};
 use crate::pool::Pool;
 
 /// A real number type: f32 for models, f64 for checking gradients.
@@ -41,6 +43,10 @@ pub trait Float:
     fn pool() -> &'static Pool<Self>;
     /// How the product multiplies bf16 on this processor.
     type Bf16: Pack<Self>;
+    /// A stored weight of half f32's width: bf16.
+    type Half: Stored<Self> + bytemuck::Pod + Debug + Send;
+    /// This number rounded to it.
+    fn half(self) -> Self::Half;
     /// The side of the squares that [`Self::transpose`] turns.
     const SQUARE: usize;
     /// Turns a square of [`Self::SQUARE`] rows and columns: `to[i, j] ← from[j, i]`, each a slice that begins with the
@@ -110,6 +116,45 @@ pub trait Lanes<T: Float>:
     }
 }
 
+/// A number as weights are stored, to be multiplied as a T: itself, or a bf16 at half the width.
+pub trait Stored<T: Float>: Copy + Sync {
+    /// The number.
+    fn wide(self) -> T;
+    /// The first N numbers of a slice. Panics if there are fewer.
+    fn load(x: &[Self]) -> T::Lanes;
+}
+
+impl<T: Float> Stored<T> for T {
+    #[inline(always)]
+    fn wide(self) -> T {
+        self
+    }
+    #[inline(always)]
+    fn load(x: &[T]) -> T::Lanes {
+        T::Lanes::load(x)
+    }
+}
+
+/// bf16 is the upper half of an f32.
+macro_rules! stored_half {
+    ($t:ty, $lanes:ty, $n:literal) => {
+        impl Stored<$t> for bf16 {
+            #[inline(always)]
+            fn wide(self) -> $t {
+                f32::from_bits(u32::from(self.to_bits()) << 16).into()
+            }
+            #[inline(always)]
+            fn load(x: &[bf16]) -> $lanes {
+                let x: &[bf16; $n] = x[..$n].try_into().expect("a slice of N is an array of N");
+                <$lanes>::from(x.map(|x| Stored::<$t>::wide(x)))
+            }
+        }
+    };
+}
+
+stored_half!(f32, f32x16, 16);
+stored_half!(f64, f64x8, 8);
+
 /// One type and its lanes; the second copy differs by two names only.
 macro_rules! float {
     ($t:ty, $lanes:ty, $n:literal, $bf16:ty, $square:literal, $transpose:expr) => {
@@ -130,6 +175,11 @@ macro_rules! float {
                 &POOL
             }
             type Bf16 = $bf16;
+            type Half = bf16;
+            #[inline(always)]
+            fn half(self) -> bf16 {
+                bf16::from_bits((round(self as f32).to_bits() >> 16) as u16)
+            }
             const SQUARE: usize = $square;
             #[inline(always)]
             fn transpose((to, to_stride): (&mut [Self], usize), (from, stride): (&[Self], usize)) {
@@ -196,10 +246,10 @@ macro_rules! float {
     };
 }
 
-float!(f32, f32x16, 16, bf16::Fastest, 8, |rows: [[f32; 8]; 8]| {
+float!(f32, f32x16, 16, Fastest, 8, |rows: [[f32; 8]; 8]| {
     f32x8::transpose(rows.map(f32x8::from)).map(f32x8::to_array)
 });
-float!(f64, f64x8, 8, bf16::Rounded, 4, |rows: [[f64; 4]; 4]| {
+float!(f64, f64x8, 8, Rounded, 4, |rows: [[f64; 4]; 4]| {
     std::array::from_fn::<[f64; 4], 4, _>(|j| std::array::from_fn(|i| rows[i][j]))
 });
 

@@ -10,7 +10,7 @@
 //!
 //! Reference: the matrix product's rule (see `matmul`) with the bias as one more input that is always 1.
 
-use tensor::matmul::{Mat, Start, add_matmul, matmul_onto};
+use tensor::matmul::{Mat, Precision, Start, add_matmul, matmul_onto, vector_matmul_half};
 use tensor::{Float, Tensor};
 
 use super::reduce::add_col_sums;
@@ -60,6 +60,12 @@ impl Linear {
             Start::Row(at.data(b))
         });
         let mut y = Tensor::scratch(shape.with_cols(out));
+        if let (Precision::Bf16, 1, Some(half)) = (at.precision, shape.rows(), at.half(self.weight)) {
+            let w = Mat::new(half, w_shape.rows(), w_shape.cols());
+            let w = if self.transposed { w.t() } else { w };
+            vector_matmul_half(y.data_mut(), start, at.data(self.x), w); // one row: the weights' width is what counts
+            return y;
+        }
         let x = Mat::new(at.data(self.x), shape.rows(), shape.cols());
         matmul_onto(y.data_mut(), start, x, w, at.precision);
         y

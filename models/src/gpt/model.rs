@@ -2,6 +2,7 @@
 
 use autograd::{Params, Scope, Tape};
 use tensor::Tensor;
+use tensor::matmul::Precision;
 
 use super::GptConfig;
 use crate::nn::attention::Cache;
@@ -60,9 +61,10 @@ impl Gpt {
 
     /// Scores of every token after the last of `ids`, which continue what the cache holds: `[1, V]`.
     ///
-    /// Panics if cache and ids together exceed the block size.
+    /// In bf16 if the store holds its weights at half the width. Panics if cache and ids together exceed the block size.
     pub fn next_logits(&self, params: &Params, ids: &[u32], cache: &mut KeyValueCache) -> Tensor {
-        let tape = Tape::no_grad(params);
+        let precision = if params.halved() { Precision::Bf16 } else { Precision::Full };
+        let tape = Tape::no_grad(params).with_precision(precision);
         let past = cache.len();
         assert!(past + ids.len() <= self.config.n_positions, "{past} + {} tokens exceed the block size", ids.len());
         let positions: Vec<u32> = (past as u32..(past + ids.len()) as u32).collect();

@@ -177,6 +177,28 @@ mod tests {
     }
 
     #[test]
+    fn weights_at_half_the_width_give_nearly_the_same_scores() {
+        use crate::gpt::GptConfig;
+        let (model, mut params) = Gpt::init(&GptConfig::new(300, 8, 2, 4, 36), 1);
+        let scores = |params: &Params| {
+            let mut cache = KeyValueCache::new(&model.config);
+            let many = model.next_logits(params, &[3, 1, 4], &mut cache);
+            [many, model.next_logits(params, &[1], &mut cache)]
+        };
+        let full = scores(&params);
+        params.halve();
+        let half = scores(&params);
+        for (full, half) in full.iter().zip(&half) {
+            let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
+            let off = norm(&mut full.data().iter().zip(half.data()).map(|(a, b)| a - b));
+            let share = off / norm(&mut full.data().iter().copied());
+            assert!(share > 1e-4 && share < 2e-2, "{share}");
+        }
+        params.flat_mut()[0] += 1.0;
+        assert!(!params.halved(), "changed weights beside old halves");
+    }
+
+    #[test]
     fn generation_goes_on_beyond_the_block() {
         let (model, params) = Gpt::init(&crate::gpt::GptConfig::new(20, 8, 1, 1, 8), 1);
         let long: Vec<u32> = (0..30).map(|i| i % 20).collect();

@@ -12,7 +12,7 @@ use crate::simd::{Float, Lanes};
 /// The nearest bf16, ties to even, as an f32: half of what is cut off is added before it is cut, less one bit if the
 /// last bit that stays is even. Infinities stay; a NaN stays one.
 #[inline(always)]
-pub(super) fn round(x: f32) -> f32 {
+pub fn round(x: f32) -> f32 {
     let bits = x.to_bits();
     let up = 0x7fff + ((bits >> 16) & 1);
     let rounded = f32::from_bits(bits.wrapping_add(up) & 0xffff_0000);

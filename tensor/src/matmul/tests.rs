@@ -125,6 +125,26 @@ fn a_part_of_a_wider_matrix_is_read_where_it_stands() {
 }
 
 #[test]
+fn one_row_times_halved_weights_is_the_product_in_bf16() {
+    for [n, k] in [[1, 1], [33, 70], [300, 1000], [0, 5]] {
+        let (x, b, bias) = (numbers::<f32>(k, 1), numbers::<f32>(k * n, 2), numbers::<f32>(n, 3));
+        let half: Vec<half::bf16> = b.iter().map(|b| b.half()).collect();
+        for tb in [false, true] {
+            let (mut got, mut want) = (vec![0.0; n], vec![0.0; n]);
+            let (halved, full) = if tb {
+                (Mat::new(&half, n, k).t(), Mat::new(&b, n, k).t())
+            } else {
+                (Mat::new(&half, k, n), Mat::new(&b, k, n))
+            };
+            vector_matmul_half(&mut got, Start::Row(&bias), &x, halved);
+            matmul_onto(&mut want, Start::Row(&bias), Mat::new(&x, 1, k), full, Precision::Bf16);
+            let close = got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6 * (1.0 + k as f32).sqrt());
+            assert!(close, "{n} {k} {tb}");
+        }
+    }
+}
+
+#[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
     let (m, n, k) = (131, 70, 2000);
     let (a, b) = (numbers::<f32>(m * k, 5), numbers::<f32>(k * n, 6));
