@@ -354,7 +354,10 @@ fn vector_matrix<T: Float, S: Stored<T>>(c: &mut [T], start: Start<T>, x: &[T], 
         let first = at / n * run;
         let (fours, rest) = x[first..(first + run).min(x.len())].as_chunks::<4>();
         for (i, &four) in fours.iter().enumerate() {
-            rows::add_scaled_rows(sums, four, [0, 1, 2, 3].map(|r| b.stored_row(first + 4 * i + r)));
+            let row = |r: usize| b.stored_row((first + 4 * i + r).min(x.len() - 1));
+            // Rows are short for the processor's own foresight, which begins anew with each.
+            (4..8).for_each(|r| row(r).iter().step_by(64 / size_of::<S>()).for_each(instructions::fetch));
+            rows::add_scaled_rows(sums, four, [0, 1, 2, 3].map(row));
         }
         let last = first + 4 * fours.len();
         for (i, &x) in rest.iter().enumerate() {
