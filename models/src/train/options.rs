@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use autograd::AdamWOptions;
 use autograd::schedule::{Schedule, Shape};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -193,6 +194,12 @@ impl Options {
     pub fn gpt_config(&self) -> GptConfig {
         let sizes = GptConfig::new(self.vocab_size, self.block_size, self.layers, self.heads, self.width);
         GptConfig { initializer_range: self.initializer_range, ..sizes.with_dropout(self.dropout) }
+    }
+
+    /// What AdamW is told.
+    pub fn adamw(&self) -> AdamWOptions {
+        let (beta2, weight_decay, grad_clip) = (self.beta2, self.weight_decay, self.grad_clip);
+        AdamWOptions { beta2, weight_decay, grad_clip, ..AdamWOptions::default() }
     }
 
     /// The learning rate as a function of the step.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use autograd::{AdamW, AdamWOptions, DropoutKey, Gradients, Params, Tape};
+use autograd::{AdamW, DropoutKey, Gradients, Params, Tape};
 use toml::Table;
 
 use super::chart::{self, Level};
@@ -106,9 +106,7 @@ impl Run {
 
     /// Reads the last checkpoint, if there is one.
     fn begin(directory: &Path, mut setup: Setup) -> Result<Self> {
-        let o = &setup.options;
-        let adamw = AdamWOptions { beta2: o.beta2, weight_decay: o.weight_decay, ..AdamWOptions::default() };
-        let mut optimizer = AdamW::new(&setup.params, adamw);
+        let mut optimizer = AdamW::new(&setup.params, setup.options.adamw());
         let mut position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
         if directory.join(checkpoint::STATE).exists() {
             let saved = checkpoint::load(directory, &mut setup.params, &mut optimizer)?;
@@ -203,13 +201,12 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let batch = corpus.batch(o.seed, step, o.batch_size, o.block_size); // keyed by (seed, step): nothing to replay
         gradients.zero();
         let loss = loss_and_gradients(model, params, &mut gradients, &batch, o.micro_batch, o.seed, step);
-        let norm = gradients.clip(o.grad_clip);
+        let lr = schedule.at(step);
+        let norm = run.optimizer.step(params, &gradients, lr); // unclipped; where it is no number, no step
         check(step + 1, loss, norm, &run.directory)?;
         if step == first {
             untouched(params, &gradients).into_iter().for_each(|sentence| watch.note(&sentence));
         }
-        let lr = schedule.at(step);
-        run.optimizer.step(params, &gradients, lr);
         let items_per_s = batch.count() as f64 / begin.elapsed().as_secs_f64();
 
         run.position.step = step + 1;
@@ -261,7 +258,7 @@ pub fn loss_and_gradients(
     total
 }
 
-/// A loss or gradient that is no number ends the run before it reaches the weights.
+/// A loss or gradient that is no number ends the run before it reaches a checkpoint.
 fn check(step: u64, loss: f64, norm: f64, directory: &Path) -> Result<()> {
     if loss.is_finite() && norm.is_finite() {
         return Ok(());
@@ -290,14 +287,13 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     let o = &setup.options;
     let begin = Instant::now();
     let mut params = setup.params.clone();
-    let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, AdamWOptions::default()));
+    let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, o.adamw()));
     let mut times = Vec::new();
     for step in 0..REHEARSAL {
         let start = Instant::now();
         let batch = setup.corpus.batch(o.seed, step, o.batch_size, o.block_size);
         gradients.zero();
         loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.micro_batch, o.seed, step);
-        gradients.clip(o.grad_clip);
         optimizer.step(&mut params, &gradients, 0.0);
         times.push(start.elapsed().as_secs_f64());
     }
