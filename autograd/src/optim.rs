@@ -20,7 +20,7 @@ use std::ops::Range;
 use tensor::pool::Buffer;
 use tensor::{Float, Lanes, elementwise};
 
-use crate::params::{Gradients, Params};
+use crate::params::{Gradients, ParamId, Params};
 
 /// What AdamW can be told.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,8 +61,13 @@ pub struct AdamW<T: Float = f32> {
 impl<T: Float> AdamW<T> {
     /// An optimiser for a store, before its first step.
     pub fn new(params: &Params<T>, options: AdamWOptions) -> Self {
+        Self::for_some(params, options, |_| true)
+    }
+
+    /// The same for some of the store's parameters; the others stay.
+    pub fn for_some(params: &Params<T>, options: AdamWOptions, chosen: impl Fn(ParamId) -> bool) -> Self {
         let decay = |id| T::of(if params.shape(id).len() >= 2 { options.weight_decay } else { 0.0 });
-        let parts = params.ids().map(|id| (params.place(id), decay(id))).collect();
+        let parts = params.ids().filter(|&id| chosen(id)).map(|id| (params.place(id), decay(id))).collect();
         let n = params.flat().len();
         Self { options, parts, steps: 0, m: Buffer::zeros(n), v: Buffer::zeros(n) }
     }
@@ -77,7 +82,7 @@ impl<T: Float> AdamW<T> {
     }
 
     /// One step with every gradient times `scale`, and no other clipping.
-    fn step_scaled(&mut self, params: &mut Params<T>, grads: &Gradients<T>, lr: f64, scale: f64) {
+    pub(crate) fn step_scaled(&mut self, params: &mut Params<T>, grads: &Gradients<T>, lr: f64, scale: f64) {
         self.steps += 1;
         let AdamWOptions { beta1, beta2, epsilon, .. } = self.options;
         let lanes = T::Lanes::of;

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use autograd::{AdamW, DropoutKey, Gradients, Params, Tape};
+use autograd::{DropoutKey, Gradients, Muon, Params, Tape};
 use toml::Table;
 
 use super::chart::{self, Level};
 use super::checkpoint::{self, Position};
 use super::evaluate::evaluate;
 use super::metrics::{Metric, MetricsWriter, read_metrics};
-use super::options::Options;
+use super::options::{OptimizerName, Options};
 use super::setup::Setup;
 use super::watch::{Progress, Watch};
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ pub struct Run {
     pub directory: PathBuf,
     /// Options, tokenizer, data, model and weights.
     pub setup: Setup,
-    optimizer: AdamW,
+    optimizer: Muon,
     position: Position,
     metrics: MetricsWriter,
 }
@@ -106,7 +106,7 @@ impl Run {
 
     /// Reads the last checkpoint, if there is one.
     fn begin(directory: &Path, mut setup: Setup) -> Result<Self> {
-        let mut optimizer = AdamW::new(&setup.params, setup.options.adamw());
+        let mut optimizer = optimizer(&setup.options, &setup.params);
         let mut position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
         if directory.join(checkpoint::STATE).exists() {
             let saved = checkpoint::load(directory, &mut setup.params, &mut optimizer)?;
@@ -202,7 +202,8 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         gradients.zero();
         let loss = loss_and_gradients(model, params, &mut gradients, &batch, o.micro_batch, o.seed, step);
         let lr = schedule.at(step);
-        let norm = run.optimizer.step(params, &gradients, lr); // unclipped; where it is no number, no step
+        let muon_lr = o.muon_lr * lr / o.lr;
+        let norm = run.optimizer.step(params, &gradients, lr, muon_lr); // unclipped; where it is no number, no step
         check(step + 1, loss, norm, &run.directory)?;
         if step == first {
             untouched(params, &gradients).into_iter().for_each(|sentence| watch.note(&sentence));
@@ -258,6 +259,15 @@ pub fn loss_and_gradients(
     total
 }
 
+/// The optimiser that the options name, before its first step.
+fn optimizer(o: &Options, params: &Params) -> Muon {
+    let matrices = match o.optimizer {
+        OptimizerName::Adamw => Vec::new(),
+        OptimizerName::Muon => Gpt::matrices(params),
+    };
+    Muon::new(params, &matrices, o.adamw())
+}
+
 /// A loss or gradient that is no number ends the run before it reaches a checkpoint.
 fn check(step: u64, loss: f64, norm: f64, directory: &Path) -> Result<()> {
     if loss.is_finite() && norm.is_finite() {
@@ -287,14 +297,14 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     let o = &setup.options;
     let begin = Instant::now();
     let mut params = setup.params.clone();
-    let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, o.adamw()));
+    let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &params));
     let mut times = Vec::new();
     for step in 0..REHEARSAL {
         let start = Instant::now();
         let batch = setup.corpus.batch(o.seed, step, o.batch_size, o.block_size);
         gradients.zero();
         loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.micro_batch, o.seed, step);
-        optimizer.step(&mut params, &gradients, 0.0);
+        optimizer.step(&mut params, &gradients, 0.0, 0.0);
         times.push(start.elapsed().as_secs_f64());
     }
     // The first steps fill the buffer pool; the median of the others is the time of a step.
