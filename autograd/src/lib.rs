@@ -6,7 +6,7 @@
 //! - [`tape`]: values and the operations that made them, in order; backward is one walk from the end.
 //! - [`ops`]: every operation, a file each: derivation, forward, backward.
 //! - [`params`]: where parameters and their gradients live, named as in the checkpoint; gradient clipping.
-//! - [`optim`]: AdamW; [`schedule`]: the learning rate as a function of the step.
+//! - [`optim`]: AdamW; [`muon`]: Muon, for matrices, beside it; [`schedule`]: the learning rate as a function of the step.
 //! - [`profile`]: where the time goes.
 //! - [`mod@gradcheck`]: any operation's gradient against finite differences; use it on your own.
 //!
@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 pub mod gradcheck;
+pub mod muon;
 pub mod ops;
 pub mod optim;
 pub mod params;
@@ -33,6 +34,7 @@ pub mod schedule;
 pub mod tape;
 
 pub use gradcheck::gradcheck;
+pub use muon::Muon;
 pub use ops::OPERATIONS;
 pub use ops::cross_entropy::IGNORE;
 pub use optim::{AdamW, AdamWOptions};

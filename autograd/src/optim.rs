@@ -1,8 +1,9 @@
 //! AdamW: gradient descent whose step is scaled, for each parameter by itself, by how its gradient behaved.
 //!
-//! With the gradient g at step t (from 1) and decays β₁, β₂:
+//! With the gradient g at step t (from 1), its norm limited to c, and decays β₁, β₂:
 //!
 //! ```text
+//! g ← g·min(1, c/‖g‖)            ‖g‖ over all parameters together
 //! m ← β₁·m + (1 − β₁)·g          a running mean of the gradient
 //! v ← β₂·v + (1 − β₂)·g²         and of its square
 //! m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)   both start at zero, which this corrects
@@ -10,13 +11,16 @@
 //! ```
 //!
 //! The decay λ·w stands outside the scaled part ("decoupled"), and applies to matrices only: gains and biases are
-//! few and have no reason to be small. References: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019,
-//! algorithm 2.
+//! few and have no reason to be small. Clipping is a factor in the same pass, so a step reads the gradient twice,
+//! for its norm and here, and never writes it. References: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter
+//! 2019, algorithm 2; Pascanu et al. 2013 (clipping).
+
+use std::ops::Range;
 
 use tensor::pool::Buffer;
 use tensor::{Float, Lanes, elementwise};
 
-use crate::params::{Gradients, Params};
+use crate::params::{Gradients, ParamId, Params};
 
 /// What AdamW can be told.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,12 +33,14 @@ pub struct AdamWOptions {
     pub epsilon: f64,
     /// λ, for matrices.
     pub weight_decay: f64,
+    /// The largest norm of the gradient; 0 means no limit.
+    pub grad_clip: f64,
 }
 
 impl Default for AdamWOptions {
     /// The values of GPT-2's and nanoGPT's training.
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1 }
+        Self { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.1, grad_clip: 1.0 }
     }
 }
 
@@ -42,6 +48,8 @@ impl Default for AdamWOptions {
 #[derive(Clone, Debug)]
 pub struct AdamW<T: Float = f32> {
     options: AdamWOptions,
+    /// The parameters that it moves: each one's place and decay.
+    parts: Vec<(Range<usize>, T)>,
     /// How many steps were made.
     pub steps: u64,
     /// The running mean of gradients.
@@ -53,30 +61,43 @@ pub struct AdamW<T: Float = f32> {
 impl<T: Float> AdamW<T> {
     /// An optimiser for a store, before its first step.
     pub fn new(params: &Params<T>, options: AdamWOptions) -> Self {
-        let n = params.flat().len();
-        Self { options, steps: 0, m: Buffer::zeros(n), v: Buffer::zeros(n) }
+        Self::for_some(params, options, |_| true)
     }
 
-    /// One step with learning rate `lr`.
-    pub fn step(&mut self, params: &mut Params<T>, grads: &Gradients<T>, lr: f64) {
+    /// The same for some of the store's parameters; the others stay.
+    pub fn for_some(params: &Params<T>, options: AdamWOptions, chosen: impl Fn(ParamId) -> bool) -> Self {
+        let decay = |id| T::of(if params.shape(id).len() >= 2 { options.weight_decay } else { 0.0 });
+        let parts = params.ids().filter(|&id| chosen(id)).map(|id| (params.place(id), decay(id))).collect();
+        let n = params.flat().len();
+        Self { options, parts, steps: 0, m: Buffer::zeros(n), v: Buffer::zeros(n) }
+    }
+
+    /// One step with learning rate `lr`; returns ‖g‖ before clipping. Where that is not finite, nothing changes.
+    pub fn step(&mut self, params: &mut Params<T>, grads: &Gradients<T>, lr: f64) -> f64 {
+        let norm = grads.norm();
+        if norm.is_finite() {
+            self.step_scaled(params, grads, lr, Gradients::<T>::clip_scale(norm, self.options.grad_clip));
+        }
+        norm
+    }
+
+    /// One step with every gradient times `scale`, and no other clipping.
+    pub(crate) fn step_scaled(&mut self, params: &mut Params<T>, grads: &Gradients<T>, lr: f64, scale: f64) {
         self.steps += 1;
-        let AdamWOptions { beta1, beta2, epsilon, weight_decay } = self.options;
+        let AdamWOptions { beta1, beta2, epsilon, .. } = self.options;
         let lanes = T::Lanes::of;
         let (b1, b2, rest1, rest2) = (lanes(beta1), lanes(beta2), lanes(1.0 - beta1), lanes(1.0 - beta2));
         let t = self.steps as f64;
         let (fix1, fix2) = (lanes(1.0 / (1.0 - beta1.powf(t))), lanes(1.0 / (1.0 - beta2.powf(t))));
-        let (eps, lr_lanes) = (lanes(epsilon), lanes(lr));
-        for id in params.ids() {
-            let decay = lanes(if params.shape(id).len() >= 2 { weight_decay } else { 0.0 });
-            let place = params.place(id);
-            let (m, v) = (&mut self.m[place.clone()], &mut self.v[place]);
-            elementwise::update3(params.value_mut(id), m, v, grads.of(id), |w, m, v, g| {
-                let m = b1.mul_add(m, rest1 * g); // m ← β₁·m + (1 − β₁)·g
-                let v = b2.mul_add(v, rest2 * g * g); // v ← β₂·v + (1 − β₂)·g²
-                let step = m * fix1 / ((v * fix2).sqrt() + eps); // m̂/(√v̂ + ε)
-                (w - lr_lanes * (step + decay * w), m, v)
-            });
-        }
+        let (eps, lr, scale) = (lanes(epsilon), lanes(lr), lanes(scale));
+        let (w, g) = (params.flat_mut(), grads.flat());
+        elementwise::update3(w, &mut self.m, &mut self.v, g, &self.parts, |&decay, w, m, v, g| {
+            let g = scale * g; // g ← g·min(1, c/‖g‖)
+            let m = b1.mul_add(m, rest1 * g); // m ← β₁·m + (1 − β₁)·g
+            let v = b2.mul_add(v, rest2 * g * g); // v ← β₂·v + (1 − β₂)·g²
+            let step = m * fix1 / ((v * fix2).sqrt() + eps); // m̂/(√v̂ + ε)
+            (w - lr * (step + T::Lanes::splat(decay) * w), m, v) // w ← w − lr·(m̂/(√v̂ + ε) + λ·w)
+        });
     }
 }
 

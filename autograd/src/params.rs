@@ -223,12 +223,19 @@ impl<T: Float> Gradients<T> {
         elementwise::sum_of_squares(&self.values).sqrt()
     }
 
-    /// Scales all gradients so that their common norm is at most `limit` (Pascanu et al. 2013): g ← g·min(1, limit/‖g‖).
-    /// Returns the norm before. A limit of 0 means none.
+    /// What every gradient is multiplied with so that their common norm, now `norm`, is at most `limit` (Pascanu et al.
+    /// 2013): min(1, limit/‖g‖). A limit of 0 means none.
+    pub fn clip_scale(norm: f64, limit: f64) -> f64 {
+        if limit > 0.0 && norm > limit { limit / norm } else { 1.0 }
+    }
+
+    /// Clips all gradients in place, g ← g·min(1, limit/‖g‖), and returns the norm before. (An optimiser's step has the
+    /// factor in its own pass.)
     pub fn clip(&mut self, limit: f64) -> f64 {
         let norm = self.norm();
-        if limit > 0.0 && norm > limit {
-            elementwise::scale(&mut self.values, T::of(limit / norm));
+        let scale = Self::clip_scale(norm, limit);
+        if scale < 1.0 {
+            elementwise::scale(&mut self.values, T::of(scale));
         }
         norm
     }

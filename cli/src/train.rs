@@ -125,14 +125,18 @@ struct Flags {
     #[arg(long, value_name = "SIGMA")]
     #[serde(skip_serializing_if = "Option::is_none")]
     initializer_range: Option<f64>,
-    /// How weights follow gradients [default: adamw]
+    /// How weights follow gradients: adamw, or muon for the blocks' matrices with adamw for the rest [default: adamw]
     #[arg(long, value_name = "NAME", value_parser = named::<OptimizerName>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     optimizer: Option<OptimizerName>,
-    /// Full learning rate
+    /// Full learning rate; AdamW's, where Muon is beside it
     #[arg(long, value_name = "RATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
+    /// Muon's full learning rate, which rises and falls in step with --lr [default: 0.02]
+    #[arg(long, value_name = "RATE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muon_lr: Option<f64>,
     /// Learning rate at the end [default: a tenth of --lr]
     #[arg(long, value_name = "RATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,11 +149,15 @@ struct Flags {
     #[arg(long, value_name = "NAME", value_parser = named::<ScheduleName>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<ScheduleName>,
+    /// The share of the run over which warmup-stable-decay falls, in a straight line [default: 0.2]
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decay_share: Option<f64>,
     /// AdamW's memory for squared gradients
     #[arg(long, value_name = "BETA")]
     #[serde(skip_serializing_if = "Option::is_none")]
     beta2: Option<f64>,
-    /// AdamW's decay of matrices [default: 0.1]
+    /// Decay of matrices [default: 0.1]
     #[arg(long, value_name = "RATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     weight_decay: Option<f64>,

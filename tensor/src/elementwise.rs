@@ -3,6 +3,8 @@
 //! A formula is a closure over lanes, so it is written once, beside its derivation, and runs as vector code on
 //! all threads. Outputs come first, as in every kernel.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::parallel::{GRAIN, chunks};
@@ -75,25 +77,34 @@ pub fn scale<T: Float>(y: &mut [T], a: T) {
     });
 }
 
-/// (w, m, v) ← f(w, m, v, g), element by element: an optimiser's pass over parameters, two moments and the gradient.
-pub fn update3<T: Float>(
+/// (w, m, v) ← f(part, w, m, v, g), element by element: an optimiser's one pass over all parameters, two moments and
+/// the gradient. `parts` are ranges of them in ascending order, each with what the formula wants to know of it; numbers
+/// between them stay.
+pub fn update3<T: Float, P: Sync>(
     w: &mut [T],
     m: &mut [T],
     v: &mut [T],
     g: &[T],
-    f: impl Fn(T::Lanes, T::Lanes, T::Lanes, T::Lanes) -> (T::Lanes, T::Lanes, T::Lanes) + Send + Sync,
+    parts: &[(Range<usize>, P)],
+    f: impl Fn(&P, T::Lanes, T::Lanes, T::Lanes, T::Lanes) -> (T::Lanes, T::Lanes, T::Lanes) + Send + Sync,
 ) {
     assert!(w.len() == m.len() && w.len() == v.len() && w.len() == g.len(), "update3: lengths differ");
     let n = T::Lanes::N;
-    let parts =
+    let load = |x: &[T]| T::Lanes::load_part(x, T::ZERO);
+    let chunks =
         w.par_chunks_mut(GRAIN).zip(m.par_chunks_mut(GRAIN)).zip(v.par_chunks_mut(GRAIN)).zip(g.par_chunks(GRAIN));
-    parts.for_each(|(((w, m), v), g)| {
-        for (((w, m), v), g) in w.chunks_mut(n).zip(m.chunks_mut(n)).zip(v.chunks_mut(n)).zip(g.chunks(n)) {
-            let load = |x: &[T]| T::Lanes::load_part(x, T::ZERO);
-            let (new_w, new_m, new_v) = f(load(w), load(m), load(v), load(g));
-            new_w.store_part(w);
-            new_m.store_part(m);
-            new_v.store_part(v);
+    chunks.enumerate().for_each(|(i, (((w, m), v), g))| {
+        let (at, end) = (i * GRAIN, i * GRAIN + w.len());
+        let first = parts.partition_point(|(part, _)| part.end <= at);
+        for (part, about) in parts[first..].iter().take_while(|(part, _)| part.start < end) {
+            let here = part.start.max(at) - at..part.end.min(end) - at;
+            let (w, m, v, g) = (&mut w[here.clone()], &mut m[here.clone()], &mut v[here.clone()], &g[here]);
+            for (((w, m), v), g) in w.chunks_mut(n).zip(m.chunks_mut(n)).zip(v.chunks_mut(n)).zip(g.chunks(n)) {
+                let (new_w, new_m, new_v) = f(about, load(w), load(m), load(v), load(g));
+                new_w.store_part(w);
+                new_m.store_part(m);
+                new_v.store_part(v);
+            }
         }
     });
 }
@@ -122,6 +133,24 @@ mod tests {
             assert!((0..n).all(|i| y[i] == 2.0 * a[i]), "n = {n}");
             let squares: f64 = a.iter().map(|&a| f64::from(a) * f64::from(a)).sum();
             assert!((sum_of_squares(&a) - squares).abs() <= 1e-6 * squares, "n = {n}");
+        }
+    }
+
+    #[test]
+    fn an_update_meets_every_number_of_every_part_once_and_none_between() {
+        let n = 2 * GRAIN + 100;
+        // Empty, next to each other, a gap, across two borders of chunks, up to the end.
+        let places = [0..0, 0..5, 5..16, 32..33, 40..2 * GRAIN + 7, 2 * GRAIN + 16..n];
+        let parts: Vec<_> = places.iter().cloned().zip(1..).collect();
+        let [mut w, mut m, mut v] = [(); 3].map(|()| vec![0.5f32; n]);
+        let g: Vec<f32> = (0..n).map(|i| i as f32).collect();
+        update3(&mut w, &mut m, &mut v, &g, &parts, |&part, w, m, v, g| {
+            (w + <f32 as Float>::Lanes::of(f64::from(part)), m + g, v * v)
+        });
+        for i in 0..n {
+            let part = parts.iter().find(|(place, _)| place.contains(&i)).map(|&(_, part)| part as f32);
+            let want = part.map_or((0.5, 0.5, 0.5), |part| (0.5 + part, 0.5 + g[i], 0.25));
+            assert_eq!((w[i], m[i], v[i]), want, "at {i}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The GPT-2 model: token and position tables, blocks, a last norm, and the token table again as output.
 
-use autograd::{Params, Scope, Tape};
+use autograd::{ParamId, Params, Scope, Tape};
 use tensor::Tensor;
 use tensor::matmul::Precision;
 
@@ -35,6 +35,14 @@ impl Gpt {
     /// The model and a store with its initial parameters, a function of `seed`.
     pub fn init(config: &GptConfig, seed: u64) -> (Self, Params) {
         Params::build(seed, |at| Self::new(config, at))
+    }
+
+    /// The matrices between hidden states, which Muon may move, each with the number of matrices that stand in it side by
+    /// side: queries, keys and values are three. (Tables and vectors are not among them.)
+    pub fn matrices(params: &Params) -> Vec<(ParamId, usize)> {
+        let between = |&id: &ParamId| params.name(id).starts_with("h.") && params.shape(id).len() == 2;
+        let parts = |id| if params.name(id).ends_with("c_attn.weight") { 3 } else { 1 };
+        params.ids().filter(between).map(|id| (id, parts(id))).collect()
     }
 
     /// Ids of B rows of T tokens → the last hidden states `[B, T, C]`.

@@ -1,12 +1,13 @@
 //! What is saved, so that a run killed at any moment goes on with the same bits.
 //!
-//! state.safetensors holds everything that the next step depends on: the weights, both moments, the step. It is one
+//! state.safetensors holds everything that the next step depends on: the weights, the moments, the step. It is one
 //! file, replaced as a whole, so it is complete or the one before. model.safetensors beside it is the same weights
 //! for the rest of the world; a crash between the two leaves it a checkpoint older, and the resumed run replaces it.
 
+use std::iter;
 use std::path::Path;
 
-use autograd::{AdamW, Params};
+use autograd::{Muon, Params};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -30,10 +31,11 @@ pub struct Position {
 }
 
 /// Writes the state of a run.
-pub fn save(directory: &Path, position: &Position, params: &Params, optimizer: &AdamW) -> Result<()> {
+pub fn save(directory: &Path, position: &Position, params: &Params, optimizer: &Muon) -> Result<()> {
     let mut tensors = weights::named(params);
-    for (prefix, moment) in [("m.", &optimizer.m), ("v.", &optimizer.v)] {
-        tensors.extend(params.ids().map(|id| Named {
+    let adamw = &optimizer.adamw;
+    for (prefix, moment, of_all) in [("m.", &adamw.m, true), ("v.", &adamw.v, false)] {
+        tensors.extend(params.ids().filter(|&id| of_all || !optimizer.takes(id)).map(|id| Named {
             name: format!("{prefix}{}", params.name(id)),
             shape: params.shape(id).to_vec(),
             data: &moment[params.place(id)],
@@ -44,7 +46,7 @@ pub fn save(directory: &Path, position: &Position, params: &Params, optimizer: &
 }
 
 /// Reads the state of a run into a model's parameters and optimiser, and returns where it stands.
-pub fn load(directory: &Path, params: &mut Params, optimizer: &mut AdamW) -> Result<Position> {
+pub fn load(directory: &Path, params: &mut Params, optimizer: &mut Muon) -> Result<Position> {
     let path = directory.join(STATE);
     let file = Weights::open(&path)?;
     let position = file.metadata(KEY).ok_or_else(|| Error::file(&path, "is no state of a run: it says no step"))?;
@@ -53,7 +55,9 @@ pub fn load(directory: &Path, params: &mut Params, optimizer: &mut AdamW) -> Res
     for id in params.ids() {
         let name = params.name(id).to_owned();
         file.fill(&name, params, id)?;
-        for (prefix, moment) in [("m.", &mut optimizer.m), ("v.", &mut optimizer.v)] {
+        let second = !optimizer.takes(id);
+        let adamw = &mut optimizer.adamw;
+        for (prefix, moment) in iter::once(("m.", &mut adamw.m)).chain(second.then_some(("v.", &mut adamw.v))) {
             let (_, numbers) = file.numbers(&format!("{prefix}{name}"))?;
             let place = params.place(id);
             if numbers.len() != place.len() {
@@ -62,6 +66,6 @@ pub fn load(directory: &Path, params: &mut Params, optimizer: &mut AdamW) -> Res
             moment[place].copy_from_slice(&numbers);
         }
     }
-    optimizer.steps = position.step;
+    optimizer.adamw.steps = position.step;
     Ok(position)
 }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use autograd::AdamWOptions;
 use autograd::schedule::{Schedule, Shape};
 use serde::{Deserialize, Serialize};
 use tensor::matmul::Precision;
@@ -62,7 +63,7 @@ pub enum ScheduleName {
     Constant,
     /// Falls as half a cosine.
     Cosine,
-    /// Stays, then falls in a straight line over the last fifth.
+    /// Stays, then falls in a straight line over the last part, `decay_share` of the run.
     WarmupStableDecay,
 }
 
@@ -72,6 +73,8 @@ pub enum ScheduleName {
 pub enum OptimizerName {
     /// AdamW.
     Adamw,
+    /// Muon for the matrices of the blocks, AdamW for the rest.
+    Muon,
 }
 
 /// What matrix products do with their operands.
@@ -134,17 +137,21 @@ pub struct Options {
     pub minutes: Option<f64>,
     /// How weights follow gradients.
     pub optimizer: OptimizerName,
-    /// The full learning rate.
+    /// The full learning rate; AdamW's, where Muon is beside it.
     pub lr: f64,
+    /// Muon's full learning rate, which rises and falls in step with the other.
+    pub muon_lr: f64,
     /// The learning rate at the end.
     pub min_lr: f64,
     /// Steps of warm-up.
     pub warmup: u64,
     /// What the learning rate does after warm-up.
     pub schedule: ScheduleName,
+    /// The share of the run over which warmup-stable-decay falls.
+    pub decay_share: f64,
     /// AdamW's memory for squared gradients.
     pub beta2: f64,
-    /// AdamW's decay of matrices.
+    /// The decay of matrices.
     pub weight_decay: f64,
     /// The largest norm of the gradient; 0 means no limit.
     pub grad_clip: f64,
@@ -227,12 +234,18 @@ impl Options {
         Compute { micro_batch, precision, recompute: self.recompute, profile: None }
     }
 
+    /// What AdamW is told.
+    pub fn adamw(&self) -> AdamWOptions {
+        let (beta2, weight_decay, grad_clip) = (self.beta2, self.weight_decay, self.grad_clip);
+        AdamWOptions { beta2, weight_decay, grad_clip, ..AdamWOptions::default() }
+    }
+
     /// The learning rate as a function of the step.
     pub fn schedule(&self) -> Schedule {
         let shape = match self.schedule {
             ScheduleName::Constant => Shape::Constant,
             ScheduleName::Cosine => Shape::Cosine,
-            ScheduleName::WarmupStableDecay => Shape::WarmupStableDecay(0.2),
+            ScheduleName::WarmupStableDecay => Shape::WarmupStableDecay(self.decay_share),
         };
         Schedule { lr: self.lr, min_lr: self.min_lr, warmup: self.warmup, steps: self.steps, shape }
     }
@@ -258,6 +271,12 @@ impl Options {
         let positive = |x: f64| x.is_finite() && x > 0.0;
         if !positive(self.lr) || !(0.0..=self.lr).contains(&self.min_lr) {
             return fail(format!("learning rates from {} down to {}: give 0 <= min-lr <= lr", self.lr, self.min_lr));
+        }
+        if !positive(self.muon_lr) {
+            return fail(format!("a muon-lr of {}: give more than 0", self.muon_lr));
+        }
+        if !(self.decay_share > 0.0 && self.decay_share <= 1.0) {
+            return fail(format!("a decay-share of {}: give more than 0, and 1 at most", self.decay_share));
         }
         if !positive(self.initializer_range) {
             return fail(format!("initial weights of deviation {}: give more than 0", self.initializer_range));
@@ -287,9 +306,19 @@ fn derive(table: &mut Table, said: &Table) {
         _ => 0.0,
     };
     // A TOML integer where a rate is meant (`lr = 1`) is a number all the same.
-    for key in
-        ["lr", "min_lr", "dropout", "initializer_range", "beta2", "weight_decay", "grad_clip", "minutes", "val_share"]
-    {
+    for key in [
+        "lr",
+        "min_lr",
+        "muon_lr",
+        "decay_share",
+        "dropout",
+        "initializer_range",
+        "beta2",
+        "weight_decay",
+        "grad_clip",
+        "minutes",
+        "val_share",
+    ] {
         if let Some(Value::Integer(x)) = table.get(key) {
             let x = *x as f64;
             table.insert(key.into(), x.into());
@@ -305,7 +334,7 @@ fn derive(table: &mut Table, said: &Table) {
         table.insert("warmup".into(), warmup.into());
     }
     let eval_every = table.get("eval_every").cloned().unwrap_or(Value::Integer((steps / 10).max(1)));
-    let defaults: [(&str, Value); 19] = [
+    let defaults: [(&str, Value); 21] = [
         ("data", Value::Array(vec![])),
         ("val_data", Value::Array(vec![])),
         ("val_share", 0.1.into()),
@@ -314,7 +343,9 @@ fn derive(table: &mut Table, said: &Table) {
         ("micro_batch", batch),
         ("optimizer", "adamw".into()),
         ("min_lr", tenth(number(table, "lr")).into()),
+        ("muon_lr", 0.02.into()), // Jordan et al.'s
         ("schedule", "cosine".into()),
+        ("decay_share", 0.2.into()),
         ("beta2", 0.95.into()),
         ("weight_decay", 0.1.into()),
         ("grad_clip", 1.0.into()),
@@ -372,6 +403,9 @@ mod tests {
             ("lr = -1.0", "0 <= min-lr <= lr"),
             ("wdith = 5", "unknown field `wdith`"),
             ("min_lr = 1.0", "0 <= min-lr <= lr"),
+            ("muon_lr = 0", "muon-lr"),
+            ("decay_share = 1.5", "1 at most"),
+            ("optimizer = \"sgd\"", "`muon`"),
         ] {
             let error = Options::resolve(&Table::new(), &table(said)).unwrap_err().to_string();
             assert!(error.contains(answer), "{said}: {error}");

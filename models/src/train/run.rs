@@ -3,19 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use autograd::{AdamW, AdamWOptions, Gradients, Params, Profile};
+use autograd::{Gradients, Muon, Params, Profile};
 use toml::Table;
 
 use super::chart::{self, Level};
 use super::checkpoint::{self, Position};
 use super::evaluate::evaluate;
 use super::metrics::{Metric, MetricsWriter, read_metrics};
-use super::options::Options;
+use super::options::{OptimizerName, Options};
 use super::setup::Setup;
 use super::step::{self, Compute, loss_and_gradients, timed};
 use super::watch::{Progress, Watch};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::gpt::Gpt;
 use crate::hub::gpt2;
 
 /// The file of metrics in a run directory.
@@ -27,7 +28,7 @@ pub struct Run {
     pub directory: PathBuf,
     /// Options, tokenizer, data, model and weights.
     pub setup: Setup,
-    optimizer: AdamW,
+    optimizer: Muon,
     position: Position,
     metrics: MetricsWriter,
     /// Where the time goes, if that is wanted.
@@ -107,9 +108,7 @@ impl Run {
 
     /// Reads the last checkpoint, if there is one.
     fn begin(directory: &Path, mut setup: Setup) -> Result<Self> {
-        let o = &setup.options;
-        let adamw = AdamWOptions { beta2: o.beta2, weight_decay: o.weight_decay, ..AdamWOptions::default() };
-        let mut optimizer = AdamW::new(&setup.params, adamw);
+        let mut optimizer = optimizer(&setup.options, &setup.params);
         let mut position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
         if directory.join(checkpoint::STATE).exists() {
             let saved = checkpoint::load(directory, &mut setup.params, &mut optimizer)?;
@@ -195,13 +194,14 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let batch = timed(profile, "Batch", || corpus.batch(o.seed, step, o.batch_size, o.block_size));
         let how = Compute { profile, ..o.compute() };
         let loss = loss_and_gradients(model, params, &mut gradients, &batch, how, o.seed, step);
-        let norm = timed(profile, "Clipping", || gradients.clip(o.grad_clip));
+        let lr = schedule.at(step);
+        let muon_lr = o.muon_lr * lr / o.lr;
+        // The gradient's norm as it was; where that is no number, there is no step.
+        let norm = timed(profile, "Optimiser", || run.optimizer.step(params, &gradients, lr, muon_lr));
         check(step + 1, loss, norm, &run.directory)?;
         if step == first {
             untouched(params, &gradients).into_iter().for_each(|sentence| watch.note(&sentence));
         }
-        let lr = schedule.at(step);
-        timed(profile, "Optimiser", || run.optimizer.step(params, &gradients, lr));
         let items_per_s = batch.count() as f64 / begin.elapsed().as_secs_f64();
 
         run.position.step = step + 1;
@@ -231,7 +231,16 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
     run.outcome()
 }
 
-/// A loss or gradient that is no number ends the run before it reaches the weights.
+/// The optimiser that the options name, before its first step.
+fn optimizer(o: &Options, params: &Params) -> Muon {
+    let matrices = match o.optimizer {
+        OptimizerName::Adamw => Vec::new(),
+        OptimizerName::Muon => Gpt::matrices(params),
+    };
+    Muon::new(params, &matrices, o.adamw())
+}
+
+/// A loss or gradient that is no number ends the run before it reaches a checkpoint.
 fn check(step: u64, loss: f64, norm: f64, directory: &Path) -> Result<()> {
     if loss.is_finite() && norm.is_finite() {
         return Ok(());
@@ -260,14 +269,13 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     let o = &setup.options;
     let begin = Instant::now();
     let mut params = setup.params.clone();
-    let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, AdamWOptions::default()));
+    let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &params));
     let mut times = Vec::new();
     for step in 0..REHEARSAL {
         let start = Instant::now();
         let batch = setup.corpus.batch(o.seed, step, o.batch_size, o.block_size);
         loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);
-        gradients.clip(o.grad_clip);
-        optimizer.step(&mut params, &gradients, 0.0);
+        optimizer.step(&mut params, &gradients, 0.0, 0.0);
         times.push(start.elapsed().as_secs_f64());
     }
     // The first steps fill the buffer pool; the median of the others is the time of a step.

@@ -11,6 +11,7 @@
 //! - [`model`]: a small GPT, all operations at once: differences, micro-batches, tied weights, threads.
 //! - [`gpt`]: the real model of the `models` crate, in f32.
 //! - [`optimiser`]: AdamW against one number at a time.
+//! - [`muon`]: Muon against plain loops, and what it does to singular values.
 
 mod check;
 mod composed;
@@ -19,6 +20,7 @@ mod edges;
 mod gpt;
 mod laws;
 mod model;
+mod muon;
 mod optimiser;
 mod precision;
 mod table;

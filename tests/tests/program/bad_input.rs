@@ -55,6 +55,10 @@ fn options_that_cannot_be_met_are_refused() {
         (&["--lr", "nan"], "min-lr"),
         (&["--dropout", "1"], "less than 1"),
         (&["--optimizer", "sgd"], "adamw"),
+        (&["--muon-lr", "0"], "more than 0"),
+        (&["--muon-lr", "inf"], "muon-lr"),
+        (&["--decay-share", "0"], "1 at most"),
+        (&["--decay-share", "1.1"], "decay-share"),
         (&["--nonsense"], "nonsense"),
     ] {
         // Words given twice are the user's mistake too, so the tiny model's own are left out here.

@@ -19,11 +19,20 @@ const TALKATIVE: &[&str] =
 
 #[test]
 fn a_run_killed_five_times_ends_with_the_bits_of_one_that_was_not() {
+    killed_five_times(TALKATIVE);
+}
+
+#[test]
+fn a_run_of_muon_killed_five_times_ends_with_the_bits_of_one_that_was_not() {
+    killed_five_times(&[TALKATIVE, &["--optimizer", "muon"]].concat());
+}
+
+fn killed_five_times(talkative: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
     let (whole, killed) = (directory.path().join("whole"), directory.path().join("killed"));
-    let output = run(train(&whole, TALKATIVE));
+    let output = run(train(&whole, talkative));
     assert!(output.status.success(), "{}", said(&output));
-    let mut words = train(&killed, TALKATIVE);
+    let mut words = train(&killed, talkative);
     // Killed after this many lines: before the first step, before and after checkpoints, twice in a row near the end.
     for lines in [2, 11, 9, 12, 1] {
         let mut child = pretext().args(&words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -54,6 +63,10 @@ fn the_weights_do_not_depend_on_the_number_of_threads_nor_on_micro_batches_of_ro
     let one = trained("one", &["--threads", "1"]);
     assert_eq!(one, trained("three", &["--threads", "3"]));
     assert_ne!(one, trained("seed", &["--threads", "1", "--seed", "2"]));
+    let muon = trained("muon", &["--threads", "1", "--optimizer", "muon"]);
+    assert_eq!(muon, trained("muon-three", &["--threads", "3", "--optimizer", "muon"]));
+    assert_ne!(one, muon);
+    assert_ne!(muon, trained("muon-lr", &["--threads", "1", "--optimizer", "muon", "--muon-lr", "0.01"]));
 }
 
 #[cfg(unix)]

@@ -1,0 +1,168 @@
+//! Muon: a matrix moves by a matrix whose singular values are all about one.
+//!
+//! AdamW scales every number by itself. But the gradient of a matrix is mostly a few large directions, and a small
+//! change along the many others would help as much; so Muon makes all directions of a step equally long. With the
+//! gradient G (after clipping), momentum μ = 0.95, a rate lr and a decay λ:
+//!
+//! ```text
+//! M ← μ·M + (1 − μ)·G                      a running mean of the gradient
+//! U = (1 − μ)·G + μ·M                      and one step ahead of it (Nesterov)
+//! O = orthogonalise(U)                     U = Σ sᵢ·uᵢvᵢᵀ becomes about Σ uᵢvᵢᵀ
+//! W ← W − lr·(√max(1, out/in)·O + λ·W)     a matrix with more outputs moves each of them as far
+//! ```
+//!
+//! Orthogonalising needs no singular value decomposition, matrix products are enough (Newton-Schulz iteration): with
+//! the odd polynomial p(s) = a·s + b·s³ + c·s⁵,
+//!
+//! ```text
+//! X ← U/‖U‖                                now all singular values are at most 1
+//! five times:  X ← a·X + b·(XXᵀ)X + c·(XXᵀ)²X
+//! ```
+//!
+//! X = Σ sᵢ·uᵢvᵢᵀ gives (XXᵀ)X = Σ sᵢ³·uᵢvᵢᵀ: the singular vectors stay and each sᵢ becomes p(sᵢ). With a = 3.4445,
+//! b = −4.7750, c = 2.0315 small ones grow 3.4-fold a step, and from about 0.01 on all arrive in 0.68…1.13 and stay
+//! there. That is near enough to one, and gets there sooner than a polynomial that has its fixed point at one.
+//!
+//! A vector has nothing to orthogonalise, and in a table of tokens each row is its own: these are left to AdamW.
+//!
+//! Weights are stored `[in, out]`, and orthogonalising is the same for the transpose; so tall matrices multiply from
+//! the right, X ← X·p(XᵀX), and the product in between has always the shorter side. Matrices that one parameter
+//! holds side by side (queries, keys, values) are orthogonalised each for itself, since their scales differ.
+//!
+//! References: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; decay as in Liu et al.
+//! 2025, "Muon is scalable for LLM training", section 2.2; Higham 2008, "Functions of matrices", chapter 8.
+
+use std::ops::Range;
+
+use tensor::matmul::{Mat, MatMut, Precision, Start, matmul_serial};
+use tensor::pool::Buffer;
+use tensor::{Float, Lanes, elementwise, parallel};
+
+use crate::optim::{AdamW, AdamWOptions};
+use crate::params::{Gradients, ParamId, Params};
+
+/// μ, of Jordan et al.
+const MOMENTUM: f64 = 0.95;
+/// Steps of Newton-Schulz, and its a, b, c, of Jordan et al.
+const STEPS: usize = 5;
+const QUINTIC: [f64; 3] = [3.4445, -4.7750, 2.0315];
+/// Added to ‖U‖, against division by zero.
+const EPSILON: f64 = 1e-7;
+
+/// Muon for some matrices of a store, AdamW for everything else.
+#[derive(Clone, Debug)]
+pub struct Muon<T: Float = f32> {
+    matrices: Vec<Matrix>,
+    options: AdamWOptions,
+    /// AdamW for the rest. Its `m` also holds the momenta of Muon's matrices, at their places; its `v` nothing there.
+    pub adamw: AdamW<T>,
+}
+
+/// A parameter `[inputs, k·outputs]`: k matrices `[inputs, outputs]` side by side.
+#[derive(Clone, Debug)]
+struct Matrix {
+    id: ParamId,
+    place: Range<usize>,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl<T: Float> Muon<T> {
+    /// An optimiser for a store, before its first step. `matrices` are parameters of rank 2, in the store's order, each
+    /// with the number of matrices that stand side by side in it; with none, all is AdamW. Both share the options'
+    /// decay and limit of the gradient.
+    pub fn new(params: &Params<T>, matrices: &[(ParamId, usize)], options: AdamWOptions) -> Self {
+        let matrix = |&(id, parts): &(ParamId, usize)| {
+            let shape = params.shape(id);
+            assert!(shape.len() == 2 && shape[1].is_multiple_of(parts), "{}: no {parts} matrices", params.name(id));
+            Matrix { id, place: params.place(id), inputs: shape[0], outputs: shape[1] / parts }
+        };
+        let adamw = AdamW::for_some(params, options, |id| matrices.iter().all(|&(matrix, _)| matrix != id));
+        Self { matrices: matrices.iter().map(matrix).collect(), options, adamw }
+    }
+
+    /// Whether a parameter is one of Muon's.
+    pub fn takes(&self, id: ParamId) -> bool {
+        self.matrices.iter().any(|matrix| matrix.id == id)
+    }
+
+    /// One step with learning rate `lr` for AdamW and `muon_lr` for the matrices; returns ‖g‖ over all parameters before
+    /// clipping. Where that is not finite, nothing changes.
+    pub fn step(&mut self, params: &mut Params<T>, grads: &Gradients<T>, lr: f64, muon_lr: f64) -> f64 {
+        let norm = grads.norm();
+        if !norm.is_finite() {
+            return norm;
+        }
+        let scale = Gradients::<T>::clip_scale(norm, self.options.grad_clip);
+        self.adamw.step_scaled(params, grads, lr, scale);
+
+        // The matrices with their momenta and gradients, cut out of the flat buffers.
+        let (mut w, mut m, mut at) = (params.flat_mut(), &mut self.adamw.m[..], 0);
+        let mut turns = Vec::new();
+        for matrix in &self.matrices {
+            let Range { start, end } = matrix.place;
+            let [w, m] = [&mut w, &mut m].map(|flat| {
+                let _between = flat.split_off_mut(..start - at);
+                flat.split_off_mut(..end - start).expect("in the store's order")
+            });
+            turns.push((matrix, w, m, grads.of(matrix.id)));
+            at = end;
+        }
+        // One task each: the products of one matrix are small, and every block has several.
+        parallel::chunks(&mut turns, 1, |_, turn| {
+            let (matrix, w, m, g) = &mut turn[0];
+            matrix.step(w, m, g, muon_lr, self.options.weight_decay, scale);
+        });
+        norm
+    }
+}
+
+impl Matrix {
+    /// One step of a parameter, from its gradient times `scale`.
+    fn step<T: Float>(&self, w: &mut [T], m: &mut [T], g: &[T], lr: f64, decay: f64, scale: f64) {
+        let lanes = T::Lanes::of;
+        let (mu, rest) = (lanes(MOMENTUM), lanes((1.0 - MOMENTUM) * scale));
+        elementwise::update(m, g, |m, g| mu.mul_add(m, rest * g)); // M ← μ·M + (1 − μ)·G
+        let far = (self.outputs as f64 / self.inputs as f64).sqrt().max(1.0); // √max(1, out/in)
+        let (away, keep) = (lanes(-lr * far), lanes(1.0 - lr * decay));
+        let mut o = Buffer::scratch(self.inputs * self.outputs);
+        let width = w.len() / self.inputs;
+        for first in (0..width).step_by(self.outputs) {
+            let row = |i: usize| i * width + first..i * width + first + self.outputs; // of one of the matrices
+            for (i, u) in o.chunks_exact_mut(self.outputs).enumerate() {
+                elementwise::zip(u, &g[row(i)], &m[row(i)], |g, m| mu.mul_add(m, rest * g)); // U = (1 − μ)·G + μ·M
+            }
+            orthogonalise(&mut o, self.inputs, self.outputs);
+            for (i, o) in o.chunks_exact(self.outputs).enumerate() {
+                elementwise::update(&mut w[row(i)], o, |w, o| keep.mul_add(w, away * o)); // W ← W − lr·(√…·O + λ·W)
+            }
+        }
+    }
+}
+
+/// X = Σ sᵢ·uᵢvᵢᵀ `[rows, cols]` becomes about Σ uᵢvᵢᵀ, by five steps of Newton-Schulz. Zeros stay zeros.
+pub fn orthogonalise<T: Float>(x: &mut Buffer<T>, rows: usize, cols: usize) {
+    let norm = elementwise::sum_of_squares(x).sqrt();
+    elementwise::scale(x, T::of(1.0 / (norm + EPSILON))); // X ← U/‖U‖
+    let n = rows.min(cols);
+    let [mut gram, mut inner, mut p] = [(); 3].map(|()| Buffer::scratch(n * n));
+    let mut y = Buffer::scratch(x.len());
+    let add_to_diagonal = |x: &mut [T], a: f64| x.iter_mut().step_by(n + 1).for_each(|x| *x += T::of(a));
+    let [a, b, c] = QUINTIC;
+    let product = |c: &mut [T], [m, n]: [usize; 2], a: Mat<T>, b: Mat<T>| {
+        matmul_serial(MatMut::new(c, m, n), Start::Zero, a, b, Precision::Full);
+    };
+    for _ in 0..STEPS {
+        let mat = Mat::new(x, rows, cols);
+        let (left, right) = if rows <= cols { (mat, mat.t()) } else { (mat.t(), mat) };
+        product(&mut gram, [n, n], left, right); // A = XXᵀ, or XᵀX where that is smaller
+        elementwise::map(&mut inner, &gram, |gram| T::Lanes::of(c) * gram);
+        add_to_diagonal(&mut inner, b); // b·I + c·A
+        let square = |x| Mat::new(x, n, n);
+        product(&mut p, [n, n], square(&gram), square(&inner));
+        add_to_diagonal(&mut p, a); // P = a·I + A·(b·I + c·A)
+        let (left, right) = if rows <= cols { (square(&p), mat) } else { (mat, square(&p)) };
+        product(&mut y, [rows, cols], left, right); // X ← P·X, or X·P
+        std::mem::swap(x, &mut y);
+    }
+}
