@@ -64,10 +64,19 @@ fn main() -> ExitCode {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS; // the reader has seen enough
         }
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", sentence(&error));
         let words = error.is::<Usage>() || matches!(error.downcast_ref(), Some(models::Error::Options(_)));
         ExitCode::from(if words { 2 } else { 1 })
     })
+}
+
+/// An error and its causes, each said once: many sentences name their cause themselves.
+fn sentence(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |said, cause| if said.contains(&cause) { said } else { format!("{said}: {cause}") })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -30,15 +30,22 @@ pub fn print_profile(profile: &Profile, precision: Precision) {
     }
 }
 
-/// A line on standard output; a reader that has gone does not stop the training.
+/// A line on standard output, or where a script reads that, on the other one; a reader that has gone does not stop the
+/// training.
 macro_rules! say {
-    ($($words:tt)*) => {
-        let _ = writeln!(std::io::stdout(), $($words)*);
+    ($self:ident, $($words:tt)*) => {
+        if $self.json {
+            let _ = writeln!(std::io::stderr(), $($words)*);
+        } else {
+            let _ = writeln!(std::io::stdout(), $($words)*);
+        }
     };
 }
 
 pub struct Progress {
     stop: Arc<AtomicBool>,
+    /// Standard output is for the outcome alone.
+    json: bool,
     bar: Option<ProgressBar>,
     plan: Option<Plan>,
     /// Floating-point operations that all threads can do in a second, measured at the start.
@@ -53,10 +60,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn new(stop: Arc<AtomicBool>) -> Self {
+    pub fn new(stop: Arc<AtomicBool>, json: bool) -> Self {
         let now = Instant::now();
         Self {
             stop,
+            json,
             bar: None,
             plan: None,
             peak: f64::NAN,
@@ -95,11 +103,12 @@ impl Watch for Progress {
         self.peak = tensor::peak::measure(Duration::from_millis(60), plan.precision);
         let tokens = plan.train_tokens.map_or("no end of tokens".to_owned(), |n| format!("{} tokens", count(n as f64)));
         let val = count(plan.val_tokens as f64);
-        say!("model    GPT, {} parameters, {} tokens a step", count(plan.parameters as f64), plan.step_tokens);
-        say!("data     {}: {tokens} to train on, {val} to validate on", plan.data);
+        say!(self, "model    GPT, {} parameters, {} tokens a step", count(plan.parameters as f64), plan.step_tokens);
+        say!(self, "data     {}: {tokens} to train on, {val} to validate on", plan.data);
         let floor = plan.floor.map_or(String::new(), |floor| format!(", floor {floor:.4} (the data's entropy)"));
-        say!("chance   uniform {:.4}, unigram {:.4}{floor}, in nats a token", plan.uniform, plan.unigram);
+        say!(self, "chance   uniform {:.4}, unigram {:.4}{floor}, in nats a token", plan.uniform, plan.unigram);
         say!(
+            self,
             "machine  {} threads of {}, peak {:.0} GFLOP/s; about {} of memory",
             tensor::parallel::threads(),
             tensor::simd::LEVEL,
@@ -108,10 +117,10 @@ impl Watch for Progress {
         );
         match plan.first_step {
             0 => {
-                say!("steps    {}\n", plan.steps);
+                say!(self, "steps    {}\n", plan.steps);
             }
             first => {
-                say!("steps    {first} of {} are done\n", plan.steps);
+                say!(self, "steps    {first} of {} are done\n", plan.steps);
             }
         }
         self.begin = Instant::now();
@@ -127,7 +136,7 @@ impl Watch for Progress {
         match &self.bar {
             Some(bar) => bar.println(format!("note: {sentence}")),
             None => {
-                say!("note: {sentence}");
+                say!(self, "note: {sentence}");
             }
         }
     }
@@ -147,7 +156,7 @@ impl Watch for Progress {
             None => {
                 let due = self.printed.elapsed() > Duration::from_secs(10);
                 if p.val_loss.is_some() || due || p.step == plan.first_step + 1 {
-                    say!("step {}/{}  {line}", p.step, plan.steps);
+                    say!(self, "step {}/{}  {line}", p.step, plan.steps);
                     self.printed = Instant::now();
                 }
             }

@@ -202,13 +202,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut flags = toml::Table::try_from(&args.options).context("the options are no plain values")?;
     Options::absolute(&mut flags);
     let stop = Arc::new(AtomicBool::new(false));
-    let mut progress = Progress::new(Arc::clone(&stop));
+    let mut progress = Progress::new(Arc::clone(&stop), args.json);
     let mut run = match &args.resume {
         Some(directory) => Run::resume(directory, &flags, &mut progress)?,
         None => {
             let mut file = args.config.as_deref().map(Options::read_table).transpose()?.unwrap_or_default();
             Options::absolute(&mut file);
-            let options = Options::resolve(&file, &flags)?;
+            let options = Options::resolve(&file, &flags).map_err(|error| match &args.config {
+                // The file's own mistake, if it is one without the flags too.
+                Some(path) if Options::resolve(&file, &toml::Table::new()).is_err() => {
+                    models::Error::Options(format!("{}: {error}", path.display()))
+                }
+                _ => error,
+            })?;
             let directory = args.out.clone().unwrap_or_else(|| new_directory(&options.preset));
             Run::create(&directory, &file, &flags, &mut progress)?
         }

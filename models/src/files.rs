@@ -30,10 +30,15 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn io::Write) -> i
     commit(out.into_inner()?, path)
 }
 
-/// Writes the file `path` anew with what `write` puts into the file whose path it is given.
+/// Writes the file `path` anew with what `write` puts into the file whose path it is given, or puts in its place.
 pub fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let temporary = temporary_in(parent(path))?;
+    let permissions = temporary.as_file().metadata()?.permissions();
     write(temporary.path())?;
+    // The file that stands there now may be another than was made: it is the one to force to the disk.
+    let written = File::options().write(true).open(temporary.path())?;
+    written.set_permissions(permissions)?;
+    written.sync_all()?;
     commit(temporary, path)
 }
 
@@ -107,5 +112,17 @@ mod tests {
         fs::write(dir.path().join("plain"), b"").unwrap();
         write_atomically(&dir.path().join("atomic"), |_| Ok(())).unwrap();
         assert_eq!(mode("atomic"), mode("plain"));
+        // A writer may put a file of its own in the place it was given, as safetensors does.
+        let own = |path: &Path| {
+            fs::write(path.with_extension("own"), b"x")?;
+            fs::rename(path.with_extension("own"), path)
+        };
+        replace(&dir.path().join("replaced"), |path| {
+            own(path)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        })
+        .unwrap();
+        assert_eq!(mode("replaced"), mode("plain"));
+        assert_eq!(fs::read(dir.path().join("replaced")).unwrap(), b"x");
     }
 }

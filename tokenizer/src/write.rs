@@ -77,7 +77,11 @@ fn lines(text: &mut String, indent: &str, items: impl Iterator<Item = String>) {
 /// Puts `bytes` at `path` in one step: a reader sees the old file or the new one, whenever the machine stops.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".tokenizer-").tempfile_in(directory)?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    // The permissions of any other file, as the umask says; a temporary one would be its owner's alone.
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.prefix(".tokenizer-").tempfile_in(directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

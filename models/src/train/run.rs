@@ -87,6 +87,14 @@ impl Run {
             return Err(Error::file(directory, "holds no run to resume: it has no train.toml"));
         }
         let table = Options::read_table(&path)?;
+        if let Some(key) =
+            ["preset", "data", "steps", "seed", "save_every"].iter().find(|key| !table.contains_key(**key))
+        {
+            return Err(Error::file(
+                &path,
+                format!("says nothing of {key}: it was cut off; bring it back from a copy"),
+            ));
+        }
         for (key, value) in flags {
             if table.get(key) != Some(value) {
                 let had = table.get(key).map_or("not set".to_owned(), ToString::to_string);

@@ -63,6 +63,7 @@ impl Setup {
             watch.note(&format!("the data has pairs for {had} tokens only, not for {wanted}"));
         }
         options.vocab_size = tokenizer.vocab_size();
+        check_memory(&options)?;
         let (model, params) = Gpt::init(&options.gpt_config(), options.seed);
         Ok(Self { options, tokenizer, corpus, model, params })
     }
@@ -76,7 +77,7 @@ impl Setup {
             train_tokens: self.corpus.train_tokens(),
             val_tokens: self.corpus.val_tokens(),
             data: if o.data.is_empty() { "the built-in world".to_owned() } else { o.data.join(", ") },
-            memory: memory(o, self.params.count()),
+            memory: memory(o, self.params.count() as f64) as usize,
             uniform: (config.vocab_size as f64).ln(),
             unigram: self.corpus.unigram_entropy(),
             floor: self.corpus.floor(),
@@ -103,10 +104,33 @@ fn text_options(options: &Options) -> Result<text::TextOptions> {
 /// micro-batch the 10 rows of width C that a block keeps for its backward pass (3 of q, k, v, 1 of attention, 1 sum,
 /// 4 hidden, and the stream), or the last of them alone when the others are computed again; some 24 more for the block
 /// at work; the logits, or a chunk of them.
-fn memory(o: &Options, parameters: usize) -> usize {
-    let positions = o.micro_batch * o.block_size;
-    let kept = if o.recompute { 1 } else { 10 };
-    let activations = positions * o.width * (kept * o.layers + 24);
-    let logits = (positions * o.vocab_size).min(autograd::ops::lm_head::CHUNK);
-    4 * (4 * parameters + activations + logits) + (32 << 20)
+fn memory(o: &Options, parameters: f64) -> f64 {
+    let (width, layers) = (o.width as f64, o.layers as f64);
+    let positions = o.micro_batch as f64 * o.block_size as f64;
+    let kept = if o.recompute { 1.0 } else { 10.0 };
+    let activations = positions * width * (kept * layers + 24.0);
+    let logits = (positions * o.vocab_size as f64).min(autograd::ops::lm_head::CHUNK as f64);
+    4.0 * (4.0 * parameters + activations + logits) + f64::from(32 << 20)
+}
+
+/// Refuses what the machine's memory cannot hold, where the system tells its size (Linux): it would fail much later.
+fn check_memory(o: &Options) -> Result<()> {
+    let (width, layers, rows) = (o.width as f64, o.layers as f64, (o.vocab_size + o.block_size) as f64);
+    let needed = memory(o, 12.0 * layers * width * width + rows * width);
+    let Some(there) = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let kilobytes = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok()
+        };
+        Some(1024.0 * (kilobytes("MemTotal:")? + kilobytes("SwapTotal:")?))
+    }) else {
+        return Ok(());
+    };
+    if needed > there {
+        let [needed, there] = [needed, there].map(|bytes| bytes / f64::from(1 << 30));
+        let way_out = "give fewer --layers, a smaller --width or --block-size, a smaller --micro-batch, or --recompute";
+        let what = format!("the run needs about {needed:.1} GiB of memory and this machine has {there:.1}: {way_out}");
+        return Err(Error::Options(what));
+    }
+    Ok(())
 }
