@@ -133,6 +133,10 @@ struct Flags {
     #[arg(long, value_name = "RATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     muon_lr: Option<f64>,
+    /// Muon's memory for gradients; less suits runs of a few hundred steps [default: 0.95]
+    #[arg(long, value_name = "MU")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muon_momentum: Option<f64>,
     /// Learning rate at the end [default: a tenth of --lr]
     #[arg(long, value_name = "RATE")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use autograd::AdamWOptions;
+use autograd::muon::MOMENTUM;
 use autograd::schedule::{Schedule, Shape};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -119,6 +120,8 @@ pub struct Options {
     pub lr: f64,
     /// Muon's full learning rate, which rises and falls in step with the other.
     pub muon_lr: f64,
+    /// Muon's memory for gradients.
+    pub muon_momentum: f64,
     /// The learning rate at the end.
     pub min_lr: f64,
     /// Steps of warm-up.
@@ -243,6 +246,9 @@ impl Options {
         if !positive(self.muon_lr) {
             return fail(format!("a muon-lr of {}: give more than 0", self.muon_lr));
         }
+        if !(0.0..1.0).contains(&self.muon_momentum) {
+            return fail(format!("a muon-momentum of {}: give 0 or more, and less than 1", self.muon_momentum));
+        }
         if !(self.decay_share > 0.0 && self.decay_share <= 1.0) {
             return fail(format!("a decay-share of {}: give more than 0, and 1 at most", self.decay_share));
         }
@@ -278,6 +284,7 @@ fn derive(table: &mut Table, said: &Table) {
         "lr",
         "min_lr",
         "muon_lr",
+        "muon_momentum",
         "decay_share",
         "dropout",
         "initializer_range",
@@ -302,7 +309,7 @@ fn derive(table: &mut Table, said: &Table) {
         table.insert("warmup".into(), warmup.into());
     }
     let eval_every = table.get("eval_every").cloned().unwrap_or(Value::Integer((steps / 10).max(1)));
-    let defaults: [(&str, Value); 19] = [
+    let defaults: [(&str, Value); 20] = [
         ("data", Value::Array(vec![])),
         ("val_data", Value::Array(vec![])),
         ("val_share", 0.1.into()),
@@ -312,6 +319,7 @@ fn derive(table: &mut Table, said: &Table) {
         ("optimizer", "adamw".into()),
         ("min_lr", tenth(number(table, "lr")).into()),
         ("muon_lr", 0.02.into()), // Jordan et al.'s
+        ("muon_momentum", MOMENTUM.into()),
         ("schedule", "cosine".into()),
         ("decay_share", 0.2.into()),
         ("beta2", 0.95.into()),
@@ -370,6 +378,7 @@ mod tests {
             ("wdith = 5", "unknown field `wdith`"),
             ("min_lr = 1.0", "0 <= min-lr <= lr"),
             ("muon_lr = 0", "muon-lr"),
+            ("muon_momentum = 1", "less than 1"),
             ("decay_share = 1.5", "1 at most"),
             ("optimizer = \"sgd\"", "`muon`"),
         ] {
