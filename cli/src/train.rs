@@ -25,7 +25,7 @@ Examples:
   pretext train --data wiki=2 books=1 --val-data valid.txt   several sources with weights
   pretext train --resume runs/gpt-nano-1                     go on after an interruption
 
-Presets: nano (default), char, mini, gpt2. Flags win over --config, which wins over the preset.")]
+Presets: nano (default), char, char-fast, mini, gpt2. Flags win over --config, which wins over the preset.")]
 pub struct Args {
     /// Which model to train
     #[arg(value_enum, default_value_t = Model::Gpt)]
@@ -57,7 +57,7 @@ enum Model {
 /// The options of train.toml as flags; those not given are left to the file and the preset.
 #[derive(clap::Args, Serialize)]
 struct Flags {
-    /// Sizes and recipe: nano, char, mini or gpt2
+    /// Sizes and recipe: nano, char, char-fast, mini or gpt2
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
