@@ -2,7 +2,7 @@
 //!
 //! AdamW scales every number by itself. But the gradient of a matrix is mostly a few large directions, and a small
 //! change along the many others would help as much; so Muon makes all directions of a step equally long. With the
-//! gradient G (after clipping), momentum μ = 0.95, a rate lr and a decay λ:
+//! gradient G (after clipping), a momentum μ, a rate lr and a decay λ:
 //!
 //! ```text
 //! M ← μ·M + (1 − μ)·G                      a running mean of the gradient
@@ -41,8 +41,8 @@ use tensor::{Float, Lanes, elementwise, parallel};
 use crate::optim::{AdamW, AdamWOptions};
 use crate::params::{Gradients, ParamId, Params};
 
-/// μ, of Jordan et al.
-const MOMENTUM: f64 = 0.95;
+/// μ, of Jordan et al. Runs of a few hundred steps do better with a shorter memory.
+pub const MOMENTUM: f64 = 0.95;
 /// Steps of Newton-Schulz, and its a, b, c, of Jordan et al.
 const STEPS: usize = 5;
 const QUINTIC: [f64; 3] = [3.4445, -4.7750, 2.0315];
@@ -53,6 +53,7 @@ const EPSILON: f64 = 1e-7;
 #[derive(Clone, Debug)]
 pub struct Muon<T: Float = f32> {
     matrices: Vec<Matrix>,
+    momentum: f64,
     options: AdamWOptions,
     /// AdamW for the rest. Its `m` also holds the momenta of Muon's matrices, at their places; its `v` nothing there.
     pub adamw: AdamW<T>,
@@ -70,15 +71,15 @@ struct Matrix {
 impl<T: Float> Muon<T> {
     /// An optimiser for a store, before its first step. `matrices` are parameters of rank 2, in the store's order, each
     /// with the number of matrices that stand side by side in it; with none, all is AdamW. Both share the options'
-    /// decay and limit of the gradient.
-    pub fn new(params: &Params<T>, matrices: &[(ParamId, usize)], options: AdamWOptions) -> Self {
+    /// decay and limit of the gradient; `momentum` is Muon's μ.
+    pub fn new(params: &Params<T>, matrices: &[(ParamId, usize)], momentum: f64, options: AdamWOptions) -> Self {
         let matrix = |&(id, parts): &(ParamId, usize)| {
             let shape = params.shape(id);
             assert!(shape.len() == 2 && shape[1].is_multiple_of(parts), "{}: no {parts} matrices", params.name(id));
             Matrix { id, place: params.place(id), inputs: shape[0], outputs: shape[1] / parts }
         };
         let adamw = AdamW::for_some(params, options, |id| matrices.iter().all(|&(matrix, _)| matrix != id));
-        Self { matrices: matrices.iter().map(matrix).collect(), options, adamw }
+        Self { matrices: matrices.iter().map(matrix).collect(), momentum, options, adamw }
     }
 
     /// Whether a parameter is one of Muon's.
@@ -111,7 +112,7 @@ impl<T: Float> Muon<T> {
         // One task each: the products of one matrix are small, and every block has several.
         parallel::chunks(&mut turns, 1, |_, turn| {
             let (matrix, w, m, g) = &mut turn[0];
-            matrix.step(w, m, g, muon_lr, self.options.weight_decay, scale);
+            matrix.step(w, m, g, scale, self.momentum, muon_lr, self.options.weight_decay);
         });
         norm
     }
@@ -119,9 +120,9 @@ impl<T: Float> Muon<T> {
 
 impl Matrix {
     /// One step of a parameter, from its gradient times `scale`.
-    fn step<T: Float>(&self, w: &mut [T], m: &mut [T], g: &[T], lr: f64, decay: f64, scale: f64) {
+    fn step<T: Float>(&self, w: &mut [T], m: &mut [T], g: &[T], scale: f64, momentum: f64, lr: f64, decay: f64) {
         let lanes = T::Lanes::of;
-        let (mu, rest) = (lanes(MOMENTUM), lanes((1.0 - MOMENTUM) * scale));
+        let (mu, rest) = (lanes(momentum), lanes((1.0 - momentum) * scale));
         elementwise::update(m, g, |m, g| mu.mul_add(m, rest * g)); // M ← μ·M + (1 − μ)·G
         let far = (self.outputs as f64 / self.inputs as f64).sqrt().max(1.0); // √max(1, out/in)
         let (away, keep) = (lanes(-lr * far), lanes(1.0 - lr * decay));

@@ -136,7 +136,6 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
         }
         let start = Instant::now();
         loss = loss_and_gradients(&model, &params, &mut gradients, &batch, how, 0, step as u64);
-        gradients.clip(1.0);
         optimizer.step(&mut params, &gradients, 1e-4);
         if step >= 3 {
             times.push(start.elapsed().as_secs_f64());

@@ -26,7 +26,7 @@ Examples:
   pretext train --data wiki=2 books=1 --val-data valid.txt   several sources with weights
   pretext train --resume runs/gpt-nano-1                     go on after an interruption
 
-Presets: nano (default), char, mini, gpt2. Flags win over --config, which wins over the preset.")]
+Presets: nano (default), char, char-fast, mini, gpt2. Flags win over --config, which wins over the preset.")]
 pub struct Args {
     /// Which model to train
     #[arg(value_enum, default_value_t = Model::Gpt)]
@@ -61,7 +61,7 @@ enum Model {
 /// The options of train.toml as flags; those not given are left to the file and the preset.
 #[derive(clap::Args, Serialize)]
 struct Flags {
-    /// Sizes and recipe: nano, char, mini or gpt2
+    /// Sizes and recipe: nano, char, char-fast, mini or gpt2
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
@@ -137,6 +137,10 @@ struct Flags {
     #[arg(long, value_name = "RATE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     muon_lr: Option<f64>,
+    /// Muon's memory for gradients; less suits runs of a few hundred steps [default: 0.95]
+    #[arg(long, value_name = "MU")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muon_momentum: Option<f64>,
     /// Learning rate at the end [default: a tenth of --lr]
     #[arg(long, value_name = "RATE")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use autograd::muon::MOMENTUM;
 use autograd::{AdamWOptions, Gradients, IGNORE, Muon, ParamId, Params};
 use models::gpt::Gpt;
 use models::hub::weights::Weights;
@@ -56,7 +57,7 @@ fn ten_steps_apart(recorded: &str, matrices: impl Fn(&Params) -> Vec<(ParamId, u
         weight_decay: option("weight_decay"),
         grad_clip: option("grad_clip"),
     };
-    let mut optimizer = Muon::new(&params, &matrices(&params), options);
+    let mut optimizer = Muon::new(&params, &matrices(&params), MOMENTUM, options);
     let muon_lr = recorded["options"]["muon_lr"].as_f64().unwrap_or(0.0);
     let mut gradients = Gradients::new(&params);
     let mut apart = Vec::new();

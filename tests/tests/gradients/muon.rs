@@ -1,6 +1,6 @@
 //! Muon against a slow twin on `[out, in]`, loop by loop as the paper writes it; and what it does to singular values.
 
-use autograd::muon::orthogonalise;
+use autograd::muon::{MOMENTUM, orthogonalise};
 use autograd::{AdamW, AdamWOptions, Gradients, Init, Muon, ParamId, Params};
 use proptest::prelude::*;
 use tensor::Float;
@@ -94,9 +94,9 @@ struct Twin {
 }
 
 impl Twin {
-    fn step(&mut self, g: &Rows, lr: f64, decay: f64) {
-        self.m = zip(&self.m, g, |m, g| 0.95 * m + 0.05 * g);
-        let o = newton_schulz(&zip(&self.m, g, |m, g| 0.95 * m + 0.05 * g));
+    fn step(&mut self, g: &Rows, mu: f64, lr: f64, decay: f64) {
+        self.m = zip(&self.m, g, |m, g| mu * m + (1.0 - mu) * g);
+        let o = newton_schulz(&zip(&self.m, g, |m, g| mu * m + (1.0 - mu) * g));
         let scale = (o.len() as f64 / o[0].len() as f64).max(1.0).sqrt();
         self.w = zip(&self.w, &o, |w, o| w - lr * (scale * o + decay * w));
     }
@@ -128,7 +128,7 @@ fn store([inputs, outputs]: [usize; 2], seed: u64) -> ([ParamId; 4], Params) {
 }
 
 /// The largest difference after five steps between Muon's matrices and their twins.
-fn furthest_from_twin<T: Float>([inputs, outputs]: [usize; 2], lr: f64, o: AdamWOptions, seed: u64) -> f64 {
+fn furthest_from_twin<T: Float>([inputs, outputs]: [usize; 2], mu: f64, lr: f64, o: AdamWOptions, seed: u64) -> f64 {
     let (ids, params) = store([inputs, outputs], seed);
     let [b, w, table, qkv] = ids;
     let mut params: Params<T> = params.cast();
@@ -138,7 +138,7 @@ fn furthest_from_twin<T: Float>([inputs, outputs]: [usize; 2], lr: f64, o: AdamW
         let w = place.matrix(params.value(place.0), outputs);
         Twin { m: zip(&w, &w, |_, _| 0.0), w }
     });
-    let mut muon = Muon::new(&params, &[(w, 1), (qkv, 3)], o);
+    let mut muon = Muon::new(&params, &[(w, 1), (qkv, 3)], mu, o);
     assert_eq!(ids.map(|id| muon.takes(id)), [false, true, false, true]);
     let mut adamw = AdamW::new(&of_adamw, o);
     for step in 0..5 {
@@ -151,7 +151,7 @@ fn furthest_from_twin<T: Float>([inputs, outputs]: [usize; 2], lr: f64, o: AdamW
         let scale = if o.grad_clip > 0.0 { (o.grad_clip / norm).min(1.0) } else { 1.0 };
         for (twin, place) in twins.iter_mut().zip(places) {
             let g = place.matrix(gradients.of(place.0), outputs);
-            twin.step(&zip(&g, &g, |g, _| scale * g), lr, o.weight_decay);
+            twin.step(&zip(&g, &g, |g, _| scale * g), mu, lr, o.weight_decay);
         }
         assert_eq!(muon.step(&mut params, &gradients, 0.1 * lr, lr), norm);
         adamw.step(&mut of_adamw, &gradients, 0.1 * lr);
@@ -201,10 +201,10 @@ proptest! {
 
     #[test]
     fn five_steps_of_muon_end_where_its_twin_ends(
-        shape in shapes(), lr in 1e-3..0.1, weight_decay in 0.0..0.5, grad_clip in prop_oneof![Just(0.0), 0.1..30.0], seed in 0..1000u64,
+        shape in shapes(), mu in 0.0..0.99, lr in 1e-3..0.1, weight_decay in 0.0..0.5, grad_clip in prop_oneof![Just(0.0), 0.1..30.0], seed in 0..1000u64,
     ) {
         let options = AdamWOptions { weight_decay, grad_clip, ..AdamWOptions::default() };
-        let [double, single] = [furthest_from_twin::<f64>(shape, lr, options, seed), furthest_from_twin::<f32>(shape, lr, options, seed)];
+        let [double, single] = [furthest_from_twin::<f64>(shape, mu, lr, options, seed), furthest_from_twin::<f32>(shape, mu, lr, options, seed)];
         prop_assert!(double < 1e-10, "f64: {double:e}");
         prop_assert!(single < 1e-2 * lr + 1e-5, "f32: {single:e} at a rate of {lr}");
     }
@@ -216,7 +216,7 @@ fn a_matrix_without_gradient_only_decays() {
     let before = params.clone();
     let options = AdamWOptions { weight_decay: 0.5, ..AdamWOptions::default() };
     let gradients = Gradients::new(&params);
-    Muon::new(&params, &[(w, 1), (qkv, 3)], options).step(&mut params, &gradients, 0.0, 0.1);
+    Muon::new(&params, &[(w, 1), (qkv, 3)], MOMENTUM, options).step(&mut params, &gradients, 0.0, 0.1);
     for id in [w, qkv] {
         let mut pairs = params.value(id).iter().zip(before.value(id));
         assert!(pairs.all(|(after, before)| (after - 0.95 * before).abs() < 1e-6), "{}", params.name(id));
@@ -228,7 +228,7 @@ fn a_step_of_muon_does_not_depend_on_the_number_of_threads() {
     let after = |threads| {
         with_threads(threads, || {
             let ([_, w, _, qkv], mut params) = store([150, 270], 1);
-            let mut muon = Muon::new(&params, &[(w, 1), (qkv, 3)], AdamWOptions::default());
+            let mut muon = Muon::new(&params, &[(w, 1), (qkv, 3)], MOMENTUM, AdamWOptions::default());
             for step in 0..2 {
                 let (ids, random) = store([150, 270], 2 + step);
                 let mut gradients = Gradients::new(&params);
@@ -245,7 +245,7 @@ fn a_step_of_muon_does_not_depend_on_the_number_of_threads() {
 #[test]
 fn a_gradient_that_is_no_number_reaches_no_matrix() {
     let ([b, w, _, qkv], mut params) = store([4, 6], 1);
-    let mut muon = Muon::new(&params, &[(w, 1), (qkv, 3)], AdamWOptions::default());
+    let mut muon = Muon::new(&params, &[(w, 1), (qkv, 3)], MOMENTUM, AdamWOptions::default());
     let before = params.flat().to_vec();
     for bad in [f32::NAN, f32::INFINITY] {
         let mut gradients = Gradients::new(&params);

@@ -57,6 +57,7 @@ fn options_that_cannot_be_met_are_refused() {
         (&["--optimizer", "sgd"], "adamw"),
         (&["--muon-lr", "0"], "more than 0"),
         (&["--muon-lr", "inf"], "muon-lr"),
+        (&["--muon-momentum", "1"], "less than 1"),
         (&["--decay-share", "0"], "1 at most"),
         (&["--decay-share", "1.1"], "decay-share"),
         (&["--nonsense"], "nonsense"),
