@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """nanoGPT's recipe for Shakespeare on a processor, in PyTorch: what the README sets the `char` preset beside.
 
-    python nanogpt.py input.txt [THREADS]        (needs torch)
+    python nanogpt.py input.txt [THREADS [SEED]]        (needs torch)
 
 The model, initial weights, optimiser, schedule, batches and evaluations are those of nanoGPT with
     train.py config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20 --block_size=64 --batch_size=12
@@ -52,7 +52,7 @@ class Gpt(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), y.flatten())
 
 
-torch.manual_seed(1337)
+torch.manual_seed(int(sys.argv[3]) if len(sys.argv) > 3 else 1337)
 torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 2)
 text = open(sys.argv[1], encoding="utf-8").read()
 ids = {c: i for i, c in enumerate(sorted(set(text)))}
