@@ -33,7 +33,7 @@ pub const PRESETS: &[Preset] = &[
         about: "learns the built-in world in minutes (0.7M parameters)",
         // At width 128 GPT-2's deviation of 0.02 makes attention so even that copying from the story is learned late;
         // with 0.1, about 1/√width, and one head of all 128 columns it is learned within some hundred steps.
-        options: "layers = 3\nheads = 1\nwidth = 128\nblock_size = 128\nvocab_size = 720\nbatch_size = 16\nsteps = 2000\n\
+        options: "layers = 3\nheads = 1\nwidth = 128\nblock_size = 128\nvocab_size = 720\nbatch_size = 24\nsteps = 2000\n\
                   optimizer = \"muon\"\nlr = 4e-3\nmuon_lr = 1.5e-2\nmuon_momentum = 0.9\nmin_lr = 0.0\n\
                   schedule = \"warmup-stable-decay\"\ndecay_share = 0.6\nbeta2 = 0.99\nweight_decay = 0.01\n\
                   initializer_range = 0.1",
