@@ -17,6 +17,7 @@
 
 pub mod decode;
 pub mod elementwise;
+mod exp;
 pub mod mapped;
 pub mod matmul;
 pub mod parallel;

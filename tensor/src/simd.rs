@@ -157,7 +157,7 @@ stored_half!(f64, f64x8, 8);
 
 /// One type and its lanes; the second copy differs by two names only.
 macro_rules! float {
-    ($t:ty, $lanes:ty, $n:literal, $bf16:ty, $square:literal, $transpose:expr) => {
+    ($t:ty, $lanes:ty, $n:literal, $bf16:ty, $exp:expr, $square:literal, $transpose:expr) => {
         impl Float for $t {
             type Lanes = $lanes;
             const ZERO: Self = 0.0;
@@ -228,7 +228,7 @@ macro_rules! float {
             }
             #[inline(always)]
             fn exp(self) -> Self {
-                self.exp()
+                $exp(self)
             }
             #[inline(always)]
             fn ln(self) -> Self {
@@ -246,10 +246,10 @@ macro_rules! float {
     };
 }
 
-float!(f32, f32x16, 16, Fastest, 8, |rows: [[f32; 8]; 8]| {
+float!(f32, f32x16, 16, Fastest, crate::exp::exp, 8, |rows: [[f32; 8]; 8]| {
     f32x8::transpose(rows.map(f32x8::from)).map(f32x8::to_array)
 });
-float!(f64, f64x8, 8, Rounded, 4, |rows: [[f64; 4]; 4]| {
+float!(f64, f64x8, 8, Rounded, f64x8::exp, 4, |rows: [[f64; 4]; 4]| {
     std::array::from_fn::<[f64; 4], 4, _>(|j| std::array::from_fn(|i| rows[i][j]))
 });
 
