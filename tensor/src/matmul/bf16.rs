@@ -39,18 +39,19 @@ impl<T: Float> Pack<T> for Rounded {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_feature = "avx512bf16")))]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw")))]
 pub use Rounded as Fastest;
 /// What this processor multiplies fastest.
-#[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16"))]
+#[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 pub use pairs::Pairs as Fastest;
 
-#[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16"))]
+#[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 mod pairs {
     use wide::f32x16;
 
     use super::{Pack, round};
-    use crate::matmul::instructions::add_dot_of_pairs;
+    use crate::matmul::instructions::{add_dot_of_pairs, pairs_across, pairs_along};
+    use crate::simd::Lanes;
 
     /// Two bf16 to a word. Words are called f32 here as the buffers are; nothing but the dot product reads them as numbers.
     pub struct Pairs;
@@ -61,22 +62,28 @@ mod pairs {
 
         #[inline(always)]
         fn along(to: &mut [f32], from: &[f32]) {
-            let pairs = from.chunks_exact(2);
-            if let &[last] = pairs.remainder() {
-                to[from.len() / 2] = pair(last, 0.0);
+            let (whole, rest) = from.as_chunks::<32>();
+            let (to, to_rest) = to.split_at_mut(whole.len() * 16);
+            for (to, from) in to.chunks_exact_mut(16).zip(whole) {
+                Lanes::store(pairs_along(Lanes::load(&from[..16]), Lanes::load(&from[16..])), to);
             }
-            to.iter_mut().zip(pairs).for_each(|(to, x)| *to = pair(x[0], x[1]));
+            for (to, from) in to_rest.iter_mut().zip(rest.chunks(2)) {
+                *to = pair(from[0], from.get(1).copied().unwrap_or(0.0));
+            }
         }
 
         #[inline(always)]
         fn across(to: &mut [f32], first: &[f32], second: Option<&[f32]>) {
-            match second {
-                Some(second) => {
-                    let both = first.iter().zip(second);
-                    to.iter_mut().zip(both).for_each(|(to, (&first, &second))| *to = pair(first, second));
-                }
-                None => to.iter_mut().zip(first).for_each(|(to, &first)| *to = pair(first, 0.0)),
+            let Some(second) = second else {
+                to.iter_mut().zip(first).for_each(|(to, &first)| *to = pair(first, 0.0));
+                return;
+            };
+            let whole = to.len() / 16 * 16;
+            for at in (0..whole).step_by(16) {
+                let words = pairs_across(Lanes::load(&first[at..]), Lanes::load(&second[at..]));
+                Lanes::store(words, &mut to[at..]);
             }
+            (whole..to.len()).for_each(|i| to[i] = pair(first[i], second[i]));
         }
 
         #[inline(always)]

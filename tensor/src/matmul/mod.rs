@@ -11,7 +11,7 @@
 //!         the tile: MR x NR sums in registers, one rank-1 update for each of the KC steps
 //! ```
 //!
-//! Rows of A are read where they stand; if they are columns, or are to be rounded, a task packs its own.
+//! Rows of A are read where they stand, or packed by the task that works on them if they are to be rounded.
 //! The sum over the inner dimension runs in the same order for every element, however rows are split: the bits
 //! do not depend on the number of threads. The block sizes were measured, not derived. Edges are packed with zeros, so the tile itself has no special cases.
 
@@ -23,7 +23,7 @@ mod tile;
 use std::ops::Range;
 
 pub(crate) use pack::{Pack, Plain};
-use pack::{Rows, pack_b};
+use pack::{Panels, Rows};
 pub use tile::Start;
 use tile::{MR, NV, Tile, foresee, nr, put, tile};
 
@@ -113,6 +113,11 @@ impl<'a, T: Float> MatMut<'a, T> {
         );
         Self { data, rows, cols, stride }
     }
+
+    /// Some of its columns.
+    fn columns(&mut self, cols: Range<usize>) -> MatMut<'_, T> {
+        MatMut { data: &mut self.data[cols.start..], rows: self.rows, cols: cols.len(), stride: self.stride }
+    }
 }
 
 /// What the product does with its operands before it multiplies them. Sums are always kept in full.
@@ -185,25 +190,32 @@ fn blocks<T: Float, P: Pack<T>>(c: &mut [T], start: Start<T>, a: Mat<T>, b: Mat<
     // Four runs a thread even out the load; whole tiles, and no more than a packed block of A.
     let run = m.div_ceil(4 * threads()).next_multiple_of(MR).min(MC);
     each_block::<T, P>(a.cols, n, |cols, inner| {
-        let packed = pack_b::<T, P>(b, cols.clone(), inner.clone(), true);
+        let packed = Panels::new::<P>(b, cols.clone(), inner.clone(), true);
+        let words = inner.len().div_ceil(P::STEP);
         chunks(c, run * n, |at, c| {
             let rows = at / n..at / n + c.len() / n;
             let a = Rows::new::<P>(a, rows.clone(), inner.clone());
-            multiply::<T, P>(c, n, rows.len(), cols.clone(), &a, &packed, after(start, &inner));
+            let part = MatMut { data: &mut c[cols.start..], rows: rows.len(), cols: cols.len(), stride: n };
+            multiply::<T, P>(part, &a, &packed, words, after(start, &inner, &cols));
         });
     });
 }
 
-fn blocks_serial<T: Float, P: Pack<T>>(c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {
+fn blocks_serial<T: Float, P: Pack<T>>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {
     each_block::<T, P>(a.cols, b.cols, |cols, inner| {
-        let packed = pack_b::<T, P>(b, cols.clone(), inner.clone(), false);
-        for i0 in (0..a.rows).step_by(MC) {
-            let rows = i0..(i0 + MC).min(a.rows);
-            let a = Rows::new::<P>(a, rows.clone(), inner.clone());
-            let part = &mut c.data[i0 * c.stride..];
-            multiply::<T, P>(part, c.stride, rows.len(), cols.clone(), &a, &packed, after(start, &inner));
-        }
+        let packed = Panels::new::<P>(b, cols.clone(), inner.clone(), false);
+        multiply_rows::<T, P>(c.columns(cols.clone()), after(start, &inner, &cols), a, inner, &packed);
     });
+}
+
+/// C ← start + A·B for some inner positions of A, and the panels of B for these, on this thread.
+fn multiply_rows<T: Float, P: Pack<T>>(c: MatMut<T>, start: Start<T>, a: Mat<T>, inner: Range<usize>, b: &Panels<T>) {
+    for i0 in (0..c.rows).step_by(MC) {
+        let rows = i0..(i0 + MC).min(c.rows);
+        let part = MatMut { data: &mut c.data[i0 * c.stride..], rows: rows.len(), ..c };
+        let a = Rows::new::<P>(a, rows, inner.clone());
+        multiply::<T, P>(part, &a, b, inner.len().div_ceil(P::STEP), start);
+    }
 }
 
 /// The blocks of columns and of the inner dimension, in order. Blocks are of like size: a last one of a few columns
@@ -221,57 +233,82 @@ fn each_block<T: Float, P: Pack<T>>(k: usize, n: usize, mut f: impl FnMut(Range<
     }
 }
 
-/// What a block of the inner dimension is added to: the first to the product's start, the others to the sum so far.
-fn after<'a, T>(start: Start<'a, T>, inner: &Range<usize>) -> Start<'a, T> {
-    if inner.start > 0 { Start::There } else { start }
+/// What a block is added to: the first of the inner dimension to the product's start, the others to the sum so far.
+fn after<'a, T>(start: Start<'a, T>, inner: &Range<usize>, cols: &Range<usize>) -> Start<'a, T> {
+    match start {
+        _ if inner.start > 0 => Start::There,
+        Start::Row(bias) => Start::Row(&bias[cols.clone()]),
+        start => start,
+    }
 }
 
-/// Some rows of C, for one packed block of B; `c` begins with the first of these rows.
-fn multiply<T: Float, P: Pack<T>>(
-    c: &mut [T],
-    stride: usize,
-    m: usize,
-    cols: Range<usize>,
-    a: &Rows<T>,
-    b: &Buffer<T>,
-    start: Start<T>,
-) {
-    let panels = cols.len().div_ceil(nr::<T>());
-    for (p, j0) in cols.clone().step_by(nr::<T>()).enumerate() {
-        let size = b.lanes().len() / panels;
-        let b = &b.lanes()[p * size..][..size]; // [kc, NR]
-        let width = nr::<T>().min(cols.end - j0);
-        for i0 in (0..m).step_by(MR) {
-            let height = MR.min(m - i0);
-            let c = &mut c[i0 * stride + j0..];
-            foresee(c, stride, [height, width]);
+/// C ← start + A·B over the first `words` words of the panels of B.
+fn multiply<T: Float, P: Pack<T>>(c: MatMut<T>, a: &Rows<T>, b: &Panels<T>, words: usize, start: Start<T>) {
+    for (p, j0) in (0..c.cols).step_by(nr::<T>()).enumerate() {
+        let b = b.panel(p, words);
+        let width = nr::<T>().min(c.cols - j0);
+        for i0 in (0..c.rows).step_by(MR) {
+            let height = MR.min(c.rows - i0);
+            let part = &mut c.data[i0 * c.stride + j0..];
+            foresee(part, c.stride, [height, width]);
             // The last rows in the smallest tile that holds them.
             if height > MR / 2 {
-                put(c, stride, [height, j0, width], &sums::<T, P, MR>(a, i0, height, b), start);
+                put(part, c.stride, [height, j0, width], &sums::<T, P, MR>(a, i0, height, b), start);
             } else if height > MR / 4 {
-                put(c, stride, [height, j0, width], &sums::<T, P, { MR / 2 }>(a, i0, height, b), start);
+                put(part, c.stride, [height, j0, width], &sums::<T, P, { MR / 2 }>(a, i0, height, b), start);
             } else {
-                put(c, stride, [height, j0, width], &sums::<T, P, { MR / 4 }>(a, i0, height, b), start);
+                put(part, c.stride, [height, j0, width], &sums::<T, P, { MR / 4 }>(a, i0, height, b), start);
             }
         }
     }
 }
 
-/// The tile of rows i0.. of A and a panel of B.
+/// The tile of rows i0.. of A and a panel of B. Rows beyond the last read the last again; what they give is not written.
 #[inline(always)]
 fn sums<T: Float, P: Pack<T>, const R: usize>(a: &Rows<T>, i0: usize, height: usize, b: &[T::Lanes]) -> Tile<T, R> {
-    let words = b.len() / NV;
-    let (rows, stride) = match a {
-        Rows::Panels(panels) => {
-            let (panel, _) = panels[i0 * words..][..MR * words].as_chunks::<MR>();
-            return tile::<T, P, R>(|k| std::array::from_fn(|i| panel[k][i]), b);
-        }
-        Rows::Here(a) => (a.data, a.stride),
-        Rows::ByRow(a) => (&a[..], words),
-    };
-    // Rows beyond the last read the last again; what they give is not written.
-    let rows: [&[T]; R] = std::array::from_fn(|i| &rows[(i0 + i.min(height - 1)) * stride..][..words]);
-    tile::<T, P, R>(|k| std::array::from_fn(|i| rows[i][k]), b)
+    let (words, stride, last) = (a.words(), a.stride, height - 1);
+    if !a.by_column {
+        let rows: [&[T]; R] = std::array::from_fn(|i| &words[(i0 + i.min(last)) * stride..][..b.len() / NV]);
+        return tile::<T, P, R>(|k| std::array::from_fn(|i| rows[i][k]), b);
+    }
+    let words = &words[i0..];
+    if height == R {
+        return tile::<T, P, R>(|k| *words[k * stride..].first_chunk::<R>().expect("R rows"), b);
+    }
+    tile::<T, P, R>(|k| std::array::from_fn(|i| words[k * stride + i.min(last)]), b)
+}
+
+/// B packed once, for several products on one thread.
+pub struct Packed<T: Float> {
+    panels: Panels<T>,
+    inner: usize,
+    cols: usize,
+    precision: Precision,
+}
+
+impl<T: Float> Packed<T> {
+    /// B `[k, n]` for products of a precision.
+    pub fn new(b: Mat<T>, precision: Precision) -> Self {
+        let (inner, cols) = (b.rows, b.cols);
+        let panels = match precision {
+            Precision::Full => Panels::new::<Plain>(b, 0..cols, 0..inner, false),
+            Precision::Bf16 => Panels::new::<T::Bf16>(b, 0..cols, 0..inner, false),
+        };
+        Self { panels, inner, cols, precision }
+    }
+}
+
+/// C ← start + A·B with the first inner positions and columns of B, as many as A and C have, on this thread alone.
+#[track_caller]
+pub fn matmul_packed<T: Float>(c: MatMut<T>, start: Start<T>, a: Mat<T>, b: &Packed<T>) {
+    let fits = c.rows == a.rows && a.cols <= b.inner && c.cols <= b.cols;
+    // A word of two positions is used or not.
+    assert!(fits && (a.cols == b.inner || a.cols % 2 == 0), "matmul: [{}, {}] of a packed B", a.rows, a.cols);
+    let inner = 0..a.cols;
+    match b.precision {
+        Precision::Full => multiply_rows::<T, Plain>(c, start, a, inner, &b.panels),
+        Precision::Bf16 => multiply_rows::<T, T::Bf16>(c, start, a, inner, &b.panels),
+    }
 }
 
 /// Matrices of one shape, one after another: `[batch, rows, cols]`, each possibly read transposed.

@@ -1,13 +1,13 @@
 //! Packing: operands copied into the order in which the tile reads them, and rounded on the way where asked for.
 //!
-//! A packed panel consists of words. A word is one number, or with bf16 two neighbours of the inner dimension side by
+//! A packed operand consists of words. A word is one number, or with bf16 two neighbours of the inner dimension side by
 //! side, which the processor's dot instruction multiplies and adds at once.
 
 use std::ops::Range;
 
 use super::Mat;
-use super::tile::{MR, nr};
-use crate::parallel::chunks;
+use super::tile::{MR, NV, nr};
+use crate::parallel::{GRAIN, chunks};
 use crate::pool::Buffer;
 use crate::simd::{Float, Lanes};
 
@@ -45,70 +45,99 @@ impl<T: Float> Pack<T> for Plain {
     }
 }
 
-/// The rows of A that one thread works on, for some inner positions, as the tile reads them.
-pub enum Rows<'a, T: Float> {
-    /// Row by row where they stand.
-    Here(Mat<'a, T>),
-    /// Words row by row: `[rows, words]`.
-    ByRow(Buffer<T>),
-    /// Panels of MR rows: for each word of the inner dimension, MR words side by side.
-    Panels(Buffer<T>),
+/// Columns are read where they stand up to this distance from one inner position to the next. Beyond, each step of a
+/// tile is a page of its own.
+const NEAR: usize = 512;
+
+/// Some rows of A for some inner positions, as the tile reads them.
+pub struct Rows<'a, T: Float> {
+    words: Words<'a, T>,
+    /// From one row to the next, or from one inner position to the next.
+    pub stride: usize,
+    /// Word k of row i stands at `k·stride + i`, else at `i·stride + k`.
+    pub by_column: bool,
+}
+
+enum Words<'a, T: Float> {
+    Here(&'a [T]),
+    Packed(Buffer<T>),
 }
 
 impl<'a, T: Float> Rows<'a, T> {
+    /// Where they stand, if the words are the numbers and rows lie close together; else copied.
     pub fn new<P: Pack<T>>(a: Mat<'a, T>, rows: Range<usize>, inner: Range<usize>) -> Self {
-        let words = inner.len().div_ceil(P::STEP);
-        if a.transposed {
-            let mut packed = Buffer::scratch(rows.len().div_ceil(MR) * MR * words);
-            for (i0, panel) in rows.clone().step_by(MR).zip(packed.chunks_exact_mut(MR * words)) {
-                let height = MR.min(rows.end - i0);
-                for (to, k) in panel.chunks_exact_mut(MR).zip(inner.clone().step_by(P::STEP)) {
-                    let row = |k: usize| &a.stored_row(k)[i0..i0 + height];
-                    let second = (P::STEP > 1 && k + 1 < inner.end).then(|| row(k + 1));
-                    match <&mut [T; MR]>::try_from(&mut to[..]) {
-                        Ok(to) if height == MR => P::across(to, &row(k)[..MR], second.map(|r| &r[..MR])),
-                        _ => P::across(&mut to[..height], row(k), second),
-                    }
-                }
+        let (words, by_column) = (inner.len().div_ceil(P::STEP), a.transposed);
+        if P::PLAIN && (!by_column || a.stride <= NEAR) {
+            let part = if by_column { a.t().part(inner, rows) } else { a.part(rows, inner) };
+            return Self { words: Words::Here(part.data), stride: a.stride, by_column };
+        }
+        let mut packed = Buffer::scratch(rows.len() * words);
+        let stride = if by_column { rows.len() } else { words };
+        if by_column {
+            for (to, k) in packed.chunks_exact_mut(stride).zip(inner.clone().step_by(P::STEP)) {
+                let row = |k: usize| &a.stored_row(k)[rows.clone()];
+                P::across(to, row(k), (P::STEP > 1 && k + 1 < inner.end).then(|| row(k + 1)));
             }
-            Rows::Panels(packed)
-        } else if P::PLAIN {
-            Rows::Here(a.part(rows, inner))
         } else {
-            let mut packed = Buffer::scratch(rows.len() * words);
-            for (to, i) in packed.chunks_exact_mut(words).zip(rows) {
+            for (to, i) in packed.chunks_exact_mut(stride).zip(rows) {
                 P::along(to, &a.stored_row(i)[inner.clone()]);
             }
-            Rows::ByRow(packed)
+        }
+        Self { words: Words::Packed(packed), stride, by_column }
+    }
+
+    pub fn words(&self) -> &[T] {
+        match &self.words {
+            Words::Here(words) => words,
+            Words::Packed(words) => words,
         }
     }
 }
 
-/// Panels of NR columns of B: for each word of the inner dimension, NR words side by side; zeros beyond the last column.
-pub fn pack_b<T: Float, P: Pack<T>>(b: Mat<T>, cols: Range<usize>, inner: Range<usize>, parallel: bool) -> Buffer<T> {
-    let (words, nr) = (inner.len().div_ceil(P::STEP), nr::<T>());
-    let mut out = Buffer::scratch(cols.len().div_ceil(nr) * nr * words);
-    let pack = |at: usize, panel: &mut [T]| {
-        let j0 = cols.start + at / words;
-        let width = nr.min(cols.end - j0);
-        if width < nr {
-            panel.fill(T::ZERO);
-        }
-        if b.transposed {
-            transpose::<T, P>(panel, nr, words, b.t().part(j0..j0 + width, inner.clone()));
-        } else {
-            let row = |k: usize| &b.stored_row(k)[j0..j0 + width];
-            for (to, k) in panel.chunks_exact_mut(nr).zip(inner.clone().step_by(P::STEP)) {
-                P::across(&mut to[..width], row(k), (P::STEP > 1 && k + 1 < inner.end).then(|| row(k + 1)));
+/// A block of B in panels of NR columns: for each word of the inner dimension NR words side by side, zeros beyond the last
+/// column.
+pub struct Panels<T: Float> {
+    words: usize,
+    buffer: Buffer<T>,
+}
+
+impl<T: Float> Panels<T> {
+    /// Packs a block, on all threads if `parallel`.
+    pub fn new<P: Pack<T>>(b: Mat<T>, cols: Range<usize>, inner: Range<usize>, parallel: bool) -> Self {
+        let (words, nr) = (inner.len().div_ceil(P::STEP), nr::<T>());
+        let mut buffer = Buffer::scratch(cols.len().div_ceil(nr) * nr * words);
+        let pack = |at: usize, panel: &mut [T]| {
+            let j0 = cols.start + at / words;
+            let width = nr.min(cols.end - j0);
+            if width < nr {
+                panel.fill(T::ZERO);
             }
+            if b.transposed {
+                transpose::<T, P>(panel, nr, words, b.t().part(j0..j0 + width, inner.clone()));
+                return;
+            }
+            for (to, k) in panel.chunks_exact_mut(nr).zip(inner.clone().step_by(P::STEP)) {
+                let row = |k: usize| &b.stored_row(k)[j0..j0 + width];
+                let (first, second) = (row(k), (P::STEP > 1 && k + 1 < inner.end).then(|| row(k + 1)));
+                if width == nr {
+                    P::across(to, &first[..nr], second.map(|second| &second[..nr])); // a length known beforehand
+                } else {
+                    P::across(&mut to[..width], first, second);
+                }
+            }
+        };
+        if parallel && buffer.len() > GRAIN {
+            chunks(&mut buffer, nr * words, pack);
+        } else {
+            buffer.chunks_exact_mut((nr * words).max(1)).enumerate().for_each(|(p, panel)| pack(p * nr * words, panel));
         }
-    };
-    if parallel {
-        chunks(&mut out, nr * words, pack);
-    } else {
-        out.chunks_exact_mut(nr * words).enumerate().for_each(|(p, panel)| pack(p * nr * words, panel));
+        Self { words, buffer }
     }
-    out
+
+    /// The first `words` words of panel p: `[words, NR]`.
+    pub fn panel(&self, p: usize, words: usize) -> &[T::Lanes] {
+        &self.buffer.lanes()[p * self.words * NV..][..words * NV]
+    }
 }
 
 /// `to` `[words, nr]` ← the transpose of the words of `rows`, in squares that are turned in registers.
