@@ -70,6 +70,14 @@ pub fn exp_shifted<T: Float>(x: &mut [T], a: T) -> (T, T) {
     (m, acc.sum())
 }
 
+/// y ← x for one row, on this thread: for short rows, of which there are many.
+pub fn copy<T: Float>(y: &mut [T], x: &[T]) {
+    let n = T::Lanes::N;
+    for (y, x) in y.chunks_mut(n).zip(x.chunks(n)) {
+        if y.len() == n { T::Lanes::load(x).store(y) } else { y.copy_from_slice(x) }
+    }
+}
+
 /// x ← f(x) for one row, on this thread; `fill` in the lanes beyond its end.
 #[inline(always)]
 pub fn update<T: Float>(x: &mut [T], fill: T, mut f: impl FnMut(T::Lanes) -> T::Lanes) {

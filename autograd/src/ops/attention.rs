@@ -3,7 +3,8 @@
 //! Forward: from one projection `[B, T, 3C]`, for each of B rows and H heads of D = C/H columns: q, k, v `[T, D]`,
 //! scores `S = q·kᵀ/√D`, probabilities `P = softmax(S)` over the positions that a position sees (itself and those before
 //! it when `causal`), `o = P·v`; the heads side by side are the output `[B, T, C]`. Only a block of rows of S exists at a
-//! time, since a row of o needs a row of P and no more. With dropout, `o = (m ⊙ P)·v`.
+//! time, since a row of o needs a row of P and no more. With dropout, `o = (m ⊙ P)·v`. A row may have a length of its own
+//! below T: what stands beyond it is padding, which nobody sees and which gets zeros.
 //!
 //! Backward: given do, `dv = (m ⊙ P)ᵀ·do` and `dP = m ⊙ (do·vᵀ)`. Through the softmax, `dS = P ⊙ (dP − δ)` with
 //! `δᵢ = Σⱼ dPᵢⱼ·Pᵢⱼ`; since o is linear in P, `Σⱼ Pᵢⱼ·mᵢⱼ·(doᵢ·vⱼ) = doᵢ·oᵢ`, so δ needs no P at all. Then
@@ -15,8 +16,8 @@
 
 use std::ops::Range;
 
-use tensor::matmul::{Mat, MatMut, Precision, Start, matmul_serial};
-use tensor::parallel::{chunks, chunks2};
+use tensor::matmul::{Mat, MatMut, Packed, Precision, Start, matmul_packed, matmul_serial};
+use tensor::parallel::{chunks, chunks2, grain_rows};
 use tensor::pool::Buffer;
 use tensor::{Float, Lanes, Shape, Tensor, rows};
 
@@ -27,6 +28,8 @@ use crate::tape::{Grads, Id, Values, Var};
 pub(crate) struct Attention<T: Float> {
     qkv: Id,
     sizes: Sizes,
+    /// Positions of each of the B rows; all T if there are none.
+    lengths: Vec<usize>,
     mask: Option<Mask>,
     /// `[B, H, T]`
     lse: Tensor<T>,
@@ -99,21 +102,27 @@ impl<'a, T: Float> Head<'a, T> {
     }
 
     fn rows(&self, rows: Range<usize>) -> Mat<'a, T> {
-        Mat::strided(&self.data[rows.start * self.stride..], rows.len(), self.head, self.stride)
+        let data = if rows.is_empty() { &[] } else { &self.data[rows.start * self.stride..] };
+        Mat::strided(data, rows.len(), self.head, self.stride)
     }
 }
 
 impl<T: Float> Var<'_, T> {
     /// Attention of `heads` heads over the projection q, k, v side by side: `[B, T, 3C]` → `[B, T, C]`. A position sees
-    /// itself and those before it when `causal`, else all. Probabilities are dropped with share `dropout`.
+    /// itself and those before it when `causal`, else all; with `lengths`, one for each of the B rows, those of its row's
+    /// length. What stands beyond a length is neither read nor changed: its output and gradient are zero.
+    /// Probabilities are dropped with share `dropout`.
     #[track_caller]
-    pub fn attention(self, heads: usize, causal: bool, dropout: f64) -> Self {
+    pub fn attention(self, heads: usize, causal: bool, lengths: Option<&[usize]>, dropout: f64) -> Self {
         let shape = self.shape();
         let &[batch, time, width3] = &shape[..] else { panic!("attention: {shape} is not [B, T, 3C]") };
         assert!(width3 % (3 * heads) == 0, "attention: {heads} heads do not divide a third of {shape}");
+        let lengths = lengths.unwrap_or_default().to_vec();
+        let fits = lengths.is_empty() || lengths.len() == batch && lengths.iter().all(|&length| length <= time);
+        assert!(fits, "attention: lengths {lengths:?} for {shape}");
         let s = Sizes { batch, time, heads, head: width3 / 3 / heads, causal };
         let mask = Mask::next(self, dropout, Shape::from([batch, heads, time, time]));
-        let mut op = Attention { qkv: self.id, sizes: s, mask, lse: Tensor::scratch([0]) };
+        let mut op = Attention { qkv: self.id, sizes: s, lengths, mask, lse: Tensor::scratch([0]) };
         let (y, lse) = self.tape.read(|at| op.forward(at));
         op.lse = lse;
         self.tape.record(y, &[self.id], || Op::Attention(op))
@@ -121,6 +130,13 @@ impl<T: Float> Var<'_, T> {
 }
 
 impl<T: Float> Attention<T> {
+    /// The sizes of head `bh` with its row's length, and its mask.
+    fn of(&self, bh: usize) -> (Sizes, Option<(Mask, u64)>) {
+        let s = self.sizes;
+        let length = self.lengths.get(bh / s.heads).copied().unwrap_or(s.time);
+        (Sizes { time: length, ..s }, self.mask.map(|mask| (mask, (bh * s.time * s.time) as u64)))
+    }
+
     /// The output `[B, T, C]` and lse `[B, H, T]`.
     fn forward(&self, at: &Values<T>) -> (Tensor<T>, Tensor<T>) {
         let s = self.sizes;
@@ -128,10 +144,13 @@ impl<T: Float> Attention<T> {
         let mut lse = Tensor::scratch([s.batch, s.heads, s.time]);
         let (qkv, precision) = (at.data(self.qkv), at.precision);
         chunks2((&mut o, s.time * s.head), (lse.data_mut(), s.time), |bh, o, lse| {
-            forward(o, lse, [0, 1, 2].map(|part| s.head(qkv, bh, part, 3)), bh, s, self.mask, precision);
+            let (here, mask) = self.of(bh);
+            let (o, padding) = o.split_at_mut(here.time * s.head);
+            padding.fill(T::ZERO);
+            forward(o, lse, [0, 1, 2].map(|part| s.head(qkv, bh, part, 3)), here, mask, s.time, precision);
         });
         let mut y = Tensor::scratch([s.batch, s.time, s.width()]);
-        merge(y.data_mut(), &o, s);
+        side_by_side(y.data_mut(), &o, s, 1);
         (y, lse)
     }
 }
@@ -141,50 +160,45 @@ fn forward<T: Float>(
     o: &mut [T],
     lse: &mut [T],
     [q, k, v]: [Head<T>; 3],
-    bh: usize,
     s: Sizes,
-    mask: Option<Mask>,
+    mask: Option<(Mask, u64)>,
+    stride: usize,
     precision: Precision,
 ) {
     let (t, d, scale) = (s.time, s.head, s.scale::<T>());
+    let [k, v] = [k.rows(0..t).t(), v.rows(0..t)].map(|b| Packed::new(b, precision));
+    let mut p = Buffer::scratch(ROWS.min(t) * t);
     let mut sums = [T::ONE; ROWS];
     for (block, seen) in s.blocks() {
-        let mut p = scores(q, k, block.clone(), seen, precision); // q·kᵀ
+        let (n, o) = (block.len(), &mut o[block.start * d..block.end * d]);
+        let p = &mut p[..n * seen];
+        matmul_packed(MatMut::new(p, n, seen), Start::Zero, q.rows(block.clone()), &k); // q·kᵀ
         for (i, p) in block.clone().zip(p.chunks_exact_mut(seen)) {
             let (m, sum) = rows::exp_shifted(s.unmask(i, p, T::of(f64::NEG_INFINITY)), scale); // exp(q·kᵀ/√D − m)
             (lse[i], sums[i - block.start]) = (m, sum);
-            if let Some(mask) = mask {
-                mask.apply(((bh * t + i) * t) as u64, p); // m ⊙ P
+            if let Some((mask, first)) = mask {
+                mask.apply(first + (i * stride) as u64, p); // m ⊙ P
             }
         }
-        let o = &mut o[block.start * d..block.end * d];
-        let (p, into) = (Mat::new(&p, block.len(), seen), MatMut::new(o, block.len(), d));
-        matmul_serial(into, Start::Zero, p, v.rows(0..seen), precision); // o = P·v
+        matmul_packed(MatMut::new(o, n, d), Start::Zero, Mat::new(p, n, seen), &v); // o = P·v
         // The softmax' denominators, on the few columns of o instead of those of P.
         for (o, &sum) in o.chunks_exact_mut(d).zip(&sums) {
             let scale = T::Lanes::splat(T::ONE / sum);
             rows::update(o, T::ZERO, |o| o * scale);
         }
-        rows::update_both(&mut lse[block.clone()], &mut sums[..block.len()], |m, sum| (m + sum.ln(), sum));
+        rows::update_both(&mut lse[block.clone()], &mut sums[..n], |m, sum| (m + sum.ln(), sum));
     }
 }
 
-/// Rows `block` of q·kᵀ over the first `seen` positions: `[block, seen]`.
-fn scores<T: Float>(q: Head<T>, k: Head<T>, block: Range<usize>, seen: usize, precision: Precision) -> Buffer<T> {
-    let mut s = Buffer::scratch(block.len() * seen);
-    let into = MatMut::new(&mut s, block.len(), seen);
-    matmul_serial(into, Start::Zero, q.rows(block), k.rows(0..seen).t(), precision);
-    s
-}
-
-/// The heads `[B, H, T, D]` side by side: `[B, T, C]`.
-fn merge<T: Float>(y: &mut [T], o: &[T], s: Sizes) {
-    let (d, c) = (s.head, s.width());
-    chunks(y, s.time * c, |at, y| {
-        let b = at / (s.time * c);
-        for (row, y) in y.chunks_exact_mut(d).enumerate() {
-            let (t, h) = (row / s.heads, row % s.heads);
-            y.copy_from_slice(&o[((b * s.heads + h) * s.time + t) * d..][..d]);
+/// The heads of each of some parts, `[B, H, parts, T, D]`, side by side: `[B, T, parts·C]`.
+fn side_by_side<T: Float>(y: &mut [T], x: &[T], s: Sizes, parts: usize) {
+    let (d, row) = (s.head, parts * s.width());
+    chunks(y, grain_rows(row) * row, |first, y| {
+        for (i, y) in y.chunks_exact_mut(d).enumerate() {
+            let i = first / d + i; // of [B, T, parts, H]
+            let (bt, part, h) = (i / (parts * s.heads), i / s.heads % parts, i % s.heads);
+            let (b, t) = (bt / s.time, bt % s.time);
+            rows::copy(y, &x[(((b * s.heads + h) * parts + part) * s.time + t) * d..][..d]);
         }
     });
 }
@@ -199,8 +213,9 @@ impl<T: Float> Operation<T> for Attention<T> {
 
     fn flops(&self, _: &Values<T>) -> f64 {
         // q·kᵀ and P·v, over the positions that are seen.
-        let seen: usize = (0..self.sizes.time).map(|i| self.sizes.seen(i)).sum();
-        4.0 * (self.sizes.batch * self.sizes.width() * seen) as f64
+        let seen = |s: Sizes| (0..s.time).map(|i| s.seen(i)).sum::<usize>();
+        let heads = 0..self.sizes.batch * self.sizes.heads;
+        heads.map(|bh| 4.0 * (self.sizes.head * seen(self.of(bh).0)) as f64).sum()
     }
 
     fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
@@ -213,49 +228,50 @@ impl<T: Float> Operation<T> for Attention<T> {
         let mut d = Buffer::<T>::scratch(s.batch * s.heads * size); // [B, H, 3, T, D]
         chunks(&mut d, size, |start, d| {
             let bh = start / size;
+            let (here, mask) = self.of(bh);
             let [q, k, v] = [0, 1, 2].map(|part| s.head(qkv, bh, part, 3));
             let [d_o, o] = [dy.data(), y].map(|from| s.head(from, bh, 0, 1));
-            backward(d, [q, k, v, o, d_o], &lse[bh * s.time..][..s.time], bh, s, self.mask, precision);
+            let mut parts = d.chunks_exact_mut((s.time * s.head).max(1));
+            let d = [(); 3].map(|()| {
+                let (d, padding) = parts.next().unwrap_or_default().split_at_mut(here.time * s.head);
+                padding.fill(T::ZERO);
+                d
+            });
+            backward(d, [q, k, v, o, d_o], &lse[bh * s.time..], here, mask, s.time, precision);
         });
         let mut d_qkv = Tensor::scratch(at.shape(self.qkv));
-        chunks(d_qkv.data_mut(), s.time * 3 * s.width(), |start, d_qkv| {
-            let b = start / (s.time * 3 * s.width());
-            for (row, to) in d_qkv.chunks_exact_mut(s.head).enumerate() {
-                let (t, part, h) = (row / (3 * s.heads), row / s.heads % 3, row % s.heads);
-                let from = (((b * s.heads + h) * 3 + part) * s.time + t) * s.head;
-                to.copy_from_slice(&d[from..][..s.head]);
-            }
-        });
+        side_by_side(d_qkv.data_mut(), &d, s, 3);
         grads.give(self.qkv, d_qkv);
     }
 }
 
-/// One head: dq, dk, dv `[3, T, D]`.
+/// One head: dq, dk, dv `[T, D]`.
 fn backward<T: Float>(
-    d: &mut [T],
+    [dq, dk, dv]: [&mut [T]; 3],
     [q, k, v, o, d_o]: [Head<T>; 5],
     lse: &[T],
-    bh: usize,
     s: Sizes,
-    mask: Option<Mask>,
+    mask: Option<(Mask, u64)>,
+    stride: usize,
     precision: Precision,
 ) {
     let (t, w) = (s.time, s.head);
-    let (dq, d_kv) = d.split_at_mut(t * w);
-    let (dk, dv) = d_kv.split_at_mut(t * w);
     let scale = T::Lanes::splat(s.scale::<T>());
+    let [k_t, v_t, k] = [k.rows(0..t).t(), v.rows(0..t).t(), k.rows(0..t)].map(|b| Packed::new(b, precision));
+    let [mut p, mut ds] = [(); 2].map(|()| Buffer::scratch(ROWS.min(t) * t));
     // The last block first: it sees all positions, so the others add to its dk and dv.
     for (block, seen) in s.blocks().rev() {
         let n = block.len();
         let sum = if block.end == t { Start::Zero } else { Start::There };
-        let mut p = scores(q, k, block.clone(), seen, precision);
-        let mut ds = Buffer::scratch(n * seen);
-        let (d_o_rows, into) = (d_o.rows(block.clone()), MatMut::new(&mut ds, n, seen));
-        matmul_serial(into, Start::Zero, d_o_rows, v.rows(0..seen).t(), precision); // do·vᵀ
+        let (p, ds) = (&mut p[..n * seen], &mut ds[..n * seen]);
+        let [q_rows, d_o_rows] = [q, d_o].map(|x| x.rows(block.clone()));
+        matmul_packed(MatMut::new(p, n, seen), Start::Zero, q_rows, &k_t); // q·kᵀ
+        matmul_packed(MatMut::new(ds, n, seen), Start::Zero, d_o_rows, &v_t); // do·vᵀ
         for ((i, p), ds) in block.clone().zip(p.chunks_exact_mut(seen)).zip(ds.chunks_exact_mut(seen)) {
-            let (lse, first) = (T::Lanes::splat(lse[i]), ((bh * t + i) * t) as u64);
+            let lse = T::Lanes::splat(lse[i]);
             let delta = T::Lanes::splat(rows::dot(d_o.row(i), o.row(i))); // δ = do·o
-            if let Some(mask) = mask {
+            let mask = mask.map(|(mask, first)| (mask, first + (i * stride) as u64));
+            if let Some((mask, first)) = mask {
                 mask.apply(first, ds); // dP = m ⊙ (do·vᵀ)
             }
             let near = s.unmask(i, p, T::of(f64::NEG_INFINITY));
@@ -264,16 +280,15 @@ fn backward<T: Float>(
                 let p = (p * scale - lse).exp(); // P = exp(S − lse)
                 (p, p * (dp - delta) * scale) // dS/√D = P ⊙ (dP − δ)/√D
             });
-            if let Some(mask) = mask {
+            if let Some((mask, first)) = mask {
                 mask.apply(first, p); // m ⊙ P
             }
         }
-        let (p, ds) = (Mat::new(&p, n, seen), Mat::new(&ds, n, seen));
-        let dv = MatMut::new(&mut dv[..seen * w], seen, w);
+        let (p, ds) = (Mat::new(p, n, seen), Mat::new(ds, n, seen));
+        let [dk, dv] = [&mut *dk, &mut *dv].map(|d| MatMut::new(&mut d[..seen * w], seen, w));
         matmul_serial(dv, sum, p.t(), d_o_rows, precision); // dv = (m ⊙ P)ᵀ·do
+        matmul_serial(dk, sum, ds.t(), q_rows, precision); // dk = dSᵀ·q/√D
         let dq = MatMut::new(&mut dq[block.start * w..block.end * w], n, w);
-        matmul_serial(dq, Start::Zero, ds, k.rows(0..seen), precision); // dq = dS·k/√D
-        let dk = MatMut::new(&mut dk[..seen * w], seen, w);
-        matmul_serial(dk, sum, ds.t(), q.rows(block), precision); // dk = dSᵀ·q/√D
+        matmul_packed(dq, Start::Zero, ds, &k); // dq = dS·k/√D
     }
 }

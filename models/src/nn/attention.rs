@@ -33,7 +33,7 @@ impl Attention {
     /// `[B, T, C]` → `[B, T, C]`
     pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
         let qkv = self.c_attn.forward(x); // [B, T, 3C]
-        let y = qkv.attention(self.heads, true, self.attn_dropout); // [B, T, C]
+        let y = qkv.attention(self.heads, true, None, self.attn_dropout); // [B, T, C]
         self.c_proj.forward(y).dropout(self.resid_dropout)
     }
 

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::Mat;
-use super::tile::{MR, NV, nr};
+use super::tile::{NV, nr};
 use crate::parallel::{GRAIN, chunks};
 use crate::pool::Buffer;
 use crate::simd::{Float, Lanes};

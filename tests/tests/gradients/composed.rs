@@ -22,7 +22,9 @@ fn composed<'t, T: Float>(case: &Case, x: &[Var<'t, T>]) -> Var<'t, T> {
         What::Embedding { ids, .. } => one_hot(x[0], ids).matmul(x[0]),
         What::LayerNorm => layer_norm(x[0], x[1], x[2]),
         What::Softmax { causal } => softmax(x[0], *causal),
-        What::Attention { heads, causal, dropout } => attention(x[0], *heads, *causal, *dropout),
+        What::Attention { heads, causal, lengths, dropout } => {
+            attention(x[0], *heads, *causal, lengths.as_deref(), *dropout)
+        }
         What::CrossEntropy { targets, divisor } => cross_entropy(x[0], targets, *divisor),
         What::LmHead { targets, divisor } => x[0].linear_t(x[1], None).cross_entropy(targets, *divisor),
         other => panic!("{other:?} is not made of others"),
@@ -59,20 +61,33 @@ fn softmax<T: Float>(x: Var<'_, T>, causal: bool) -> Var<'_, T> {
     e * e.row_sums().ln().affine(-1.0, 0.0).exp().repeat_cols(cols)
 }
 
-/// softmax(q·kᵀ/√D)·v for each head
-fn attention<T: Float>(qkv: Var<'_, T>, heads: usize, causal: bool, dropout: f64) -> Var<'_, T> {
+/// softmax(q·kᵀ/√D)·v for each head, over what a position sees: others within its row's length. What stands beyond it sees
+/// itself, and is made zero at the end.
+fn attention<'t, T: Float>(
+    qkv: Var<'t, T>,
+    heads: usize,
+    causal: bool,
+    lengths: Option<&[usize]>,
+    dropout: f64,
+) -> Var<'t, T> {
     let [b, t, c3] = qkv.shape()[..] else { panic!("attention: {}", qkv.shape()) };
     let (c, d) = (c3 / 3, c3 / 3 / heads);
+    let length = |b: usize| lengths.map_or(t, |lengths| lengths[b]);
     let [q, k, v] = [0, 1, 2].map(|part| {
         let x = qkv.columns(part * c..(part + 1) * c); // [B, T, C]
         x.reshape([b, t, heads, d]).swap_middle().reshape([b * heads, t, d])
     });
-    let scores = q.matmul_t(false, k, true).affine((d as f64).powf(-0.5), 0.0);
-    let p = scores.softmax(causal).reshape([b, heads, t, t]);
+    let scores = q.matmul_t(false, k, true).affine((d as f64).powf(-0.5), 0.0); // [B·H, T, T]
+    let sees = constant(scores, scores.shape(), |at| {
+        let (b, i, j) = (at / (heads * t * t), at / t % t, at % t);
+        if i < length(b) { j < length(b) && (!causal || j <= i) } else { i == j }
+    });
+    let e = scores.exp() * sees;
+    let p = (e * e.row_sums().ln().affine(-1.0, 0.0).exp().repeat_cols(t)).reshape([b, heads, t, t]);
     at_dropout(p.tape());
     let p = p.dropout(dropout).reshape([b * heads, t, t]);
-    let o = p.matmul(v).reshape([b, heads, t, d]);
-    o.swap_middle().reshape([b, t, c])
+    let o = p.matmul(v).reshape([b, heads, t, d]).swap_middle().reshape([b, t, c]);
+    o * constant(o, o.shape(), |at| at / c % t < length(at / (t * c)))
 }
 
 /// Σ (ln Σ exp x − x[t]) / divisor, over the rows that count

@@ -58,7 +58,7 @@ fn an_empty_batch_gives_nothing_and_asks_for_nothing() {
     let empty = |shape: [usize; 3]| Tensor::<f32>::zeros(shape);
     for shape in [[0, 4, 6], [2, 0, 6]] {
         let shape_of = |cols| Shape::from(shape).with_cols(cols);
-        let (o, d) = run(&[empty(shape)], |x| x[0].attention(2, true, 0.0));
+        let (o, d) = run(&[empty(shape)], |x| x[0].attention(2, true, None, 0.0));
         assert_eq!((o.shape(), d[0].shape()), (shape_of(2), shape.into()));
         let (y, d) = run(&[empty(shape), Tensor::filled([6, 3], 1.0), Tensor::filled([3], 1.0)], |x| {
             x[0].linear(x[1], Some(x[2])).softmax(true)
@@ -88,7 +88,7 @@ fn huge_numbers_do_not_overflow_where_the_result_is_small() {
     let (y, d) = run(&[scaled(&x, 1e-20)], |x| x[0].gelu());
     assert_eq!(y.data()[..2], [1e10, 0.0]);
     assert_eq!(d[0].data()[..2], [1.0, 0.0]);
-    let (o, d) = run(&[Tensor::filled([1, 3, 6], 1e15f32)], |x| x[0].attention(1, false, 0.0));
+    let (o, d) = run(&[Tensor::filled([1, 3, 6], 1e15f32)], |x| x[0].attention(1, false, None, 0.0));
     assert!(all_finite(&o) && all_finite(&d[0]));
 }
 

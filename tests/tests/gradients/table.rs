@@ -35,7 +35,7 @@ pub enum What {
     Embedding { ids: Vec<u32>, shape: Shape },
     LayerNorm,
     Softmax { causal: bool },
-    Attention { heads: usize, causal: bool, dropout: f64 },
+    Attention { heads: usize, causal: bool, lengths: Option<Vec<usize>>, dropout: f64 },
     Dropout { share: f64 },
     CrossEntropy { targets: Vec<u32>, divisor: f64 },
     LmHead { targets: Vec<u32>, divisor: f64 },
@@ -116,9 +116,9 @@ impl Case {
             What::Embedding { ids, shape } => x[0].embedding(ids, *shape),
             What::LayerNorm => x[0].layer_norm(x[1], x[2], 1e-5),
             What::Softmax { causal } => x[0].softmax(*causal),
-            What::Attention { heads, causal, dropout } => {
+            What::Attention { heads, causal, lengths, dropout } => {
                 at_dropout(x[0].tape());
-                x[0].attention(*heads, *causal, *dropout)
+                x[0].attention(*heads, *causal, lengths.as_deref(), *dropout)
             }
             What::Dropout { share } => x[0].dropout(*share),
             What::CrossEntropy { targets, divisor } => x[0].cross_entropy(targets, *divisor),
@@ -205,8 +205,10 @@ fn linear([n, i, o]: [usize; 3], transposed: bool, bias: bool, seed: u64) -> Cas
     Case::new(What::Linear { transposed }, &shapes[..2 + usize::from(bias)], seed)
 }
 
-fn attention([b, t, h, d]: [usize; 4], causal: bool, dropout: f64, seed: u64) -> Case {
-    Case::new(What::Attention { heads: h, causal, dropout }, &[&[b, t, 3 * h * d]], seed)
+fn attention([b, t, h, d]: [usize; 4], causal: bool, padded: bool, dropout: f64, seed: u64) -> Case {
+    let mut random = Random::new(seed, Stream::Other, 97);
+    let lengths = padded.then(|| (0..b).map(|_| random.below(t as u64 + 1) as usize).collect());
+    Case::new(What::Attention { heads: h, causal, lengths, dropout }, &[&[b, t, 3 * h * d]], seed)
 }
 
 fn cross_entropy([n, v]: [usize; 2], ignored: u64, seed: u64) -> Case {
@@ -319,13 +321,13 @@ pub fn table() -> Vec<Row> {
         ),
         row(
             "Attention",
-            (few(), time(), few(), select(&[1, 2, 3, 5][..]), any::<bool>(), select(&[0.0, 0.3][..]), seed())
-                .prop_map(|(b, t, h, d, causal, dropout, seed)| {
+            (few(), time(), few(), select(&[1, 2, 3, 5][..]), any::<[bool; 2]>(), select(&[0.0, 0.3][..]), seed())
+                .prop_map(|(b, t, h, d, [causal, padded], dropout, seed)| {
                     let [b, h] = if t > 60 { [1, h.min(2)] } else { [b, h] };
-                    attention([b, t, h, d], causal, dropout, seed)
+                    attention([b, t, h, d], causal, padded, dropout, seed)
                 })
                 .boxed(),
-            attention([2, 131, 3, 43], true, 0.1, 7),
+            attention([2, 131, 3, 43], true, true, 0.1, 7),
         ),
         row("Dropout", alike(1, |_| What::Dropout { share: 0.3 }), large(What::Dropout { share: 0.1 }, 1)),
         row(
