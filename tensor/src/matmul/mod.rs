@@ -250,7 +250,9 @@ fn multiply<T: Float, P: Pack<T>>(c: MatMut<T>, a: &Rows<T>, b: &Panels<T>, word
         for i0 in (0..c.rows).step_by(MR) {
             let height = MR.min(c.rows - i0);
             let part = &mut c.data[i0 * c.stride + j0..];
-            foresee(part, c.stride, [height, width]);
+            if words > 128 {
+                foresee(part, c.stride, [height, width]);
+            }
             // The last rows in the smallest tile that holds them.
             if height > MR / 2 {
                 put(part, c.stride, [height, j0, width], &sums::<T, P, MR>(a, i0, height, b), start);
