@@ -8,58 +8,42 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::parallel::{GRAIN, chunks};
+use crate::rows;
 use crate::simd::{Float, Lanes};
 
 /// y ← f(x), element by element. `y` and `x` have the same length.
 pub fn map<T: Float>(y: &mut [T], x: &[T], f: impl Fn(T::Lanes) -> T::Lanes + Send + Sync) {
-    assert_eq!(y.len(), x.len(), "map: output and input differ in length");
-    chunks(y, GRAIN, |at, y| {
-        let x = &x[at..at + y.len()];
-        for (y, x) in y.chunks_mut(T::Lanes::N).zip(x.chunks(T::Lanes::N)) {
-            f(T::Lanes::load_part(x, T::ONE)).store_part(y);
-        }
-    });
+    each(y, [x], |_, [x]| f(x));
 }
 
 /// y ← f(a, b), element by element. All have the same length.
 pub fn zip<T: Float>(y: &mut [T], a: &[T], b: &[T], f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync) {
-    assert!(y.len() == a.len() && y.len() == b.len(), "zip: output and inputs differ in length");
-    chunks(y, GRAIN, |at, y| {
-        let (a, b) = (&a[at..at + y.len()], &b[at..at + y.len()]);
-        let n = T::Lanes::N;
-        for ((y, a), b) in y.chunks_mut(n).zip(a.chunks(n)).zip(b.chunks(n)) {
-            f(T::Lanes::load_part(a, T::ONE), T::Lanes::load_part(b, T::ONE)).store_part(y);
-        }
-    });
+    each(y, [a, b], |_, [a, b]| f(a, b));
 }
 
 /// y ← f(y, x), element by element.
 pub fn update<T: Float>(y: &mut [T], x: &[T], f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync) {
-    assert_eq!(y.len(), x.len(), "update: output and input differ in length");
-    chunks(y, GRAIN, |at, y| {
-        let x = &x[at..at + y.len()];
-        for (y, x) in y.chunks_mut(T::Lanes::N).zip(x.chunks(T::Lanes::N)) {
-            f(T::Lanes::load_part(y, T::ONE), T::Lanes::load_part(x, T::ONE)).store_part(y);
-        }
-    });
+    each(y, [x], |y, [x]| f(y, x));
 }
 
 /// y ← y + f(x), element by element: how a gradient is added to.
 pub fn add_map<T: Float>(y: &mut [T], x: &[T], f: impl Fn(T::Lanes) -> T::Lanes + Send + Sync) {
-    update(y, x, |y, x| y + f(x));
+    each(y, [x], |y, [x]| y + f(x));
 }
 
 /// y ← y + f(a, b), element by element.
 pub fn add_zip<T: Float>(y: &mut [T], a: &[T], b: &[T], f: impl Fn(T::Lanes, T::Lanes) -> T::Lanes + Send + Sync) {
-    assert!(y.len() == a.len() && y.len() == b.len(), "add_zip: output and inputs differ in length");
-    chunks(y, GRAIN, |at, y| {
-        let (a, b) = (&a[at..at + y.len()], &b[at..at + y.len()]);
-        let n = T::Lanes::N;
-        for ((y, a), b) in y.chunks_mut(n).zip(a.chunks(n)).zip(b.chunks(n)) {
-            let term = f(T::Lanes::load_part(a, T::ONE), T::Lanes::load_part(b, T::ONE));
-            (T::Lanes::load_part(y, T::ZERO) + term).store_part(y);
-        }
-    });
+    each(y, [a, b], |y, [a, b]| y + f(a, b));
+}
+
+/// y ← f(y, x…), element by element, on all threads.
+fn each<T: Float, const X: usize>(
+    y: &mut [T],
+    x: [&[T]; X],
+    f: impl Fn(T::Lanes, [T::Lanes; X]) -> T::Lanes + Send + Sync,
+) {
+    assert!(x.iter().all(|x| x.len() == y.len()), "elementwise: output and inputs differ in length");
+    chunks(y, GRAIN, |at, y| rows::combine(y, x.map(|x| &x[at..at + y.len()]), &f));
 }
 
 /// y ← y + x
@@ -70,11 +54,7 @@ pub fn add<T: Float>(y: &mut [T], x: &[T]) {
 /// y ← a·y
 pub fn scale<T: Float>(y: &mut [T], a: T) {
     let a = T::Lanes::splat(a);
-    chunks(y, GRAIN, |_, y| {
-        for y in y.chunks_mut(T::Lanes::N) {
-            (T::Lanes::load_part(y, T::ZERO) * a).store_part(y);
-        }
-    });
+    each(y, [], |y, []| y * a);
 }
 
 /// (w, m, v) ← f(part, w, m, v, g), element by element: an optimiser's one pass over all parameters, two moments and
@@ -113,7 +93,7 @@ pub fn update3<T: Float, P: Sync>(
 pub fn sum_of_squares<T: Float>(x: &[T]) -> f64 {
     crate::parallel::sum(x.len(), GRAIN, |run| {
         // Runs of 256 in lanes, so that single precision never adds up more than 16 squares before f64 takes over.
-        x[run].chunks(256).map(|x| crate::rows::dot(x, x).f64()).sum()
+        x[run].chunks(256).map(|x| rows::dot(x, x).f64()).sum()
     })
 }
 

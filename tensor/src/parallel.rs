@@ -36,6 +36,18 @@ pub fn chunks2<Y: Send, Z: Send>(
     parts.enumerate().for_each(|(i, (y, z))| body(i, y, z));
 }
 
+/// As [`chunks`], over three slices cut into the same number of parts.
+pub fn chunks3<X: Send, Y: Send, Z: Send>(
+    (x, x_size): (&mut [X], usize),
+    (y, y_size): (&mut [Y], usize),
+    (z, z_size): (&mut [Z], usize),
+    body: impl Fn(usize, &mut [X], &mut [Y], &mut [Z]) + Send + Sync,
+) {
+    let parts = x.par_chunks_mut(x_size.max(1)).zip(y.par_chunks_mut(y_size.max(1)));
+    let parts = parts.zip(z.par_chunks_mut(z_size.max(1)));
+    parts.enumerate().for_each(|(i, ((x, y), z))| body(i, x, y, z));
+}
+
 /// The sum of `f(first..end)` over fixed runs of `size` indices of `0..n`, in double precision and in order.
 pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Send + Sync) -> f64 {
     let part = |i: usize| f(i * size..((i + 1) * size).min(n));

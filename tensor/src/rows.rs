@@ -6,29 +6,39 @@ use crate::parallel::{chunks, grain_rows};
 use crate::pool::Buffer;
 use crate::simd::{Float, Lanes, Stored};
 
-/// Steps over a row in lanes; `fill` stands in the lanes beyond its end.
+/// Steps over a row in lanes, in four accumulators that do not wait for one another and are joined at the end; `fill`
+/// stands in the lanes beyond the row's end.
 #[inline(always)]
-fn fold<T: Float>(x: &[T], fill: T, start: T::Lanes, step: impl Fn(T::Lanes, T::Lanes) -> T::Lanes) -> T::Lanes {
-    let mut acc = start;
-    let mut parts = x.chunks_exact(T::Lanes::N);
-    for part in &mut parts {
-        acc = step(acc, T::Lanes::load(part));
+fn fold<T: Float>(
+    x: &[T],
+    fill: T,
+    start: T::Lanes,
+    step: impl Fn(T::Lanes, T::Lanes) -> T::Lanes,
+    join: impl Fn(T::Lanes, T::Lanes) -> T::Lanes,
+) -> T::Lanes {
+    let n = T::Lanes::N;
+    let mut acc = [start; 4];
+    let mut fours = x.chunks_exact(4 * n);
+    for four in &mut fours {
+        for (acc, part) in acc.iter_mut().zip(four.chunks_exact(n)) {
+            *acc = step(*acc, T::Lanes::load(part));
+        }
     }
-    if !parts.remainder().is_empty() {
-        acc = step(acc, T::Lanes::load_part(parts.remainder(), fill));
+    for (acc, part) in acc.iter_mut().zip(fours.remainder().chunks(n)) {
+        *acc = step(*acc, T::Lanes::load_part(part, fill));
     }
-    acc
+    join(join(acc[0], acc[1]), join(acc[2], acc[3]))
 }
 
 /// Σᵢ xᵢ
 pub fn sum<T: Float>(x: &[T]) -> T {
-    fold(x, T::ZERO, T::Lanes::splat(T::ZERO), |acc, x| acc + x).sum()
+    fold(x, T::ZERO, T::Lanes::splat(T::ZERO), |acc, x| acc + x, |a, b| a + b).sum()
 }
 
 /// maxᵢ xᵢ; −∞ for an empty row.
 pub fn max<T: Float>(x: &[T]) -> T {
     let low = T::of(f64::NEG_INFINITY);
-    fold(x, low, T::Lanes::splat(low), T::Lanes::max).largest()
+    fold(x, low, T::Lanes::splat(low), T::Lanes::max, T::Lanes::max).largest()
 }
 
 /// Σᵢ aᵢ·bᵢ
@@ -91,6 +101,21 @@ pub fn update<T: Float>(x: &mut [T], fill: T, mut f: impl FnMut(T::Lanes) -> T::
     }
 }
 
+/// y ← f(y, x) for one row of y and of each x, on this thread; zeros in the lanes beyond their end.
+#[inline(always)]
+pub fn combine<T: Float, const X: usize>(y: &mut [T], x: [&[T]; X], mut f: impl FnMut(T::Lanes, [T::Lanes; X]) -> T::Lanes) {
+    let n = T::Lanes::N;
+    let x = x.map(|x| &x[..y.len()]);
+    let whole = y.len() / n * n;
+    for i in (0..whole).step_by(n) {
+        f(T::Lanes::load(&y[i..]), x.map(|x| T::Lanes::load(&x[i..]))).store(&mut y[i..]);
+    }
+    if whole < y.len() {
+        let rest = &mut y[whole..];
+        f(T::Lanes::load_part(rest, T::ZERO), x.map(|x| T::Lanes::load_part(&x[whole..], T::ZERO))).store_part(rest);
+    }
+}
+
 /// (x, y) ← f(x, y) for one row of each, on this thread.
 #[inline(always)]
 pub fn update_both<T: Float>(x: &mut [T], y: &mut [T], mut f: impl FnMut(T::Lanes, T::Lanes) -> (T::Lanes, T::Lanes)) {
@@ -107,7 +132,8 @@ pub fn mean_and_rstd<T: Float>(x: &[T], epsilon: f64) -> (T, T) {
     let mean = T::of(sum(x).f64() / n);
     let centre = T::Lanes::splat(mean);
     // A second pass over the centred row: no cancellation, as E[x²] − E[x]² would have. Missing lanes hold the mean.
-    let squares = fold(x, mean, T::Lanes::splat(T::ZERO), |acc, x| (x - centre).mul_add(x - centre, acc)).sum();
+    let square = |acc, x: T::Lanes| (x - centre).mul_add(x - centre, acc);
+    let squares = fold(x, mean, T::Lanes::splat(T::ZERO), square, |a, b| a + b).sum();
     (mean, T::of(1.0 / (squares.f64() / n + epsilon).sqrt()))
 }
 
@@ -128,17 +154,13 @@ pub fn add_columns<T: Float>(out: &mut [T], rows: usize, term: impl Fn(usize, &m
 
 /// y ← y + x for one row, on this thread.
 pub fn add_row<T: Float>(y: &mut [T], x: &[T]) {
-    for (y, x) in y.chunks_mut(T::Lanes::N).zip(x.chunks(T::Lanes::N)) {
-        (T::Lanes::load_part(y, T::ZERO) + T::Lanes::load_part(x, T::ZERO)).store_part(y);
-    }
+    combine(y, [x], |y, [x]| y + x);
 }
 
 /// y ← y + a·x for one row, on this thread.
 pub fn add_scaled_row<T: Float>(y: &mut [T], a: T, x: &[T]) {
     let a = T::Lanes::splat(a);
-    for (y, x) in y.chunks_mut(T::Lanes::N).zip(x.chunks(T::Lanes::N)) {
-        a.mul_add(T::Lanes::load_part(x, T::ZERO), T::Lanes::load_part(y, T::ZERO)).store_part(y);
-    }
+    combine(y, [x], |y, [x]| a.mul_add(x, y));
 }
 
 /// y ← y + Σᵣ aᵣ·xᵣ for four rows at once, in their order, on this thread.

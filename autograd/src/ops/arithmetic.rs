@@ -17,7 +17,7 @@ use tensor::{Float, Lanes, Tensor, elementwise};
 use super::{Again, Op, Operation, Reads};
 use crate::tape::{Grads, Id, Values, Var};
 
-pub(crate) struct Add(Id, Id);
+pub(crate) struct Add(pub(super) Id, pub(super) Id);
 pub(crate) struct Sub(Id, Id);
 pub(crate) struct Mul(Id, Id);
 pub(crate) struct Affine {

@@ -27,8 +27,8 @@ impl Block {
 
     /// `[B, T, C]` → `[B, T, C]`
     pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
-        let x = x + self.attn.forward(self.ln_1.forward(x));
-        x + self.mlp.forward(self.ln_2.forward(x))
+        let (x, normed) = self.ln_2.after_sum(x, self.attn.forward(self.ln_1.forward(x)));
+        x + self.mlp.forward(normed)
     }
 
     /// The same for one row that continues what the cache holds: `[1, T, C]` → `[1, T, C]`.

@@ -23,4 +23,9 @@ impl LayerNorm {
     pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
         x.layer_norm(x.tape().param(self.weight), x.tape().param(self.bias), self.epsilon)
     }
+
+    /// x + y and its norm: `[…, C]` → `[…, C]` twice.
+    pub fn after_sum<'t>(&self, x: Value<'t>, y: Value<'t>) -> (Value<'t>, Value<'t>) {
+        x.add_layer_norm(y, x.tape().param(self.weight), x.tape().param(self.bias), self.epsilon)
+    }
 }

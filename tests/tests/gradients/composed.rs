@@ -1,6 +1,6 @@
 //! The fused operations against their composition from small ones: the slow and obvious form of each, as a formula.
 
-use autograd::{IGNORE, Var};
+use autograd::{IGNORE, Params, Tape, Var};
 use tensor::{Float, Tensor};
 
 use crate::check::{first_failure, outcome};
@@ -131,5 +131,31 @@ fn large_fused_operations_give_what_their_composition_gives() {
     for Row { large, .. } in table().iter().filter(|row| FUSED.contains(&row.operation)) {
         let agree = forms_agree::<f64>(large, F64).and(forms_agree::<f32>(large, F32));
         agree.unwrap_or_else(|worst| panic!("{large:?}: {worst}"));
+    }
+}
+
+#[test]
+fn a_sum_and_its_norm_in_one_pass_are_to_the_bit_what_they_are_one_after_the_other() {
+    let numbers = |n: usize, a: f32| (0..n).map(|i| (i as f32 * a).sin()).collect::<Vec<_>>();
+    for [n, c] in [[1, 1], [3, 17], [700, 48]] {
+        let none = Params::<f32>::default();
+        let run = |fused: bool| {
+            let tape = Tape::new(&none);
+            let [x, y] = [0.7, 1.3].map(|a| tape.variable(Tensor::of([n, c], &numbers(n * c, a))));
+            let [gain, bias] = [0.3, 0.9].map(|a| tape.variable(Tensor::of([c], &numbers(c, a))));
+            let (sum, norm) = if fused {
+                x.add_layer_norm(y, gain, bias, 1e-5)
+            } else {
+                (x + y, (x + y).layer_norm(gain, bias, 1e-5))
+            };
+            let values = [sum.value(), norm.value()];
+            let weights = tape.constant(Tensor::of([n, c], &numbers(n * c, 0.1)));
+            let gradients = ((sum + norm) * weights).sum().gradients(&[x, y, gain, bias]);
+            (values, gradients)
+        };
+        let (fused, apart) = (run(true), run(false));
+        assert_eq!(fused.0.map(|x| x.data().to_vec()), apart.0.map(|x| x.data().to_vec()), "[{n}, {c}]");
+        let close = |(a, b): (&Tensor, &Tensor)| a.data().iter().zip(b.data()).all(|(a, b)| (a - b).abs() < 1e-4);
+        assert!(fused.1.iter().zip(&apart.1).all(close), "[{n}, {c}]"); // apart, x gets two gradients, summed in another order
     }
 }
