@@ -10,6 +10,8 @@ use tensor::pool::Buffer;
 use tensor::random::{Random, Stream};
 use tensor::{Float, Shape, elementwise};
 
+use crate::tape::Paper;
+
 /// A handle to one parameter of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParamId(usize);
@@ -40,6 +42,8 @@ pub struct Params<T: Float = f32> {
     values: Buffer<T>,
     /// The same values at half the width.
     half: Vec<T::Half>,
+    /// What the last tape over them was written on, for the next.
+    pub(crate) paper: Paper<T>,
 }
 
 /// Each parameter starts at a multiple of this, a cache line of f32: kernels then read whole vectors.
@@ -80,7 +84,7 @@ impl Params<f32> {
         let mut entries = Vec::new();
         let model = model(Scope { entries: &mut entries, prefix: String::new() });
         let len = entries.last().map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
-        (model, Self { entries, values: Buffer::zeros(len), half: Vec::new() })
+        (model, Self { entries, values: Buffer::zeros(len), half: Vec::new(), paper: Paper::default() })
     }
 
     /// Keeps all values at half the width too, rounded to bf16: generation with [`Precision::Bf16`](
@@ -109,7 +113,7 @@ impl Params<f32> {
 impl<T: Float> Default for Params<T> {
     /// A store without parameters, for computations on variables alone.
     fn default() -> Self {
-        Self { entries: Vec::new(), values: Buffer::zeros(0), half: Vec::new() }
+        Self { entries: Vec::new(), values: Buffer::zeros(0), half: Vec::new(), paper: Paper::default() }
     }
 }
 
@@ -118,7 +122,7 @@ impl<T: Float> Params<T> {
     pub fn cast<U: Float>(&self) -> Params<U> {
         let mut values = Buffer::zeros(self.values.len());
         values.iter_mut().zip(self.values.iter()).for_each(|(y, x)| *y = U::of(x.f64()));
-        Params { entries: self.entries.clone(), values, half: Vec::new() }
+        Params { entries: self.entries.clone(), values, half: Vec::new(), paper: Paper::default() }
     }
 
     /// Every handle, in the order in which the model made them.

@@ -7,6 +7,8 @@
 //! A [`Var`] is a handle, a tape and a place on it. It is `Copy`, so formulas read as formulas: `x + f(x)`.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::sync::Mutex;
 
 use tensor::matmul::{Precision, Start};
 use tensor::{Float, Shape, Tensor};
@@ -29,10 +31,49 @@ pub(crate) struct Node<T: Float> {
     pub needs_grad: bool,
 }
 
+/// The empty lists of a tape that is done, kept for the next one: a training step makes as many nodes as the last.
+pub(crate) struct Paper<T: Float>(Mutex<(Vec<Node<T>>, Slots<T>)>);
+
+/// Gradients by place on the tape.
+type Slots<T> = Vec<Option<Tensor<T>>>;
+
+impl<T: Float> Default for Paper<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+/// A copy of parameters has tapes of its own.
+impl<T: Float> Clone for Paper<T> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<T: Float> fmt::Debug for Paper<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Paper")
+    }
+}
+
+impl<T: Float> Paper<T> {
+    fn take(&self) -> (Vec<Node<T>>, Slots<T>) {
+        self.0.lock().map_or_else(|_| Default::default(), |mut paper| std::mem::take(&mut *paper))
+    }
+
+    fn give(&self, nodes: Vec<Node<T>>, slots: Slots<T>) {
+        if let Ok(mut paper) = self.0.lock() {
+            *paper = (nodes, slots);
+        }
+    }
+}
+
 /// Everything computed since it was made. Borrows the parameters: they cannot change while a graph over them lives.
 pub struct Tape<'p, T: Float = f32> {
     params: &'p Params<T>,
     nodes: RefCell<Vec<Node<T>>>,
+    /// For the walk back.
+    slots: Cell<Slots<T>>,
     records: bool,
     precision: Precision,
     recompute: bool,
@@ -70,39 +111,54 @@ impl<T: Float> Copy for Var<'_, T> {}
 impl<'p, T: Float> Tape<'p, T> {
     /// An empty tape that records: what is computed on it can be differentiated.
     pub fn new(params: &'p Params<T>) -> Self {
-        let (nodes, differentiated) = (RefCell::default(), Cell::new(false));
-        let precision = Precision::Full;
-        Self { params, nodes, records: true, precision, recompute: false, profile: None, dropout: None, differentiated }
+        let (nodes, slots) = params.paper.take();
+        Self {
+            params,
+            nodes: RefCell::new(nodes),
+            slots: Cell::new(slots),
+            records: true,
+            precision: Precision::Full,
+            recompute: false,
+            profile: None,
+            dropout: None,
+            differentiated: Cell::new(false),
+        }
     }
 
     /// An empty tape that keeps no graph: for evaluation and use.
     pub fn no_grad(params: &'p Params<T>) -> Self {
-        Self { records: false, ..Self::new(params) }
+        let mut tape = Self::new(params);
+        tape.records = false;
+        tape
     }
 
     /// The same tape with dropout switched on, its masks keyed as given.
     #[must_use]
-    pub fn with_dropout(self, key: DropoutKey) -> Self {
-        Self { dropout: Some(key), ..self }
+    pub fn with_dropout(mut self, key: DropoutKey) -> Self {
+        self.dropout = Some(key);
+        self
     }
 
     /// The same tape with matrix products of this precision, forward and backward.
     #[must_use]
-    pub fn with_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
     }
 
     /// The same tape, on which a [`scope`](Tape::scope) keeps its result alone: backward computes what it needs of the
     /// others again, once more a forward pass (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
     #[must_use]
-    pub fn with_recomputation(self, recompute: bool) -> Self {
-        Self { recompute, ..self }
+    pub fn with_recomputation(mut self, recompute: bool) -> Self {
+        self.recompute = recompute;
+        self
     }
 
     /// The same tape with its operations timed.
     #[must_use]
-    pub fn with_profile(self, profile: Option<&'p Profile>) -> Self {
-        Self { profile, ..self }
+    pub fn with_profile(mut self, profile: Option<&'p Profile>) -> Self {
+        self.profile = profile;
+        self
     }
 
     pub(crate) fn dropout(&self) -> Option<DropoutKey> {
@@ -173,6 +229,15 @@ impl<'p, T: Float> Tape<'p, T> {
     /// Computes something from the values so far: an operation's forward pass.
     pub(crate) fn read<R>(&self, forward: impl FnOnce(&Values<T>) -> R) -> R {
         forward(&Values { nodes: &self.nodes.borrow(), params: self.params, precision: self.precision })
+    }
+}
+
+impl<T: Float> Drop for Tape<'_, T> {
+    fn drop(&mut self) {
+        let (mut nodes, mut slots) = (self.nodes.take(), self.slots.take());
+        nodes.clear();
+        slots.clear();
+        self.params.paper.give(nodes, slots);
     }
 }
 
@@ -293,7 +358,8 @@ impl<'t, T: Float> Var<'t, T> {
     /// `self`: a tape is differentiated once.
     #[track_caller]
     pub fn backward(self, store: &mut Gradients<T>) {
-        self.walk(Some(store));
+        let slots = self.walk(Some(store));
+        self.tape.slots.set(slots);
     }
 
     /// ∂self/∂x for every x in `of`, which are [variables](Tape::variable); of a constant, zeros. `self` is a single
@@ -308,14 +374,15 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     #[track_caller]
-    fn walk(self, mut store: Option<&mut Gradients<T>>) -> Vec<Option<Tensor<T>>> {
+    fn walk(self, mut store: Option<&mut Gradients<T>>) -> Slots<T> {
         assert_eq!(self.shape().elements(), 1, "backward starts from a single number, not from {}", self.shape());
         assert!(
             !self.tape.differentiated.replace(true),
             "backward: this tape was differentiated before and has given its values back; add the losses up first"
         );
         let mut nodes = self.tape.nodes.borrow_mut();
-        let mut slots: Vec<Option<Tensor<T>>> = (0..=self.id).map(|_| None).collect();
+        let mut slots = self.tape.slots.take();
+        slots.resize_with(self.id + 1, || None);
         slots[self.id] = Some(Tensor::filled(nodes[self.id].shape, T::ONE));
         for id in (0..=self.id).rev() {
             if matches!(nodes[id].op, Op::Leaf | Op::Param(_)) {

@@ -5,6 +5,8 @@
 
 use rayon::prelude::*;
 
+use crate::pool::Buffer;
+
 /// About how many numbers one task should touch: some tens of microseconds of work, a thousand times the cost of
 /// handing the task over.
 pub const GRAIN: usize = 1 << 15;
@@ -55,7 +57,7 @@ pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Se
     if parts <= 1 {
         return (0..parts).map(part).sum();
     }
-    let mut partial = vec![0.0; parts];
+    let mut partial = Buffer::<f64>::scratch(parts);
     partial.par_iter_mut().enumerate().for_each(|(i, p)| *p = part(i));
     partial.iter().sum()
 }

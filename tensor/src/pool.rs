@@ -8,10 +8,51 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
+use memmap2::MmapMut;
+
 use crate::simd::{Float, Lanes};
 
 /// Free buffers by size class.
-pub struct Pool<T: Float>(Mutex<BTreeMap<usize, Vec<Vec<T::Lanes>>>>);
+pub struct Pool<T: Float>(Mutex<BTreeMap<usize, Vec<Store<T>>>>);
+
+/// From this many bytes on a buffer has pages of its own, huge ones where the system gives them: 2 MiB of memory with
+/// one entry in the processor's table of pages instead of 512.
+const HUGE: usize = 4 << 20;
+
+/// The memory of one buffer.
+enum Store<T: Float> {
+    Vec(Vec<T::Lanes>),
+    Pages(MmapMut),
+}
+
+impl<T: Float> Store<T> {
+    /// Zeros for `n` vectors.
+    fn new(n: usize) -> Self {
+        let bytes = n * size_of::<T::Lanes>();
+        if bytes >= HUGE
+            && let Ok(pages) = MmapMut::map_anon(bytes)
+        {
+            #[cfg(target_os = "linux")]
+            let _it_is_but_advice = pages.advise(memmap2::Advice::HugePage);
+            return Self::Pages(pages);
+        }
+        Self::Vec(vec![T::Lanes::splat(T::ZERO); n])
+    }
+
+    fn lanes(&self) -> &[T::Lanes] {
+        match self {
+            Self::Vec(lanes) => lanes,
+            Self::Pages(pages) => bytemuck::cast_slice(pages),
+        }
+    }
+
+    fn lanes_mut(&mut self) -> &mut [T::Lanes] {
+        match self {
+            Self::Vec(lanes) => lanes,
+            Self::Pages(pages) => bytemuck::cast_slice_mut(pages),
+        }
+    }
+}
 
 impl<T: Float> Pool<T> {
     /// A pool with nothing in it.
@@ -26,20 +67,20 @@ impl<T: Float> Pool<T> {
         n.div_ceil(step) * step
     }
 
-    fn take(&self, class: usize) -> Option<Vec<T::Lanes>> {
+    fn take(&self, class: usize) -> Option<Store<T>> {
         self.0.lock().ok()?.get_mut(&class)?.pop()
     }
 
-    fn give(&self, lanes: Vec<T::Lanes>) {
+    fn give(&self, store: Store<T>) {
         if let Ok(mut free) = self.0.lock() {
-            free.entry(lanes.len()).or_default().push(lanes);
+            free.entry(store.lanes().len()).or_default().push(store);
         }
     }
 }
 
 /// Numbers in memory, owned, aligned to whole SIMD vectors; dropping one returns it to the pool.
 pub struct Buffer<T: Float> {
-    lanes: Vec<T::Lanes>,
+    store: Store<T>,
     len: usize,
 }
 
@@ -47,8 +88,7 @@ impl<T: Float> Buffer<T> {
     /// `len` numbers of unspecified value: for outputs of which every element is about to be written.
     pub fn scratch(len: usize) -> Self {
         let class = Pool::<T>::class(len.div_ceil(T::Lanes::N));
-        let lanes = T::pool().take(class).unwrap_or_else(|| vec![T::Lanes::splat(T::ZERO); class]);
-        Self { lanes, len }
+        Self { store: T::pool().take(class).unwrap_or_else(|| Store::new(class)), len }
     }
 
     /// `len` zeros.
@@ -60,14 +100,14 @@ impl<T: Float> Buffer<T> {
 
     /// The buffer as whole vectors, the last of which may reach beyond `len`.
     pub fn lanes(&self) -> &[T::Lanes] {
-        &self.lanes[..self.len.div_ceil(T::Lanes::N)]
+        &self.store.lanes()[..self.len.div_ceil(T::Lanes::N)]
     }
 }
 
 impl<T: Float> Drop for Buffer<T> {
     fn drop(&mut self) {
-        if !self.lanes.is_empty() {
-            T::pool().give(std::mem::take(&mut self.lanes));
+        if !self.store.lanes().is_empty() {
+            T::pool().give(std::mem::replace(&mut self.store, Store::Vec(Vec::new())));
         }
     }
 }
@@ -75,13 +115,13 @@ impl<T: Float> Drop for Buffer<T> {
 impl<T: Float> Deref for Buffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        &bytemuck::cast_slice(&self.lanes)[..self.len]
+        &bytemuck::cast_slice(self.store.lanes())[..self.len]
     }
 }
 
 impl<T: Float> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut bytemuck::cast_slice_mut(&mut self.lanes)[..self.len]
+        &mut bytemuck::cast_slice_mut(self.store.lanes_mut())[..self.len]
     }
 }
 
@@ -97,6 +137,37 @@ impl<T: Float> fmt::Debug for Buffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().take(16)).finish()?;
         if self.len > 16 { write!(f, " … {} in all", self.len) } else { Ok(()) }
+    }
+}
+
+/// Numbers of tokens or rows in the same pooled memory.
+#[derive(Clone, Debug)]
+pub struct Indices(Buffer<f32>);
+
+impl Indices {
+    /// `len` indices of unspecified value.
+    pub fn scratch(len: usize) -> Self {
+        Self(Buffer::scratch(len))
+    }
+
+    /// A copy.
+    pub fn of(indices: &[u32]) -> Self {
+        let mut copy = Self::scratch(indices.len());
+        copy.copy_from_slice(indices);
+        copy
+    }
+}
+
+impl Deref for Indices {
+    type Target = [u32];
+    fn deref(&self) -> &[u32] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl DerefMut for Indices {
+    fn deref_mut(&mut self) -> &mut [u32] {
+        bytemuck::cast_slice_mut(&mut self.0)
     }
 }
 

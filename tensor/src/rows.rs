@@ -44,18 +44,26 @@ pub fn max<T: Float>(x: &[T]) -> T {
 /// Σᵢ aᵢ·bᵢ
 pub fn dot<T: Float, S: Stored<T>>(a: &[T], b: &[S]) -> T {
     assert_eq!(a.len(), b.len(), "dot: the rows differ in length");
-    let mut acc = T::Lanes::splat(T::ZERO);
-    let (mut a, mut b) = (a.chunks_exact(T::Lanes::N), b.chunks_exact(T::Lanes::N));
+    let n = T::Lanes::N;
+    // Four sums that do not wait for one another.
+    let mut acc = [T::Lanes::splat(T::ZERO); 4];
+    let (mut a, mut b) = (a.chunks_exact(4 * n), b.chunks_exact(4 * n));
     for (a, b) in (&mut a).zip(&mut b) {
-        acc = T::Lanes::load(a).mul_add(S::load(b), acc);
+        for (i, acc) in acc.iter_mut().enumerate() {
+            *acc = T::Lanes::load(&a[i * n..]).mul_add(S::load(&b[i * n..]), *acc);
+        }
     }
-    let (a, b) = (a.remainder(), b.remainder());
-    if !a.is_empty() {
-        let mut rest = [T::ZERO; 16];
-        rest.iter_mut().zip(b).for_each(|(wide, b)| *wide = b.wide());
-        acc = T::Lanes::load_part(a, T::ZERO).mul_add(T::Lanes::load_part(&rest[..b.len()], T::ZERO), acc);
+    for ((a, b), acc) in a.remainder().chunks(n).zip(b.remainder().chunks(n)).zip(&mut acc) {
+        let b = if b.len() == n {
+            S::load(b)
+        } else {
+            let mut wide = [T::ZERO; 16];
+            wide.iter_mut().zip(b).for_each(|(wide, b)| *wide = b.wide());
+            T::Lanes::load(&wide)
+        };
+        *acc = T::Lanes::load_part(a, T::ZERO).mul_add(b, *acc);
     }
-    acc.sum()
+    ((acc[0] + acc[1]) + (acc[2] + acc[3])).sum()
 }
 
 /// One row's softmax in place: pᵢ = exp(xᵢ − m) / Σⱼ exp(xⱼ − m) with m = max x, so that no exponent overflows.
@@ -103,7 +111,11 @@ pub fn update<T: Float>(x: &mut [T], fill: T, mut f: impl FnMut(T::Lanes) -> T::
 
 /// y ← f(y, x) for one row of y and of each x, on this thread; zeros in the lanes beyond their end.
 #[inline(always)]
-pub fn combine<T: Float, const X: usize>(y: &mut [T], x: [&[T]; X], mut f: impl FnMut(T::Lanes, [T::Lanes; X]) -> T::Lanes) {
+pub fn combine<T: Float, const X: usize>(
+    y: &mut [T],
+    x: [&[T]; X],
+    mut f: impl FnMut(T::Lanes, [T::Lanes; X]) -> T::Lanes,
+) {
     let n = T::Lanes::N;
     let x = x.map(|x| &x[..y.len()]);
     let whole = y.len() / n * n;

@@ -11,6 +11,7 @@
 //! Reference: Bridle 1990, who named both the softmax and this pairing of it.
 
 use tensor::parallel::{chunks, chunks2, grain_rows};
+use tensor::pool::Indices;
 use tensor::{Float, Lanes, Tensor, elementwise, rows};
 
 use super::{Op, Operation};
@@ -21,7 +22,7 @@ pub const IGNORE: u32 = u32::MAX;
 
 pub(crate) struct CrossEntropy<T: Float> {
     logits: Id,
-    targets: Vec<u32>,
+    targets: Indices,
     divisor: f64,
     lse: Tensor<T>,
 }
@@ -85,7 +86,7 @@ impl<T: Float> Var<'_, T> {
             let total: f64 = saved.data().iter().skip(1).step_by(2).map(|l| l.f64()).sum();
             (Tensor::scalar(T::of(total / divisor)), saved)
         });
-        let op = CrossEntropy { logits: self.id, targets: targets.to_vec(), divisor, lse: saved };
+        let op = CrossEntropy { logits: self.id, targets: Indices::of(targets), divisor, lse: saved };
         self.tape.record(loss, &[self.id], || Op::CrossEntropy(op))
     }
 }

@@ -10,6 +10,7 @@
 //! Reference: Bengio et al. 2003, section 2 (the matrix C of word features).
 
 use tensor::parallel::{chunks, grain_rows};
+use tensor::pool::Indices;
 use tensor::{Float, Shape, Tensor, rows};
 
 use super::{Op, Operation, Reads};
@@ -17,7 +18,7 @@ use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Embedding {
     table: Id,
-    ids: Vec<u32>,
+    ids: Indices,
 }
 
 impl<T: Float> Var<'_, T> {
@@ -39,7 +40,7 @@ impl<T: Float> Var<'_, T> {
             });
             y
         });
-        self.tape.record(y, &[self.id], || Op::Embedding(Embedding { table: self.id, ids: ids.to_vec() }))
+        self.tape.record(y, &[self.id], || Op::Embedding(Embedding { table: self.id, ids: Indices::of(ids) }))
     }
 }
 

@@ -14,7 +14,7 @@
 use std::cell::Cell;
 
 use tensor::matmul::{Mat, Precision, add_matmul, matmul};
-use tensor::pool::Buffer;
+use tensor::pool::{Buffer, Indices};
 use tensor::{Float, Tensor};
 
 use super::cross_entropy::{check_targets, gradient, losses, softmax_again};
@@ -24,7 +24,7 @@ use crate::tape::{Grads, Id, Values, Var};
 pub(crate) struct LmHead<T: Float> {
     x: Id,
     table: Id,
-    targets: Vec<u32>,
+    targets: Indices,
     divisor: f64,
     saved: Tensor<T>,
     kept: Cell<Option<Buffer<T>>>,
@@ -56,8 +56,14 @@ impl<T: Float> Var<'_, T> {
             let total: f64 = saved.data().iter().skip(1).step_by(2).map(|l| l.f64()).sum();
             (Tensor::scalar(T::of(total / divisor)), saved, kept)
         });
-        let op =
-            LmHead { x: self.id, table: table.id, targets: targets.to_vec(), divisor, saved, kept: Cell::new(kept) };
+        let op = LmHead {
+            x: self.id,
+            table: table.id,
+            targets: Indices::of(targets),
+            divisor,
+            saved,
+            kept: Cell::new(kept),
+        };
         self.tape.record(loss, &[self.id, table.id], || Op::LmHead(op))
     }
 }

@@ -8,6 +8,7 @@ pub mod text;
 pub mod world;
 
 use stories::Stories;
+use tensor::pool::Indices;
 use text::TextData;
 
 use crate::pretext::Batch;
@@ -21,10 +22,10 @@ pub enum Corpus {
 }
 
 impl Corpus {
-    /// The rows `first..first + rows` of step `step`, each of `block` inputs and targets.
-    pub fn batch(&self, seed: u64, step: u64, rows: usize, block: usize) -> Batch {
-        let mut batch = Batch::new();
-        let mut window = vec![0; block + 1];
+    /// Fills `batch` with the rows of step `step`, each of `block` inputs and targets.
+    pub fn fill(&self, batch: &mut Batch, seed: u64, step: u64, rows: usize, block: usize) {
+        batch.clear();
+        let mut window = Indices::scratch(block + 1);
         for row in 0..rows as u64 {
             match self {
                 Self::World(stories) => stories.sample(step, row, &mut window),
@@ -32,7 +33,6 @@ impl Corpus {
             }
             batch.push(&window, block);
         }
-        batch
     }
 
     /// How many rows the whole validation part has.

@@ -3,11 +3,12 @@
 use autograd::{ParamId, Params, Scope, Tape};
 use tensor::Tensor;
 use tensor::matmul::Precision;
+use tensor::pool::Indices;
 
 use super::GptConfig;
 use crate::nn::attention::Cache;
 use crate::nn::{Block, Embedding, LayerNorm, Value};
-use crate::pretext::Batch;
+use crate::pretext::Part;
 
 /// GPT-2 (Radford et al. 2019), with the parameter names of Hugging Face's checkpoint.
 #[derive(Clone, Debug)]
@@ -49,7 +50,8 @@ impl Gpt {
     pub fn hidden<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], batch: usize) -> Value<'t> {
         let time = ids.len() / batch;
         assert!(time <= self.config.n_positions, "{time} tokens for a block size of {}", self.config.n_positions);
-        let positions: Vec<u32> = (0..batch).flat_map(|_| 0..time as u32).collect();
+        let mut positions = Indices::scratch(ids.len());
+        positions.iter_mut().enumerate().for_each(|(i, position)| *position = (i % time) as u32);
         let x = self.wte.forward(tape, ids, batch) + self.wpe.forward(tape, &positions, batch); // [B, T, C]
         let x = x.dropout(self.config.embd_pdrop);
         let x = self.h.iter().fold(x, |x, block| tape.scope(|| block.forward(x))); // [B, T, C]
@@ -62,9 +64,9 @@ impl Gpt {
     }
 
     /// Σ −ln p(target) / divisor over the batch's targets; with the number of targets as divisor, nats a token.
-    pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: &Batch, divisor: f64) -> Value<'t> {
-        let x = self.hidden(tape, &batch.ids, batch.rows); // [B, T, C]
-        x.lm_head(self.wte.table(tape), &batch.targets, divisor)
+    pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
+        let x = self.hidden(tape, batch.ids, batch.rows); // [B, T, C]
+        x.lm_head(self.wte.table(tape), batch.targets, divisor)
     }
 
     /// Scores of every token after the last of `ids`, which continue what the cache holds: `[1, V]`.

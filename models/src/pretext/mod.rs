@@ -4,4 +4,4 @@
 
 pub mod next_token;
 
-pub use next_token::Batch;
+pub use next_token::{Batch, Part};

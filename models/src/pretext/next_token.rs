@@ -34,18 +34,40 @@ impl Batch {
         self.rows += 1;
     }
 
+    /// Takes all rows out, and keeps the memory for the next.
+    pub fn clear(&mut self) {
+        self.ids.clear();
+        self.targets.clear();
+        self.rows = 0;
+    }
+
     /// Some of the rows: a micro-batch.
-    #[must_use]
-    pub fn part(&self, rows: Range<usize>) -> Self {
+    pub fn part(&self, rows: Range<usize>) -> Part<'_> {
         let time = self.ids.len() / self.rows.max(1);
         let place = rows.start * time..rows.end * time;
-        Self { ids: self.ids[place.clone()].to_vec(), targets: self.targets[place].to_vec(), rows: rows.len() }
+        Part { ids: &self.ids[place.clone()], targets: &self.targets[place], rows: rows.len() }
+    }
+
+    /// All rows.
+    pub fn all(&self) -> Part<'_> {
+        self.part(0..self.rows)
     }
 
     /// How many positions count.
     pub fn count(&self) -> usize {
         self.targets.iter().filter(|&&t| t != IGNORE).count()
     }
+}
+
+/// Some rows of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// As [`Batch::ids`].
+    pub ids: &'a [u32],
+    /// As [`Batch::targets`].
+    pub targets: &'a [u32],
+    /// How many rows.
+    pub rows: usize,
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub fn evaluate(
     let (mut nats, mut count) = (0.0, 0);
     for rows in chosen.chunks(micro_batch.max(1)) {
         let batch = corpus.val_batch(rows.iter().copied(), block);
-        let loss = || model.loss(&Tape::no_grad(params), &batch, 1.0).item(); // summed, not averaged
+        let loss = || model.loss(&Tape::no_grad(params), batch.all(), 1.0).item(); // summed, not averaged
         nats += f64::from(tensor::parallel::inside(loss));
         count += batch.count();
     }

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::gpt::Gpt;
 use crate::hub::gpt2;
+use crate::pretext::Batch;
 
 /// The file of metrics in a run directory.
 const METRICS: &str = "metrics.jsonl";
@@ -193,13 +194,13 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
     watch.plan(&run.setup.plan(run.position.step));
     let o = run.setup.options.clone();
     let schedule = o.schedule();
-    let mut gradients = Gradients::new(&run.setup.params);
+    let (mut gradients, mut batch) = (Gradients::new(&run.setup.params), Batch::new());
     let first = run.position.step;
     for step in first..o.steps {
         let begin = Instant::now();
         let (Setup { model, params, corpus, .. }, profile) = (&mut run.setup, run.profile.as_ref());
         // Keyed by (seed, step): nothing to replay.
-        let batch = timed(profile, "Batch", || corpus.batch(o.seed, step, o.batch_size, o.block_size));
+        timed(profile, "Batch", || corpus.fill(&mut batch, o.seed, step, o.batch_size, o.block_size));
         let how = Compute { profile, ..o.compute() };
         let loss = loss_and_gradients(model, params, &mut gradients, &batch, how, o.seed, step);
         let lr = schedule.at(step);
@@ -278,10 +279,11 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     let begin = Instant::now();
     let mut params = setup.params.clone();
     let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &params));
+    let mut batch = Batch::new();
     let mut times = Vec::new();
     for step in 0..REHEARSAL {
         let start = Instant::now();
-        let batch = setup.corpus.batch(o.seed, step, o.batch_size, o.block_size);
+        setup.corpus.fill(&mut batch, o.seed, step, o.batch_size, o.block_size);
         loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);
         optimizer.step(&mut params, &gradients, 0.0, 0.0);
         times.push(start.elapsed().as_secs_f64());

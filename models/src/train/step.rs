@@ -41,7 +41,7 @@ pub fn loss_and_gradients(
             let tape = Tape::new(params).with_precision(how.precision).with_recomputation(how.recompute);
             let tape = tape.with_dropout(key).with_profile(how.profile);
             how.profile.inspect(|profile| profile.begin());
-            let loss = model.loss(&tape, &part, tokens);
+            let loss = model.loss(&tape, part, tokens);
             loss.backward(gradients);
             total += f64::from(loss.item());
         }
@@ -61,7 +61,7 @@ pub fn timed<R>(profile: Option<&Profile>, name: &'static str, body: impl FnOnce
 pub fn loss(model: &Gpt, params: &Params, batch: &Batch, micro_batch: usize) -> f64 {
     let part = |first: usize| {
         let part = batch.part(first..(first + micro_batch).min(batch.rows));
-        f64::from(model.loss(&Tape::no_grad(params), &part, batch.count() as f64).item())
+        f64::from(model.loss(&Tape::no_grad(params), part, batch.count() as f64).item())
     };
     parallel::inside(|| (0..batch.rows).step_by(micro_batch).map(part).sum())
 }

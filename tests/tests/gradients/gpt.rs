@@ -25,9 +25,10 @@ fn the_whole_models_loss_changes_along_random_directions_as_its_gradient_says() 
     let config = GptConfig { initializer_range: 0.2, ..GptConfig::new(37, 9, 2, 3, 24) };
     let (model, params) = Gpt::init(&config, 3);
     let batch = batch(&config, 4);
-    let loss = |params: &Params| f64::from(model.loss(&Tape::no_grad(params), &batch, batch.count() as f64).item());
+    let loss =
+        |params: &Params| f64::from(model.loss(&Tape::no_grad(params), batch.all(), batch.count() as f64).item());
     let mut gradients = Gradients::new(&params);
-    model.loss(&Tape::new(&params), &batch, batch.count() as f64).backward(&mut gradients);
+    model.loss(&Tape::new(&params), batch.all(), batch.count() as f64).backward(&mut gradients);
     for seed in 0..20 {
         let mut random = Random::new(seed, Stream::Other, 1);
         // A random direction of length 1, leaning towards the gradient so that the slope is not lost in rounding.
@@ -56,7 +57,7 @@ fn every_parameter_of_the_model_gets_a_gradient() {
     let (model, params) = Gpt::init(&config, 3);
     let batch = batch(&config, 4);
     let mut gradients = Gradients::new(&params);
-    model.loss(&Tape::new(&params), &batch, 1.0).backward(&mut gradients);
+    model.loss(&Tape::new(&params), batch.all(), 1.0).backward(&mut gradients);
     for id in params.ids() {
         let g = gradients.of(id);
         assert!(g.iter().all(|g| g.is_finite()) && g.iter().any(|&g| g != 0.0), "{}", params.name(id));

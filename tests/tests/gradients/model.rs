@@ -49,8 +49,9 @@ impl Model {
         let x =
             tape.param(self.wte).embedding(ids, [rows, TIME]) + tape.param(self.wpe).embedding(&places, [rows, TIME]);
         let x = x.dropout(0.2); // [B, T, C]
-        let x = tape
-            .scope(|| x + linear(linear(norm(x, 0), self.attn[0]).attention(2, true, None, 0.2), self.attn[1]).dropout(0.2));
+        let x = tape.scope(|| {
+            x + linear(linear(norm(x, 0), self.attn[0]).attention(2, true, None, 0.2), self.attn[1]).dropout(0.2)
+        });
         let x = tape.scope(|| x + linear(linear(norm(x, 1), self.mlp[0]).gelu(), self.mlp[1]).dropout(0.2));
         norm(x, 2).lm_head(tape.param(head), targets, DIVISOR)
     }
