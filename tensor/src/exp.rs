@@ -12,7 +12,7 @@ use wide::{f32x16, i32x16};
 /// 1.5·2²³: single-precision numbers of this size have no fraction, so adding it rounds to an integer, which then
 /// stands in the lowest bits.
 const ROUND: f32 = 12_582_912.0;
-const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// 1/n! for n = 7, 6, … 0.
 const TAYLOR: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];

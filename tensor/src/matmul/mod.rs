@@ -305,7 +305,7 @@ impl<T: Float> Packed<T> {
 pub fn matmul_packed<T: Float>(c: MatMut<T>, start: Start<T>, a: Mat<T>, b: &Packed<T>) {
     let fits = c.rows == a.rows && a.cols <= b.inner && c.cols <= b.cols;
     // A word of two positions is used or not.
-    assert!(fits && (a.cols == b.inner || a.cols % 2 == 0), "matmul: [{}, {}] of a packed B", a.rows, a.cols);
+    assert!(fits && (a.cols == b.inner || a.cols.is_multiple_of(2)), "matmul: [{}, {}] of a packed B", a.rows, a.cols);
     let inner = 0..a.cols;
     match b.precision {
         Precision::Full => multiply_rows::<T, Plain>(c, start, a, inner, &b.panels),
