@@ -17,7 +17,7 @@ use tensor::parallel;
 use tensor::random::{Random, Stream};
 use tokenizer::Tokenizer;
 
-use crate::precision::Precision;
+use crate::flags::{Precision, Threads};
 
 /// Measure speed; one JSON line a measurement.
 #[derive(Subcommand)]
@@ -69,9 +69,8 @@ pub struct Common {
     /// Precision of the matrix product
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
-    /// Threads to use [default: one a core]
-    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
-    threads: usize,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 /// The workloads that the comparison with other frameworks uses.
@@ -121,7 +120,7 @@ fn random_ids(random: &mut Random, count: usize, vocab: usize) -> Vec<u32> {
 }
 
 fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
-    parallel::set_threads(common.threads);
+    common.threads.set();
     let (config, rows) = workload.config();
     let (model, mut params) = Gpt::init(&config, 0);
     let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, AdamWOptions::default()));
@@ -155,7 +154,7 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
 }
 
 fn products(common: &Common) -> Result<()> {
-    parallel::set_threads(common.threads);
+    common.threads.set();
     for (m, k, n) in [(1024, 768, 3072), (2048, 2048, 2048), (768, 128, 512), (64, 64, 64)] {
         let mut random = Random::new(0, Stream::Other, 0);
         let mut numbers = |count: usize| (0..count).map(|_| random.normal() as f32).collect::<Vec<_>>();
@@ -181,7 +180,7 @@ fn products(common: &Common) -> Result<()> {
 }
 
 fn generate(new: usize, common: &Common) -> Result<()> {
-    parallel::set_threads(common.threads);
+    common.threads.set();
     let config = GptConfig::new(50257, 1024, 12, 12, 768);
     let (model, mut params) = Gpt::init(&config, 0);
     if common.precision == Precision::Bf16 {
@@ -215,7 +214,7 @@ fn generate(new: usize, common: &Common) -> Result<()> {
 }
 
 fn encode(file: &std::path::Path, vocab: usize, common: &Common) -> Result<()> {
-    parallel::set_threads(common.threads);
+    common.threads.set();
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let megabytes = text.len() as f64 / 1e6;
     let report = |work: &str, threads: usize, start: Instant, count: usize| {

@@ -10,7 +10,7 @@ use models::transfer::generate::{Generator, Sampling};
 use tokenizer::{Special, Tokenizer};
 
 use crate::Usage;
-use crate::precision::Precision;
+use crate::flags::{Precision, Threads};
 
 /// Continue a text with a trained GPT. Without a prompt: line by line from standard input.
 #[derive(clap::Args)]
@@ -51,9 +51,8 @@ pub struct Args {
     /// Weights as they are, or held in bf16: half as much to read for each token
     #[arg(long, value_enum, default_value_t = Precision::F32, value_name = "NAME", hide_possible_values = true)]
     precision: Precision,
-    /// Threads to use [default: one a core]
-    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
-    threads: usize,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -63,7 +62,7 @@ pub fn run(args: &Args) -> Result<()> {
     if !(args.top_p > 0.0 && args.top_p <= 1.0) {
         return Err(Usage(format!("--top-p {}: give more than 0 and at most 1", args.top_p)).into());
     }
-    tensor::parallel::set_threads(args.threads);
+    args.threads.set();
     let (model, mut params) = models::hub::gpt2::open(&args.dir)?;
     if args.precision == Precision::Bf16 {
         params.halve();

@@ -6,8 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod flags;
 mod generate;
-mod precision;
 mod progress;
 mod tokenizer;
 mod train;

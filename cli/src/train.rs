@@ -14,6 +14,7 @@ use models::transfer::generate::{Generator, Sampling};
 use serde::Serialize;
 
 use crate::Usage;
+use crate::flags::Threads;
 use crate::progress::Progress;
 
 /// Pre-train a model on raw data: on text files, or without any on the built-in world of small stories.
@@ -40,9 +41,8 @@ pub struct Args {
     /// A file of options, like the train.toml of a run; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Threads to use; the result does not depend on it [default: one a core]
-    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
-    threads: usize,
+    #[command(flatten)]
+    threads: Threads,
     /// Print at the end where the time went, by operation, and which share of the machine's peak each reached
     #[arg(long)]
     profile: bool,
@@ -202,7 +202,7 @@ fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let Model::Gpt = args.model;
-    tensor::parallel::set_threads(args.threads);
+    args.threads.set();
     let mut flags = toml::Table::try_from(&args.options).context("the options are no plain values")?;
     Options::absolute(&mut flags);
     let stop = Arc::new(AtomicBool::new(false));

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::flags::Threads;
+
 /// Compare a Hugging Face GPT-2 checkpoint's logits, loss and gradients with those recorded beside it.
 ///
 /// DIR holds config.json, model.safetensors and reference.safetensors (input_ids, labels, logits, loss, grad.NAME).
@@ -14,13 +16,12 @@ use anyhow::Result;
 pub struct Args {
     /// The checkpoint's directory
     dir: PathBuf,
-    /// Threads to use [default: one a core]
-    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
-    threads: usize,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    tensor::parallel::set_threads(args.threads);
+    args.threads.set();
     let agreement = models::hub::verify::verify(&args.dir)?;
     println!("{}", serde_json::to_string(&agreement)?);
     Ok(ExitCode::from(if agreement.agrees { 0 } else { 1 }))

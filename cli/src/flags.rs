@@ -1,0 +1,40 @@
+//! Options that several commands share.
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, ValueEnum};
+use tensor::{matmul, parallel};
+
+/// How many cores to use.
+#[derive(Args)]
+pub struct Threads {
+    /// Threads to use; results do not depend on it [default: one a core]
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    // More than any machine has cores would bring it to a halt.
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(0..=1024))]
+    threads: usize,
+}
+
+impl Threads {
+    /// Before the first loop over several cores.
+    pub fn set(&self) {
+        parallel::set_threads(self.threads);
+    }
+}
+
+/// What matrix products do with their operands.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// Nothing
+    F32,
+    /// Round them to bf16
+    Bf16,
+}
+
+impl From<Precision> for matmul::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::Full,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
