@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tensor::matmul::Precision;
 
 use crate::flags::Threads;
 
@@ -22,7 +23,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     args.threads.set();
-    let agreement = models::hub::verify::verify(&args.dir)?;
+    let agreement = models::hub::verify::verify(&args.dir, Precision::Full)?;
     println!("{}", serde_json::to_string(&agreement)?);
     Ok(ExitCode::from(if agreement.agrees { 0 } else { 1 }))
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use autograd::{Gradients, IGNORE, Tape};
 use serde::Serialize;
+use tensor::matmul::Precision;
 
 use super::gpt2;
 use super::weights::Weights;
@@ -30,15 +31,16 @@ pub struct Agreement {
     pub agrees: bool,
 }
 
-/// Opens the GPT-2 checkpoint in `directory` and compares it with the reference.safetensors beside it.
-pub fn verify(directory: &Path) -> Result<Agreement> {
+/// Opens the GPT-2 checkpoint in `directory` and compares it, computed with products of a precision, with the
+/// reference.safetensors beside it.
+pub fn verify(directory: &Path, precision: Precision) -> Result<Agreement> {
     let (model, params) = gpt2::open(directory)?;
     let path = directory.join("reference.safetensors");
     let reference = Weights::open(&path)?;
     let (ids, rows) = token_ids(&reference, &path, model.config.vocab_size, model.config.n_positions)?;
     let time = ids.len() / rows;
 
-    let tape = Tape::no_grad(&params);
+    let tape = Tape::no_grad(&params).with_precision(precision);
     let logits_error =
         largest_difference(model.logits(&tape, &ids, rows).value().data(), &reference.numbers("logits")?.1)
             .ok_or_else(|| Error::file(&path, "logits are not [B, T, V] of this model: record the reference again"))?;
@@ -46,7 +48,7 @@ pub fn verify(directory: &Path) -> Result<Agreement> {
 
     let batch = labelled(&ids, &labels(&reference, &ids)?, rows, time);
     let mut gradients = Gradients::new(&params);
-    let tape = Tape::new(&params);
+    let tape = Tape::new(&params).with_precision(precision);
     let loss = model.loss(&tape, batch.all(), batch.count() as f64); // no targets: 0/0, there as here
     loss.backward(&mut gradients);
     let recorded = reference.numbers("loss")?.1;
