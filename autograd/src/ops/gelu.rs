@@ -18,7 +18,7 @@ use crate::tape::{Grads, Id, Values, Var};
 const TWO_ROOT_TWO_OVER_PI: f64 = 1.595_769_121_605_730_7;
 const CUBIC: f64 = 0.044_715;
 
-pub(crate) struct Gelu(Id);
+pub(crate) struct Gelu(pub(super) Id);
 
 /// σ(z) for z = 2√(2/π)·(x + 0.044715·x³)
 #[inline(always)]
@@ -26,6 +26,12 @@ fn gate<T: Float>(x: T::Lanes) -> T::Lanes {
     let (one, a, b) = (T::Lanes::of(1.0), T::Lanes::of(TWO_ROOT_TWO_OVER_PI), T::Lanes::of(CUBIC));
     let z = a * x * (x * x).mul_add(b, one);
     one / (one + (-z).exp())
+}
+
+/// y = x·σ(z)
+#[inline(always)]
+pub(super) fn gelu<T: Float>(x: T::Lanes) -> T::Lanes {
+    x * gate::<T>(x)
 }
 
 impl<T: Float> Var<'_, T> {
@@ -40,7 +46,7 @@ impl<T: Float> Var<'_, T> {
 impl Gelu {
     fn forward<T: Float>(&self, at: &Values<T>) -> Tensor<T> {
         let mut y = Tensor::scratch(at.shape(self.0));
-        elementwise::map(y.data_mut(), at.data(self.0), |x| x * gate::<T>(x)); // y = x·σ(z)
+        elementwise::map(y.data_mut(), at.data(self.0), gelu::<T>);
         y
     }
 }

@@ -10,9 +10,10 @@
 //!
 //! Reference: the matrix product's rule (see `matmul`) with the bias as one more input that is always 1.
 
-use tensor::matmul::{Mat, Precision, Start, add_matmul, matmul_onto, vector_matmul_half};
-use tensor::{Float, Tensor};
+use tensor::matmul::{Mat, Precision, Start, add_matmul, matmul_map, matmul_onto, vector_matmul_half};
+use tensor::{Float, Tensor, elementwise};
 
+use super::gelu::{Gelu, gelu};
 use super::reduce::add_col_sums;
 use super::{Again, Op, Operation};
 use crate::tape::{Grads, Id, Values, Var};
@@ -40,17 +41,30 @@ impl<T: Float> Var<'_, T> {
 
     #[track_caller]
     fn linear_stored(self, weight: Self, bias: Option<Self>, transposed: bool) -> Self {
-        let bias = bias.map(|b| b.id);
-        let op = Linear { x: self.id, weight: weight.id, bias, transposed };
-        let y = self.tape.read(|at| op.forward(at));
-        let inputs = [self.id, weight.id, bias.unwrap_or(self.id)];
-        self.tape.record(y, &inputs, || Op::Linear(op))
+        let op = Linear { x: self.id, weight: weight.id, bias: bias.map(|b| b.id), transposed };
+        let y = self.tape.read(|at| op.forward(at, None));
+        self.tape.record(y, &op.inputs(), || Op::Linear(op))
+    }
+
+    /// gelu(x·W + b) for W stored as `[I, O]`: `[…, I]` → `[…, O]`. The gate is applied by the product itself; on the tape
+    /// these are the two operations that they would be one after the other.
+    #[track_caller]
+    pub fn linear_gelu(self, weight: Self, bias: Option<Self>) -> Self {
+        let op = Linear { x: self.id, weight: weight.id, bias: bias.map(|b| b.id), transposed: false };
+        let mut gated = Tensor::scratch([0]);
+        let u = self.tape.read(|at| op.forward(at, Some(&mut gated)));
+        let u = self.tape.record(u, &op.inputs(), || Op::Linear(op));
+        self.tape.record(gated, &[u.id], || Op::Gelu(Gelu(u.id)))
     }
 }
 
 impl Linear {
-    /// y = x·W + b
-    fn forward<T: Float>(&self, at: &Values<T>) -> Tensor<T> {
+    fn inputs(&self) -> [Id; 3] {
+        [self.x, self.weight, self.bias.unwrap_or(self.x)]
+    }
+
+    /// y = x·W + b, and gelu(y) into `gated` if that is wanted.
+    fn forward<T: Float>(&self, at: &Values<T>, gated: Option<&mut Tensor<T>>) -> Tensor<T> {
         let (shape, w_shape, w) = (at.shape(self.x), at.shape(self.weight), self.weight(at));
         let out = if self.transposed { w_shape.rows() } else { w_shape.cols() };
         let fits = shape.cols() * out == w_shape.elements() && w_shape.len() == 2;
@@ -64,10 +78,19 @@ impl Linear {
             let w = Mat::new(half, w_shape.rows(), w_shape.cols());
             let w = if self.transposed { w.t() } else { w };
             vector_matmul_half(y.data_mut(), start, at.data(self.x), w); // one row: the weights' width is what counts
+            if let Some(gated) = gated {
+                *gated = Tensor::scratch(y.shape());
+                elementwise::map(gated.data_mut(), y.data(), gelu::<T>);
+            }
             return y;
         }
         let x = Mat::new(at.data(self.x), shape.rows(), shape.cols());
-        matmul_onto(y.data_mut(), start, x, w, at.precision);
+        if let Some(gated) = gated {
+            *gated = Tensor::scratch(y.shape());
+            matmul_map([y.data_mut(), gated.data_mut()], start, x, w, at.precision, gelu::<T>);
+        } else {
+            matmul_onto(y.data_mut(), start, x, w, at.precision);
+        }
         y
     }
 
@@ -83,7 +106,7 @@ impl<T: Float> Operation<T> for Linear {
     const AGAIN: Again = Again::Dear;
 
     fn again(&self, at: &Values<T>) -> Tensor<T> {
-        self.forward(at)
+        self.forward(at, None)
     }
 
     fn flops(&self, at: &Values<T>) -> f64 {

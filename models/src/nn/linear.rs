@@ -24,4 +24,9 @@ impl Linear {
     pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
         x.linear(x.tape().param(self.weight), Some(x.tape().param(self.bias)))
     }
+
+    /// The same and then GELU: `[…, I]` → `[…, O]`
+    pub fn forward_gelu<'t>(&self, x: Value<'t>) -> Value<'t> {
+        x.linear_gelu(x.tape().param(self.weight), Some(x.tape().param(self.bias)))
+    }
 }

@@ -24,7 +24,7 @@ impl Mlp {
 
     /// `[B, T, C]` → `[B, T, C]`
     pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
-        let x = self.c_fc.forward(x).gelu(); // [B, T, 4C]
+        let x = self.c_fc.forward_gelu(x); // [B, T, 4C]
         self.c_proj.forward(x).dropout(self.dropout)
     }
 }

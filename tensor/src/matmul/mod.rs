@@ -27,7 +27,7 @@ use pack::{Panels, Rows};
 pub use tile::Start;
 use tile::{MR, NV, Tile, foresee, nr, put, tile};
 
-use crate::parallel::{chunks, grain_rows, threads};
+use crate::parallel::{chunks, chunks2, grain_rows, threads};
 use crate::pool::Buffer;
 use crate::rows;
 use crate::simd::{Float, Stored};
@@ -145,13 +145,39 @@ pub fn add_matmul<T: Float>(c: &mut [T], a: Mat<T>, b: Mat<T>, precision: Precis
 /// C ← start + A·B, on all threads.
 #[track_caller]
 pub fn matmul_onto<T: Float>(c: &mut [T], start: Start<T>, a: Mat<T>, b: Mat<T>, precision: Precision) {
+    product(c, None, start, a, b, precision);
+}
+
+/// C ← start + A·B and Y ← f(C) element by element, on all threads: what follows a product, while C is in the cache.
+#[track_caller]
+pub fn matmul_map<T: Float>(
+    [c, y]: [&mut [T]; 2],
+    start: Start<T>,
+    a: Mat<T>,
+    b: Mat<T>,
+    precision: Precision,
+    f: impl Fn(T::Lanes) -> T::Lanes + Send + Sync,
+) {
+    assert_eq!(c.len(), y.len(), "matmul_map: C and Y differ in length");
+    let f = |y: &mut [T], c: &[T]| rows::combine(y, [c], |_, [c]| f(c));
+    product(c, Some((y, &f)), start, a, b, precision);
+}
+
+/// What becomes of finished elements: where to, and how.
+type Then<'a, T> = Option<(&'a mut [T], &'a (dyn Fn(&mut [T], &[T]) + Sync))>;
+
+#[track_caller]
+fn product<T: Float>(c: &mut [T], mut then: Then<T>, start: Start<T>, a: Mat<T>, b: Mat<T>, precision: Precision) {
     let (m, n) = (a.rows, b.cols);
     check([m, n], c.len() == m * n, start, &a, &b);
     match precision {
         _ if a.cols == 0 => (0..m).for_each(|i| begin(&mut c[i * n..][..n], start)),
         Precision::Full if m == 1 && !a.transposed => vector_matrix(c, start, &a.data[..a.cols], b),
-        Precision::Full => blocks::<T, Plain>(c, start, a, b),
-        Precision::Bf16 => blocks::<T, T::Bf16>(c, start, a, b),
+        Precision::Full => return blocks::<T, Plain>(c, then, start, a, b),
+        Precision::Bf16 => return blocks::<T, T::Bf16>(c, then, start, a, b),
+    }
+    if let Some((y, f)) = &mut then {
+        f(y, c);
     }
 }
 
@@ -185,19 +211,27 @@ pub fn matmul_serial<T: Float>(c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<
     }
 }
 
-fn blocks<T: Float, P: Pack<T>>(c: &mut [T], start: Start<T>, a: Mat<T>, b: Mat<T>) {
+fn blocks<T: Float, P: Pack<T>>(c: &mut [T], mut then: Then<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {
     let (m, n) = (a.rows, b.cols);
     // Four runs a thread even out the load; whole tiles, and no more than a packed block of A.
     let run = m.div_ceil(4 * threads()).next_multiple_of(MR).min(MC);
     each_block::<T, P>(a.cols, n, |cols, inner| {
         let packed = Panels::new::<P>(b, cols.clone(), inner.clone(), true);
         let words = inner.len().div_ceil(P::STEP);
-        chunks(c, run * n, |at, c| {
+        let some_rows = |at: usize, c: &mut [T]| {
             let rows = at / n..at / n + c.len() / n;
             let a = Rows::new::<P>(a, rows.clone(), inner.clone());
             let part = MatMut { data: &mut c[cols.start..], rows: rows.len(), cols: cols.len(), stride: n };
             multiply::<T, P>(part, &a, &packed, words, after(start, &inner, &cols));
-        });
+        };
+        match &mut then {
+            Some((y, f)) if inner.end == a.cols => chunks2((c, run * n), (y, run * n), |i, c, y| {
+                some_rows(i * run * n, c);
+                let rows = y.chunks_exact_mut(n).zip(c.chunks_exact(n));
+                rows.for_each(|(y, c)| f(&mut y[cols.clone()], &c[cols.clone()]));
+            }),
+            _ => chunks(c, run * n, some_rows),
+        }
     });
 }
 

@@ -76,8 +76,8 @@ fn bf16_in_software_gives_what_the_processor_gives() {
         for ta in [false, true] {
             let (mut soft, mut hard) = (vec![0.0; m * n], vec![0.0; m * n]);
             let (a, b) = (if ta { Mat::new(&a, k, m).t() } else { Mat::new(&a, m, k) }, Mat::new(&b, k, n));
-            blocks::<f32, Rounded>(&mut soft, Start::Zero, a, b);
-            blocks::<f32, bf16::Fastest>(&mut hard, Start::Zero, a, b);
+            blocks::<f32, Rounded>(&mut soft, None, Start::Zero, a, b);
+            blocks::<f32, bf16::Fastest>(&mut hard, None, Start::Zero, a, b);
             let worst = soft.iter().zip(&hard).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-6 * (k as f32).sqrt(), "{worst}");
         }
@@ -177,4 +177,17 @@ fn a_batch_gives_each_product_of_its_own() {
 fn a_product_that_does_not_fit_names_both_shapes() {
     let (a, b) = ([0.0; 6], [0.0; 20]);
     matmul(&mut [0.0f32; 10], Mat::new(&a, 2, 3), Mat::new(&b, 4, 5), Precision::Full);
+}
+
+#[test]
+fn what_follows_a_product_is_done_once_to_every_element() {
+    for [m, n, k] in [[1, 40, 33], [3, NC + 50, 30], [2 * MC + 1, 33, KC + 1], [5, 7, 0]] {
+        let (a, b, bias) = (numbers::<f64>(m * k, 3), numbers::<f64>(k * n, 4), numbers::<f64>(n, 5));
+        let [mut want, mut c, mut y] = [(); 3].map(|()| vec![7.0; m * n]);
+        let (mat_a, mat_b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+        matmul_onto(&mut want, Start::Row(&bias), mat_a, mat_b, Precision::Full);
+        matmul_map([&mut c, &mut y], Start::Row(&bias), mat_a, mat_b, Precision::Full, |x| x + x);
+        assert_eq!(c, want);
+        assert!(y.iter().zip(&want).all(|(y, c)| *y == 2.0 * c), "[{m}, {k}] x [{k}, {n}]");
+    }
 }

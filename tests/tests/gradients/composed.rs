@@ -1,6 +1,7 @@
 //! The fused operations against their composition from small ones: the slow and obvious form of each, as a formula.
 
 use autograd::{IGNORE, Params, Tape, Var};
+use tensor::matmul::Precision;
 use tensor::{Float, Tensor};
 
 use crate::check::{first_failure, outcome};
@@ -157,5 +158,25 @@ fn a_sum_and_its_norm_in_one_pass_are_to_the_bit_what_they_are_one_after_the_oth
         assert_eq!(fused.0.map(|x| x.data().to_vec()), apart.0.map(|x| x.data().to_vec()), "[{n}, {c}]");
         let close = |(a, b): (&Tensor, &Tensor)| a.data().iter().zip(b.data()).all(|(a, b)| (a - b).abs() < 1e-4);
         assert!(fused.1.iter().zip(&apart.1).all(close), "[{n}, {c}]"); // apart, x gets two gradients, summed in another order
+    }
+}
+
+#[test]
+fn a_linear_layer_that_gates_is_to_the_bit_what_it_is_with_the_gate_after_it() {
+    let numbers = |n: usize, a: f32| (0..n).map(|i| (i as f32 * a).sin()).collect::<Vec<_>>();
+    for ([n, i, o], precision) in [([1, 5, 7], Precision::Full), ([130, 33, 1100], Precision::Bf16)] {
+        let none = Params::<f32>::default();
+        let run = |fused: bool| {
+            let tape = Tape::new(&none).with_precision(precision);
+            let [x, w] = [([n, i], 0.7), ([i, o], 1.3)]
+                .map(|(shape, a)| tape.variable(Tensor::of(shape, &numbers(shape[0] * shape[1], a))));
+            let b = tape.variable(Tensor::of([o], &numbers(o, 0.3)));
+            let y = if fused { x.linear_gelu(w, Some(b)) } else { x.linear(w, Some(b)).gelu() };
+            (
+                y.value().data().to_vec(),
+                y.sum().gradients(&[x, w, b]).iter().map(|g| g.data().to_vec()).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(run(true), run(false), "[{n}, {i}, {o}]");
     }
 }
