@@ -10,7 +10,7 @@ pub struct Threads {
     /// Threads to use; results do not depend on it [default: one a core]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     // More than any machine has cores would bring it to a halt.
-    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(0..=1024))]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(0..=256))]
     threads: usize,
 }
 

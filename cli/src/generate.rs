@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, default_value_t = 200, value_name = "N")]
     tokens: usize,
     /// How many continuations
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     samples: u64,
     /// Scores are divided by this; 0 is greedy
     #[arg(long, default_value_t = 0.8, value_name = "T")]
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<()> {
         ));
     }
     match &args.prompt {
-        Some(prompt) => continue_all(args, &model, &params, &tokenizer, prompt),
+        Some(prompt) => continue_all(args, &model, &params, &tokenizer, prompt.as_bytes()),
         None => interactive(args, &model, &params, &tokenizer),
     }
 }
@@ -92,16 +92,17 @@ fn interactive(args: &Args, model: &Gpt, params: &Params, tokenizer: &Tokenizer)
         if asks {
             eprint!("> ");
         }
-        let mut line = String::new();
-        if std::io::stdin().lock().read_line(&mut line)? == 0 {
+        let mut line = Vec::new(); // any bytes: the tokenizer takes them all
+        if std::io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        continue_all(args, model, params, tokenizer, line.trim_end_matches(['\r', '\n']))?;
+        let end = line.iter().rposition(|&byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+        continue_all(args, model, params, tokenizer, &line[..end])?;
     }
 }
 
-fn continue_all(args: &Args, model: &Gpt, params: &Params, tokenizer: &Tokenizer, prompt: &str) -> Result<()> {
-    let ids = tokenizer.encode(prompt.as_bytes(), Special::Allow)?;
+fn continue_all(args: &Args, model: &Gpt, params: &Params, tokenizer: &Tokenizer, prompt: &[u8]) -> Result<()> {
+    let ids = tokenizer.encode(prompt, Special::Allow)?;
     let block = model.config.n_positions;
     if ids.len() > block {
         eprintln!("note: the prompt has {} tokens and the model sees {block}: its beginning is cut off", ids.len());
@@ -115,7 +116,7 @@ fn continue_all(args: &Args, model: &Gpt, params: &Params, tokenizer: &Tokenizer
         if args.samples > 1 {
             writeln!(out, "--- {}", sample + 1)?;
         }
-        out.write_all(prompt.as_bytes())?;
+        out.write_all(prompt)?;
         for id in Generator::new(model, params, &ids, start, sampling, sample).take(args.tokens) {
             if Some(id) == end && !args.endless {
                 break;

@@ -203,7 +203,9 @@ fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let Model::Gpt = args.model;
     args.threads.set();
-    let mut flags = toml::Table::try_from(&args.options).context("the options are no plain values")?;
+    let mut flags = toml::Table::try_from(&args.options).context(
+        "a number is larger than 9223372036854775807, the largest that train.toml holds: give a smaller one",
+    )?;
     Options::absolute(&mut flags);
     let stop = Arc::new(AtomicBool::new(false));
     let mut progress = Progress::new(Arc::clone(&stop), args.json);

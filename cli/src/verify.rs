@@ -1,5 +1,6 @@
 //! `pretext verify`: do we compute what others compute?
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,6 +25,6 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     args.threads.set();
     let agreement = models::hub::verify::verify(&args.dir, Precision::Full)?;
-    println!("{}", serde_json::to_string(&agreement)?);
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&agreement)?)?;
     Ok(ExitCode::from(if agreement.agrees { 0 } else { 1 }))
 }

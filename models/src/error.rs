@@ -45,6 +45,10 @@ impl Error {
             std::io::ErrorKind::StorageFull => ": the disk is full; make room or choose another place",
             std::io::ErrorKind::PermissionDenied => ": change its permissions or choose another place",
             std::io::ErrorKind::NotFound => ": check the path",
+            std::io::ErrorKind::NotADirectory | std::io::ErrorKind::AlreadyExists => {
+                ": a file is in the way; choose another place"
+            }
+            std::io::ErrorKind::InvalidData => ": it is no text; give another file",
             _ => "",
         };
         Self::file(path, format!("cannot {doing} it ({error}){way_out}"))

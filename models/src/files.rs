@@ -57,6 +57,21 @@ pub(crate) fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(dir)
 }
 
+/// Removes the temporary files that a killed program left in `dir`, if there is such a directory.
+pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
+    if !dir.is_dir() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        // Ours, and those of the safetensors crate, which has its own.
+        if entry.file_name().to_string_lossy().starts_with(".tmp") && entry.file_type()?.is_file() {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Gives a complete temporary file its name `path` in the same directory, and waits until the disk has both.
 pub(crate) fn commit(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
     temporary.as_file().sync_all()?;
@@ -96,6 +111,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let failed = write_atomically(&dir.path().join("no/file"), |_| Ok(()));
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_a_killed_program_left_is_swept_away_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".tmp-ab12", ".tmpXYZ", "loss.svg", ".hidden"] {
+            fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        sweep(dir.path()).unwrap();
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".hidden", "loss.svg"]);
+        sweep(&dir.path().join("nowhere")).unwrap();
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub enum Error {
 
     /// The text holds a special token's name, and [`Special::Refuse`](crate::Special::Refuse) was chosen.
     #[error(
-        "the text holds the special token {name} at byte {at}: allow special tokens (Special::Allow) \
-         or treat them as text (Special::AsText)"
+        "the text holds the special token {name} at byte {at}: allow special tokens, \
+         or have them treated as text"
     )]
     SpecialInText {
         /// The special token's name.

@@ -79,6 +79,9 @@ impl GptConfig {
                 return Err(format!("{name} of 0 leaves no model: give 1 or more"));
             }
         }
+        if !(self.layer_norm_epsilon > 0.0 && self.layer_norm_epsilon.is_finite()) {
+            return Err(format!("a layer_norm_epsilon of {}: give more than 0", self.layer_norm_epsilon));
+        }
         if n_embd % n_head != 0 {
             let near = (1..=*n_head).rev().find(|h| n_embd % h == 0).unwrap_or(1);
             return Err(format!("{n_head} heads do not divide a width of {n_embd}: {near} would"));

@@ -67,10 +67,11 @@ pub fn open(directory: &Path) -> Result<(Gpt, Params)> {
         return Err(Error::file(directory, what));
     }
     let config = read_config(&directory.join("config.json"))?;
-    let (model, mut params) = Params::build_zeroed(|at| Gpt::new(&config, at));
     let path = directory.join("model.safetensors");
     let weights = Weights::open(&path)?;
     let names = weights.names();
+    check_sizes(&config, &weights, &names)?; // before memory is taken for what config.json says
+    let (model, mut params) = Params::build_zeroed(|at| Gpt::new(&config, at));
     for id in params.ids() {
         let name = params.name(id).to_owned();
         let stored = [name.clone(), format!("{PREFIX}{name}")].into_iter().find(|n| names.contains(n));
@@ -83,6 +84,25 @@ pub fn open(directory: &Path) -> Result<(Gpt, Params)> {
         return Err(Error::file(&path, format!("{name} is no parameter of the model that config.json describes")));
     }
     Ok((model, params))
+}
+
+/// Whether the tables and the number of blocks in the file are those of config.json.
+fn check_sizes(config: &GptConfig, weights: &Weights, names: &[String]) -> Result<()> {
+    let stored = |name: &str| names.iter().find(|stored| bare_name(stored) == name);
+    let missing = |name: &str| {
+        let what = format!("has no parameter {name}: it is not the checkpoint that config.json describes");
+        Error::file(weights.path(), what)
+    };
+    for (name, rows) in [("wte.weight", config.vocab_size), ("wpe.weight", config.n_positions)] {
+        let shape = weights.shape(stored(name).ok_or_else(|| missing(name))?)?;
+        if shape != [rows, config.n_embd] {
+            let want = format!("[{rows}, {}]", config.n_embd);
+            let what = format!("{name} has shape {shape:?}, but config.json asks for {want}: they are of two models");
+            return Err(Error::file(weights.path(), what));
+        }
+    }
+    let last = format!("h.{}.ln_1.weight", config.n_layer - 1);
+    stored(&last).map(drop).ok_or_else(|| missing(&last))
 }
 
 /// Whether a name in a checkpoint is a parameter of ours, or one of the buffers that old checkpoints carry along

@@ -94,6 +94,18 @@ impl Weights {
         header.metadata().as_ref()?.get(key).cloned()
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A tensor's shape.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
+        let parsed = self.parsed();
+        let view = parsed.tensor(name).map_err(|_| Error::file(&self.path, format!("has no tensor {name}")))?;
+        Ok(view.shape().to_vec())
+    }
+
     /// The names of all tensors.
     pub fn names(&self) -> Vec<String> {
         self.parsed().names().into_iter().map(str::to_owned).collect()

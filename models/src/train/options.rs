@@ -285,7 +285,10 @@ impl Options {
         }
         let positive = |x: f64| x.is_finite() && x > 0.0;
         if !positive(self.lr) || !(0.0..=self.lr).contains(&self.min_lr) {
-            return fail(format!("learning rates from {} down to {}: give 0 <= min-lr <= lr", self.lr, self.min_lr));
+            return fail(format!(
+                "learning rates from {} down to {}: give --lr more than 0, and --min-lr from 0 to that",
+                self.lr, self.min_lr
+            ));
         }
         if !positive(self.muon_lr) {
             return fail(format!("a muon-lr of {}: give more than 0", self.muon_lr));
@@ -311,6 +314,9 @@ impl Options {
         }
         if self.minutes.is_some_and(|minutes| !positive(minutes)) {
             return fail("--minutes must be more than 0".to_owned());
+        }
+        if self.minutes.is_some_and(|minutes| minutes > 60.0 * 24.0 * 3660.0) {
+            return fail("--minutes is more than ten years: give a smaller budget".to_owned());
         }
         Ok(())
     }

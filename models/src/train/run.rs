@@ -65,11 +65,12 @@ impl Run {
         let mut setup = Setup::new(Options::resolve(file, flags)?, None, watch)?;
         if let Some(minutes) = setup.options.minutes {
             let steps = steps_in(60.0 * minutes - begin.elapsed().as_secs_f64(), &setup);
+            let s = if steps == 1 { "" } else { "s" };
             let mut flags = flags.clone();
             flags.insert("steps".to_owned(), (steps as i64).into());
             let vocab_size = setup.options.vocab_size;
             setup.options = Options { vocab_size, ..Options::resolve(file, &flags)? };
-            watch.note(&format!("{minutes} minutes are enough for {steps} steps, evaluations included"));
+            watch.note(&format!("{minutes} minutes are enough for {steps} step{s}, evaluations included"));
         }
         std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let tokenizer = directory.join("tokenizer.json");
@@ -111,6 +112,14 @@ impl Run {
             let had = setup.options.vocab_size;
             let what = format!("has {had} tokens, but the run's model has {vocab_size}: it is another run's tokenizer");
             return Err(Error::file(directory.join("tokenizer.json"), what));
+        }
+        if !directory.join(checkpoint::STATE).exists() && directory.join("model.safetensors").exists() {
+            let what =
+                "has weights but no state.safetensors to go on from: bring it back from a copy, or begin a new run";
+            return Err(Error::file(directory, what));
+        }
+        for place in [directory, &directory.join("best")] {
+            files::sweep(place).map_err(|error| Error::io(place, "tidy", &error))?;
         }
         Self::begin(directory, setup)
     }
@@ -196,6 +205,11 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
     let schedule = o.schedule();
     let (mut gradients, mut batch) = (Gradients::new(&run.setup.params), Batch::new());
     let first = run.position.step;
+    if first == o.steps {
+        // The run may have been killed between its last state and what is made from it.
+        run.save_model(&run.directory)?;
+        run.draw()?;
+    }
     for step in first..o.steps {
         let begin = Instant::now();
         let (Setup { model, params, corpus, .. }, profile) = (&mut run.setup, run.profile.as_ref());

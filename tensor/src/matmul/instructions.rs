@@ -1,13 +1,14 @@
 //! Instructions of x86 processors that `wide` does not have: the dot product of bf16 pairs, rounding to such pairs, and
-//! asking for memory ahead of time. The only `unsafe` of the product; without them it gives the same results, later.
+//! asking for memory ahead of time. The only `unsafe` of the product; without them it computes the same, later,
+//! and with bf16 in another order of sums.
 #![allow(unsafe_code)]
 
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 pub use pairs::{add_dot_of_pairs, pairs_across, pairs_along};
 
 /// Asks for the cache line that holds a number, which will be read or written some thousand cycles from now. C is the
-/// one operand that no prefetcher foresees: a tile touches a few lines of each of its rows. Measured: 2048 cubed goes
-/// from 79% to 84% of the peak.
+/// one operand that no prefetcher foresees: a tile touches a few lines of each of its rows. It is
+/// worth some hundredths of the peak (`bench matmul`).
 #[inline(always)]
 pub fn fetch<T>(number: &T) {
     #[cfg(target_arch = "x86_64")]

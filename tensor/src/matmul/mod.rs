@@ -11,9 +11,11 @@
 //!         the tile: MR x NR sums in registers, one rank-1 update for each of the KC steps
 //! ```
 //!
-//! Rows of A are read where they stand, or packed by the task that works on them if they are to be rounded.
+//! Rows of A are read where they stand, or packed by the task that works on them: if they are to be rounded, or are
+//! columns that lie far apart.
 //! The sum over the inner dimension runs in the same order for every element, however rows are split: the bits
-//! do not depend on the number of threads. The block sizes were measured, not derived. Edges are packed with zeros, so the tile itself has no special cases.
+//! do not depend on the number of threads. The block sizes were measured, not derived. Columns of B beyond the
+//! last are packed as zeros, rows of A beyond the last are read as the last, and neither is written.
 
 pub(crate) mod bf16;
 mod instructions;
@@ -213,7 +215,7 @@ pub fn matmul_serial<T: Float>(c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<
 
 fn blocks<T: Float, P: Pack<T>>(c: &mut [T], mut then: Then<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {
     let (m, n) = (a.rows, b.cols);
-    // Four runs a thread even out the load; whole tiles, and no more than a packed block of A.
+    // Four runs a thread even out the load; whole tiles, and no more rows than stay in the cache.
     let run = m.div_ceil(4 * threads()).next_multiple_of(MR).min(MC);
     each_block::<T, P>(a.cols, n, |cols, inner| {
         let packed = Panels::new::<P>(b, cols.clone(), inner.clone(), true);

@@ -90,12 +90,25 @@ fn a_checkpoint_that_is_cut_off_or_foreign_is_refused() {
     let config = fs::read_to_string(out.join("config.json")).unwrap();
     let wider = config.replace("\"n_embd\": 16", "\"n_embd\": 32");
     spoiled("config.json", wider.as_bytes(), &generate, &["model.safetensors", "shape"]);
+    for (had, has) in
+        [("\"n_embd\": 16", "\"n_embd\": 1000000000000"), ("\"n_layer\": 1", "\"n_layer\": 1000000000000")]
+    {
+        let huge = config.replace(had, has);
+        assert_ne!(huge, config);
+        spoiled("config.json", huge.as_bytes(), &generate, &["model.safetensors", "config.json"]);
+    }
+    let block = config.lines().find(|line| line.contains("n_positions")).unwrap();
+    let huge = config.replace(block, "\"n_positions\": 1000000000,");
+    spoiled("config.json", huge.as_bytes(), &generate, &["model.safetensors", "wpe.weight"]);
     spoiled("tokenizer.json", b"{}", &generate, &["tokenizer.json"]);
     spoiled("train.toml", b"steps = \"many\"", &resume, &["train.toml"]);
     spoiled("metrics.jsonl", b"no metrics\n{}\n", &resume, &["metrics.jsonl:1"]);
     let state = fs::read(out.join("state.safetensors")).unwrap();
     spoiled("state.safetensors", &state[..100], &resume, &["state.safetensors"]);
     spoiled("state.safetensors", &model, &resume, &["state.safetensors"]);
+    fs::remove_file(out.join("state.safetensors")).unwrap();
+    fails(resume, 1, &["no state.safetensors", "a copy"]);
+    assert_eq!(fs::read(out.join("model.safetensors")).unwrap(), model, "what was trained stays");
     fails(["generate", "nowhere", "x"], 1, &["nowhere", "no such directory"]);
     fails(["train", "--resume", "nowhere"], 1, &["nowhere", "no run to resume"]);
     fails(["verify", dir], 1, &["reference.safetensors"]);

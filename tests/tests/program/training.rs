@@ -102,6 +102,24 @@ fn a_finished_run_resumes_to_the_same_end() {
 }
 
 #[test]
+fn a_run_killed_between_its_last_state_and_its_model_gets_its_model_when_resumed() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    assert!(run(train(&out, &["--steps", "4", "--save-every", "2"])).status.success());
+    let end = weights(&out);
+    // What such a kill leaves: the model of an earlier checkpoint, and half a file of the next.
+    let earlier = directory.path().join("earlier");
+    assert!(run(train(&earlier, &["--steps", "2"])).status.success());
+    assert_ne!(weights(&earlier), end);
+    fs::copy(earlier.join("model.safetensors"), out.join("model.safetensors")).unwrap();
+    fs::write(out.join(".tmp-abcdef"), &end[..100]).unwrap();
+    fs::remove_file(out.join("loss.svg")).unwrap();
+    assert!(run(["train", "--resume", out.to_str().unwrap()]).status.success());
+    assert_eq!(weights(&out), end);
+    assert!(out.join("loss.svg").exists() && !out.join(".tmp-abcdef").exists());
+}
+
+#[test]
 fn a_budget_of_minutes_becomes_a_number_of_steps_that_is_recorded() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
