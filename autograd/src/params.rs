@@ -4,6 +4,7 @@
 //! holds handles ([`ParamId`]); using one handle twice is weight tying.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use tensor::parallel::chunks;
 use tensor::pool::Buffer;
@@ -191,7 +192,7 @@ impl<T: Float> Params<T> {
 /// The gradient of every parameter, laid out as the store's values.
 #[derive(Clone, Debug)]
 pub struct Gradients<T: Float = f32> {
-    places: Vec<Range<usize>>,
+    places: Arc<[Range<usize>]>,
     values: Buffer<T>,
 }
 
@@ -200,6 +201,19 @@ impl<T: Float> Gradients<T> {
     pub fn new(params: &Params<T>) -> Self {
         let places = params.entries.iter().map(|entry| entry.place.clone()).collect();
         Self { places, values: Buffer::zeros(params.values.len()) }
+    }
+
+    /// Zero gradients for the same store.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let mut another = Self { places: Arc::clone(&self.places), values: Buffer::scratch(self.values.len()) };
+        another.zero();
+        another
+    }
+
+    /// g ← g + other
+    pub fn add(&mut self, other: &Self) {
+        elementwise::add(&mut self.values, &other.values);
     }
 
     /// Sets all gradients to zero.

@@ -31,8 +31,8 @@ pub(crate) struct Node<T: Float> {
     pub needs_grad: bool,
 }
 
-/// The empty lists of a tape that is done, kept for the next one: a training step makes as many nodes as the last.
-pub(crate) struct Paper<T: Float>(Mutex<(Vec<Node<T>>, Slots<T>)>);
+/// The empty lists of tapes that are done, kept for the next ones: a training step makes as many nodes as the last.
+pub(crate) struct Paper<T: Float>(Mutex<Vec<(Vec<Node<T>>, Slots<T>)>>);
 
 /// Gradients by place on the tape.
 type Slots<T> = Vec<Option<Tensor<T>>>;
@@ -58,12 +58,12 @@ impl<T: Float> fmt::Debug for Paper<T> {
 
 impl<T: Float> Paper<T> {
     fn take(&self) -> (Vec<Node<T>>, Slots<T>) {
-        self.0.lock().map_or_else(|_| Default::default(), |mut paper| std::mem::take(&mut *paper))
+        self.0.lock().ok().and_then(|mut paper| paper.pop()).unwrap_or_default()
     }
 
     fn give(&self, nodes: Vec<Node<T>>, slots: Slots<T>) {
         if let Ok(mut paper) = self.0.lock() {
-            *paper = (nodes, slots);
+            paper.push((nodes, slots));
         }
     }
 }

@@ -68,6 +68,11 @@ pub fn inside<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| body())
 }
 
+/// Runs `a` and `b` side by side, if there are threads for both.
+pub fn both<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    rayon::join(a, b)
+}
+
 /// Sets how many threads the whole program uses (0: as many as there are cores). Only the first call has an effect.
 pub fn set_threads(threads: usize) {
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();

@@ -6,6 +6,7 @@ use autograd::Params;
 use tokenizer::Tokenizer;
 
 use super::options::Options;
+use super::step;
 use super::watch::{Plan, Watch};
 use crate::data::Corpus;
 use crate::data::stories::Stories;
@@ -100,7 +101,8 @@ fn text_options(options: &Options) -> Result<text::TextOptions> {
     })
 }
 
-/// About how much memory a run takes, in bytes of f32: weights, gradients and two moments; for each position of a
+/// About how much memory a run takes, in bytes of f32: weights, gradients (of both halves, where the batch is computed
+/// in halves) and two moments; for each position of a
 /// micro-batch the 10 rows of width C that a block keeps for its backward pass (3 of q, k, v, 1 of attention, 1 sum,
 /// 4 hidden, and the stream), or the last of them alone when the others are computed again; some 24 more for the block
 /// at work; the logits, or a chunk of them.
@@ -110,7 +112,9 @@ fn memory(o: &Options, parameters: f64) -> f64 {
     let kept = if o.recompute { 1.0 } else { 10.0 };
     let activations = positions * width * (kept * layers + 24.0);
     let logits = (positions * o.vocab_size as f64).min(autograd::ops::lm_head::CHUNK as f64);
-    4.0 * (4.0 * parameters + activations + logits) + f64::from(32 << 20)
+    let halves = step::in_halves(parameters as usize, o.batch_size, o.micro_batch);
+    let buffers = if halves { 5.0 } else { 4.0 };
+    4.0 * (buffers * parameters + activations + logits) + f64::from(32 << 20)
 }
 
 /// Refuses what the machine's memory cannot hold, where the system tells its size (Linux): it would fail much later.

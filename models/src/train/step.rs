@@ -1,5 +1,7 @@
 //! One step's loss and gradient: the whole batch as one sum, however it is cut to fit the memory.
 
+use std::ops::Range;
+
 use autograd::{DropoutKey, Gradients, Params, Profile, Tape};
 use tensor::matmul::Precision;
 use tensor::parallel;
@@ -32,11 +34,10 @@ pub fn loss_and_gradients(
     step: u64,
 ) -> f64 {
     let tokens = batch.count().max(1) as f64;
-    timed(how.profile, "Zeros", || gradients.zero());
-    parallel::inside(|| {
+    let micro_batches = |rows: Range<usize>, at_once: usize, gradients: &mut Gradients| {
         let mut total = 0.0;
-        for first in (0..batch.rows).step_by(how.micro_batch) {
-            let part = batch.part(first..(first + how.micro_batch).min(batch.rows));
+        for first in rows.clone().step_by(at_once) {
+            let part = batch.part(first..(first + at_once).min(rows.end));
             let key = DropoutKey { seed, step, first_row: first as u64 };
             let tape = Tape::new(params).with_precision(how.precision).with_recomputation(how.recompute);
             let tape = tape.with_dropout(key).with_profile(how.profile);
@@ -46,7 +47,29 @@ pub fn loss_and_gradients(
             total += f64::from(loss.item());
         }
         total
-    })
+    };
+    timed(how.profile, "Zeros", || gradients.zero());
+    if !in_halves(params.count(), batch.rows, how.micro_batch) {
+        return parallel::inside(|| micro_batches(0..batch.rows, how.micro_batch, gradients));
+    }
+    // Each half has its own gradient, and its loops are still cut for all threads: one that is done helps the other.
+    let (middle, at_once) = (batch.rows / 2, how.micro_batch / 2);
+    let mut others = timed(how.profile, "Zeros", || gradients.another());
+    let first = || micro_batches(0..middle, at_once, gradients);
+    let second = || micro_batches(middle..batch.rows, at_once, &mut others);
+    let (a, b) = match how.profile {
+        Some(_) => (parallel::inside(first), parallel::inside(second)), // times of one operation after the other
+        None => parallel::both(first, second),
+    };
+    timed(how.profile, "Zeros", || gradients.add(&others));
+    a + b
+}
+
+/// Whether a step's batch is computed as two halves side by side: for models up to this size one after the other would
+/// cost more, in threads that wait for each other at every operation, than a second buffer of gradients does. A rule of
+/// sizes alone, since the sum's last bits depend on it.
+pub fn in_halves(parameters: usize, rows: usize, micro_batch: usize) -> bool {
+    parameters <= 1 << 24 && rows.min(micro_batch) >= 2
 }
 
 /// Runs `body`, work outside the tape, and times it if that is wanted.
