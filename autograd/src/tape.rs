@@ -32,7 +32,9 @@ pub(crate) struct Node<T: Float> {
 }
 
 /// The empty lists of tapes that are done, kept for the next ones: a training step makes as many nodes as the last.
-pub(crate) struct Paper<T: Float>(Mutex<Vec<(Vec<Node<T>>, Slots<T>)>>);
+pub(crate) struct Paper<T: Float>(Mutex<Vec<Lists<T>>>);
+
+type Lists<T> = (Vec<Node<T>>, Slots<T>);
 
 /// Gradients by place on the tape.
 type Slots<T> = Vec<Option<Tensor<T>>>;
@@ -57,7 +59,7 @@ impl<T: Float> fmt::Debug for Paper<T> {
 }
 
 impl<T: Float> Paper<T> {
-    fn take(&self) -> (Vec<Node<T>>, Slots<T>) {
+    fn take(&self) -> Lists<T> {
         self.0.lock().ok().and_then(|mut paper| paper.pop()).unwrap_or_default()
     }
 

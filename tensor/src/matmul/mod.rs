@@ -423,7 +423,8 @@ fn vector_matrix<T: Float, S: Stored<T>>(c: &mut [T], start: Start<T>, x: &[T], 
         });
         return;
     }
-    let (n, run) = (c.len(), 2 * grain_rows(c.len()));
+    let n = c.len();
+    let run = (2 * grain_rows(n)).max(x.len().div_ceil(16));
     let mut sums = Buffer::<T>::zeros(x.len().div_ceil(run) * n);
     chunks(&mut sums, n, |at, sums| {
         let first = at / n * run;
