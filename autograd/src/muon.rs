@@ -21,7 +21,8 @@
 //!
 //! X = Σ sᵢ·uᵢvᵢᵀ gives (XXᵀ)X = Σ sᵢ³·uᵢvᵢᵀ: the singular vectors stay and each sᵢ becomes p(sᵢ). With a = 3.4445,
 //! b = −4.7750, c = 2.0315 small ones grow 3.4-fold a step, and from about 0.01 on all arrive in 0.68…1.13 and stay
-//! there. That is near enough to one, and gets there sooner than a polynomial that has its fixed point at one.
+//! there. That is near enough to one, and gets there sooner than a polynomial that has its fixed point at one. So coarse an
+//! end asks for no exact products: where the run's are in bf16, these are too, as in the authors' own program.
 //!
 //! A vector has nothing to orthogonalise, and in a table of tokens each row is its own: these are left to AdamW.
 //!
@@ -55,6 +56,7 @@ pub struct Muon<T: Float = f32> {
     matrices: Vec<Matrix>,
     momentum: f64,
     options: AdamWOptions,
+    precision: Precision,
     /// AdamW for the rest. Its `m` also holds the momenta of Muon's matrices, at their places; its `v` nothing there.
     pub adamw: AdamW<T>,
 }
@@ -79,7 +81,14 @@ impl<T: Float> Muon<T> {
             Matrix { id, place: params.place(id), inputs: shape[0], outputs: shape[1] / parts }
         };
         let adamw = AdamW::for_some(params, options, |id| matrices.iter().all(|&(matrix, _)| matrix != id));
-        Self { matrices: matrices.iter().map(matrix).collect(), momentum, options, adamw }
+        let precision = Precision::Full;
+        Self { matrices: matrices.iter().map(matrix).collect(), momentum, options, precision, adamw }
+    }
+
+    /// The same with products of this precision when it orthogonalises.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Whether a parameter is one of Muon's.
@@ -112,7 +121,8 @@ impl<T: Float> Muon<T> {
         // One task each: the products of one matrix are small, and every block has several.
         parallel::chunks(&mut turns, 1, |_, turn| {
             let (matrix, w, m, g) = &mut turn[0];
-            matrix.step(w, m, g, scale, self.momentum, muon_lr, self.options.weight_decay);
+            let rates = [scale, self.momentum, muon_lr, self.options.weight_decay];
+            matrix.step(w, m, g, rates, self.precision);
         });
         norm
     }
@@ -120,7 +130,14 @@ impl<T: Float> Muon<T> {
 
 impl Matrix {
     /// One step of a parameter, from its gradient times `scale`.
-    fn step<T: Float>(&self, w: &mut [T], m: &mut [T], g: &[T], scale: f64, momentum: f64, lr: f64, decay: f64) {
+    fn step<T: Float>(
+        &self,
+        w: &mut [T],
+        m: &mut [T],
+        g: &[T],
+        [scale, momentum, lr, decay]: [f64; 4],
+        precision: Precision,
+    ) {
         let lanes = T::Lanes::of;
         let (mu, rest) = (lanes(momentum), lanes((1.0 - momentum) * scale));
         elementwise::update(m, g, |m, g| mu.mul_add(m, rest * g)); // M ← μ·M + (1 − μ)·G
@@ -133,7 +150,7 @@ impl Matrix {
             for (i, u) in o.chunks_exact_mut(self.outputs).enumerate() {
                 elementwise::zip(u, &g[row(i)], &m[row(i)], |g, m| mu.mul_add(m, rest * g)); // U = (1 − μ)·G + μ·M
             }
-            orthogonalise(&mut o, self.inputs, self.outputs);
+            orthogonalise(&mut o, self.inputs, self.outputs, precision);
             for (i, o) in o.chunks_exact(self.outputs).enumerate() {
                 elementwise::update(&mut w[row(i)], o, |w, o| keep.mul_add(w, away * o)); // W ← W − lr·(√…·O + λ·W)
             }
@@ -141,8 +158,9 @@ impl Matrix {
     }
 }
 
-/// X = Σ sᵢ·uᵢvᵢᵀ `[rows, cols]` becomes about Σ uᵢvᵢᵀ, by five steps of Newton-Schulz. Zeros stay zeros.
-pub fn orthogonalise<T: Float>(x: &mut Buffer<T>, rows: usize, cols: usize) {
+/// X = Σ sᵢ·uᵢvᵢᵀ `[rows, cols]` becomes about Σ uᵢvᵢᵀ, by five steps of Newton-Schulz with products of a precision. Zeros
+/// stay zeros.
+pub fn orthogonalise<T: Float>(x: &mut Buffer<T>, rows: usize, cols: usize, precision: Precision) {
     let norm = elementwise::sum_of_squares(x).sqrt();
     elementwise::scale(x, T::of(1.0 / (norm + EPSILON))); // X ← U/‖U‖
     let n = rows.min(cols);
@@ -151,7 +169,7 @@ pub fn orthogonalise<T: Float>(x: &mut Buffer<T>, rows: usize, cols: usize) {
     let add_to_diagonal = |x: &mut [T], a: f64| x.iter_mut().step_by(n + 1).for_each(|x| *x += T::of(a));
     let [a, b, c] = QUINTIC;
     let product = |c: &mut [T], [m, n]: [usize; 2], a: Mat<T>, b: Mat<T>| {
-        matmul_serial(MatMut::new(c, m, n), Start::Zero, a, b, Precision::Full);
+        matmul_serial(MatMut::new(c, m, n), Start::Zero, a, b, precision);
     };
     for _ in 0..STEPS {
         let mat = Mat::new(x, rows, cols);

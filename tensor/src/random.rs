@@ -62,6 +62,11 @@ impl Random {
         self.0.next_u32()
     }
 
+    /// Sixteen random bits each, two to a draw; moves on by half as many indices. An even number of them.
+    pub fn fill(&mut self, bits: &mut [u16]) {
+        self.0.fill_bytes(bytemuck::cast_slice_mut(bits));
+    }
+
     /// 64 random bits; moves on by two indices.
     pub fn u64(&mut self) -> u64 {
         self.0.next_u64()

@@ -43,13 +43,29 @@ impl Mask {
 
     /// x ← m ⊙ x for the elements from `at` on.
     pub fn apply<T: Float>(&self, at: u64, x: &mut [T]) {
-        // Each operation has 2⁴⁰ numbers of the step's stream to itself.
-        let index = ((self.place as u64) << 40) + self.first + at;
+        // Each operation has 2⁴⁰ draws of the step's stream to itself, each of which decides about two elements.
+        let element = self.first + at;
+        let index = ((self.place as u64) << 40) + element / 2;
         let mut random = Random::new(self.key.seed, Stream::Dropout, self.key.step).at(index);
-        let keep_from = (self.p * 2f64.powi(32)) as u32;
-        let scale = T::of(1.0 / (1.0 - self.p));
-        for x in x {
-            *x = if random.u32() < keep_from { T::ZERO } else { *x * scale };
+        // The share in steps of 2⁻¹⁶; what is kept grows by just as much as is dropped.
+        let dropped = (self.p * 65536.0).round() as u16;
+        let scale = T::of(65536.0 / (65536.0 - f64::from(dropped)));
+        let decide = |x: &mut [T], draws: &[u16]| {
+            for (x, &draw) in x.iter_mut().zip(draws) {
+                *x = if draw < dropped { T::ZERO } else { *x * scale };
+            }
+        };
+        let mut draws = [0u16; 256];
+        // A first element that is the second of its draw.
+        let (odd, x) = x.split_at_mut((element % 2).min(x.len() as u64) as usize);
+        if !odd.is_empty() {
+            random.fill(&mut draws[..2]);
+            decide(odd, &draws[1..]);
+        }
+        for x in x.chunks_mut(draws.len()) {
+            let draws = &mut draws[..x.len().next_multiple_of(2)];
+            random.fill(draws);
+            decide(x, draws);
         }
     }
 }

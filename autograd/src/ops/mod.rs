@@ -8,9 +8,9 @@
 //! | [`reduce`] | sums over all, over rows, over columns, and their mirror images: repetition |
 //! | [`layout`] | reshape, exchange of the middle axes, a range of columns |
 //! | [`matmul`] | A·B with transpose flags, and for a batch |
-//! | [`linear`] | x·W + b |
+//! | [`linear`] | x·W + b, also with GELU in one go |
 //! | [`embedding`] | rows of a table by their number |
-//! | [`layer_norm`] | each row to mean 0 and variance 1, then gain and bias |
+//! | [`layer_norm`] | each row to mean 0 and variance 1, then gain and bias; also of a sum |
 //! | [`softmax`] | each row to probabilities, causal or full |
 //! | [`attention`] | softmax(q·kᵀ/√D)·v for all heads, without the T x T matrix in memory |
 //! | [`dropout`] | zeros at random, keyed |

@@ -260,7 +260,7 @@ fn optimizer(o: &Options, params: &Params) -> Muon {
         OptimizerName::Adamw => Vec::new(),
         OptimizerName::Muon => Gpt::matrices(params),
     };
-    Muon::new(params, &matrices, o.muon_momentum, o.adamw())
+    Muon::new(params, &matrices, o.muon_momentum, o.adamw()).with_precision(o.precision.into())
 }
 
 /// A loss or gradient that is no number ends the run before it reaches a checkpoint.

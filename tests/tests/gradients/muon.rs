@@ -4,6 +4,7 @@ use autograd::muon::{MOMENTUM, orthogonalise};
 use autograd::{AdamW, AdamWOptions, Gradients, Init, Muon, ParamId, Params};
 use proptest::prelude::*;
 use tensor::Float;
+use tensor::matmul::Precision;
 use tensor::parallel::with_threads;
 use tensor::pool::Buffer;
 use tensor::random::{Random, Stream};
@@ -74,11 +75,11 @@ fn numbers(rows: usize, cols: usize, seed: u64) -> Rows {
 }
 
 /// What the fast one makes of it.
-fn orthogonalised<T: Float>(x: &Rows) -> Rows {
+fn orthogonalised<T: Float>(x: &Rows, precision: Precision) -> Rows {
     let (rows, cols) = (x.len(), x[0].len());
     let mut buffer = Buffer::<T>::zeros(rows * cols);
     buffer.iter_mut().zip(x.iter().flatten()).for_each(|(to, &x)| *to = T::of(x));
-    orthogonalise(&mut buffer, rows, cols);
+    orthogonalise(&mut buffer, rows, cols, precision);
     buffer.chunks(cols).map(|row| row.iter().map(|x| x.f64()).collect()).collect()
 }
 
@@ -181,12 +182,15 @@ proptest! {
     fn every_singular_value_of_an_orthogonalised_matrix_is_near_one([rows, cols] in shapes(), size in -3..6i32, seed in 0..1000u64) {
         let size = 10f64.powi(size); // how large a gradient is does not matter
         let x = numbers(rows, cols, seed);
-        let y = orthogonalised::<f32>(&zip(&x, &x, |x, _| size * x));
         let length = norm(&x);
-        for (before, after) in singular_values(&x).into_iter().zip(singular_values(&y)) {
-            // The smallest of a square matrix may be tiny, and then grows at most 3.44-fold a step.
-            prop_assert!(after > 0.65 || before < 0.01 * length, "[{rows}, {cols}]: {before} of {length} became {after}");
-            prop_assert!(after < 1.2, "[{rows}, {cols}]: {before} of {length} became {after}");
+        for precision in [Precision::Full, Precision::Bf16] {
+            let y = orthogonalised::<f32>(&zip(&x, &x, |x, _| size * x), precision);
+            for (before, after) in singular_values(&x).into_iter().zip(singular_values(&y)) {
+                let what = format!("[{rows}, {cols}] {precision:?}: {before} of {length} became {after}");
+                // The smallest of a square matrix may be tiny, and then grows at most 3.44-fold a step.
+                prop_assert!(after > 0.65 || before < 0.01 * length, "{}", what);
+                prop_assert!(after < 1.2, "{}", what);
+            }
         }
     }
 
@@ -194,7 +198,7 @@ proptest! {
     fn orthogonalising_agrees_with_the_papers_loop([rows, cols] in shapes(), seed in 0..1000u64) {
         let x = numbers(rows, cols, seed);
         let want = newton_schulz(&x);
-        let (double, single) = (furthest(&orthogonalised::<f64>(&x), &want), furthest(&orthogonalised::<f32>(&x), &want));
+        let (double, single) = (furthest(&orthogonalised::<f64>(&x, Precision::Full), &want), furthest(&orthogonalised::<f32>(&x, Precision::Full), &want));
         prop_assert!(double < 1e-11, "f64: {double:e}");
         prop_assert!(single < 1e-3, "f32: {single:e}"); // a rounding grows up to 3.44⁵ = 485 times
     }
