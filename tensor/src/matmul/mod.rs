@@ -37,8 +37,8 @@ use crate::simd::{Float, Stored};
 /// Words of the inner dimension in one go: few, so that C is read and written again seldom, and yet MC rows of A and a
 /// panel of B of KC x NR, which streams by, share the second-level cache.
 const KC: usize = 1024;
-/// Rows of A in one task, at most.
-const MC: usize = 96;
+/// Rows of A in one task, at most: few, so that the last task keeps nobody waiting.
+const MC: usize = 48;
 /// Columns of B packed at once: 4 MiB, of the third-level cache.
 const NC: usize = 1024;
 
