@@ -3,7 +3,7 @@
 //! What is here, in reading order:
 //!
 //! - [`mod@tensor`] and [`mod@shape`]: a [`Tensor`] is an owned, contiguous, row-major buffer with a [`Shape`].
-//! - [`simd`]: [`Float`] (f32 or f64) and its [`Lanes`]; a kernel is a formula over lanes.
+//! - [`simd`]: [`Float`] (f32 or f64) and its [`Lanes`]; a kernel is a formula over lanes. eˣ has a file, `exp.rs`.
 //! - [`elementwise`] and [`rows`]: the loops, such as "the same formula for every element" or "softmax of a row".
 //! - [`mod@matmul`]: the blocked, packed, multi-threaded matrix product, where training spends its time.
 //! - [`decode`]: attention of one new position over the kept ones, for generation.

@@ -90,10 +90,7 @@ pub fn exp_shifted<T: Float>(x: &mut [T], a: T) -> (T, T) {
 
 /// y ← x for one row, on this thread: for short rows, of which there are many.
 pub fn copy<T: Float>(y: &mut [T], x: &[T]) {
-    let n = T::Lanes::N;
-    for (y, x) in y.chunks_mut(n).zip(x.chunks(n)) {
-        if y.len() == n { T::Lanes::load(x).store(y) } else { y.copy_from_slice(x) }
-    }
+    combine(y, [x], |_, [x]| x);
 }
 
 /// x ← f(x) for one row, on this thread; `fill` in the lanes beyond its end.

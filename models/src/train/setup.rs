@@ -102,10 +102,9 @@ fn text_options(options: &Options) -> Result<text::TextOptions> {
 }
 
 /// About how much memory a run takes, in bytes of f32: weights, gradients (of both halves, where the batch is computed
-/// in halves) and two moments; for each position of a
-/// micro-batch the 10 rows of width C that a block keeps for its backward pass (3 of q, k, v, 1 of attention, 1 sum,
-/// 4 hidden, and the stream), or the last of them alone when the others are computed again; some 24 more for the block
-/// at work; the logits, or a chunk of them.
+/// in halves) and two moments; for each position of a micro-batch the 10 rows of width C that a block keeps for its backward
+/// pass (3 of q, k, v, 1 of attention, 1 sum, 4 hidden, and the stream), or the last of them alone when the others are
+/// computed again; some 24 more for the block at work; the logits, or a chunk of them.
 fn memory(o: &Options, parameters: f64) -> f64 {
     let (width, layers) = (o.width as f64, o.layers as f64);
     let positions = o.micro_batch as f64 * o.block_size as f64;

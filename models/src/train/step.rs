@@ -1,4 +1,4 @@
-//! One step's loss and gradient: the whole batch as one sum, however it is cut to fit the memory.
+//! One step's loss and gradient: the whole batch as one sum, however it is cut to fit the memory and the cores.
 
 use std::ops::Range;
 
@@ -61,7 +61,7 @@ pub fn loss_and_gradients(
         Some(_) => (parallel::inside(first), parallel::inside(second)), // times of one operation after the other
         None => parallel::both(first, second),
     };
-    timed(how.profile, "Zeros", || gradients.add(&others));
+    timed(how.profile, "Halves", || gradients.add(&others));
     a + b
 }
 

@@ -7,8 +7,8 @@
 pub use pairs::{add_dot_of_pairs, pairs_across, pairs_along};
 
 /// Asks for the cache line that holds a number, which will be read or written some thousand cycles from now. C is the
-/// one operand that no prefetcher foresees: a tile touches a few lines of each of its rows. It is
-/// worth some hundredths of the peak (`bench matmul`).
+/// one operand that no prefetcher foresees: a tile touches a few lines of each of its rows. It is worth some
+/// hundredths of the peak (`bench matmul`).
 #[inline(always)]
 pub fn fetch<T>(number: &T) {
     #[cfg(target_arch = "x86_64")]

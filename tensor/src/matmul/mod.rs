@@ -286,6 +286,7 @@ fn multiply<T: Float, P: Pack<T>>(c: MatMut<T>, a: &Rows<T>, b: &Panels<T>, word
         for i0 in (0..c.rows).step_by(MR) {
             let height = MR.min(c.rows - i0);
             let part = &mut c.data[i0 * c.stride + j0..];
+            // In a short tile the sums would be ready before the lines are; then asking is in vain.
             if words > 128 {
                 foresee(part, c.stride, [height, width]);
             }
