@@ -26,9 +26,10 @@
 //!
 //! A vector has nothing to orthogonalise, and in a table of tokens each row is its own: these are left to AdamW.
 //!
-//! Weights are stored `[in, out]`, and orthogonalising is the same for the transpose; so tall matrices multiply from
-//! the right, X ← X·p(XᵀX), and the product in between has always the shorter side. Matrices that one parameter
-//! holds side by side (queries, keys, values) are orthogonalised each for itself, since their scales differ.
+//! Orthogonalising is the same for the transpose, so it does not matter whether weights are stored `[in, out]` or
+//! `[out, in]`; and tall matrices multiply from the right, X ← X·p(XᵀX), so that the product in between has always the
+//! shorter side. Matrices that one parameter holds together (queries, keys, values) are orthogonalised each for itself,
+//! since their scales differ.
 //!
 //! References: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; decay as in Liu et al.
 //! 2025, "Muon is scalable for LLM training", section 2.2; Higham 2008, "Functions of matrices", chapter 8.
@@ -61,24 +62,40 @@ pub struct Muon<T: Float = f32> {
     pub adamw: AdamW<T>,
 }
 
-/// A parameter `[inputs, k·outputs]`: k matrices `[inputs, outputs]` side by side.
+/// How k matrices stand in one parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Side by side, each `[in, out]`: `[in, k·out]`.
+    ByInput(usize),
+    /// One on the other, each `[out, in]`: `[k·out, in]`.
+    ByOutput(usize),
+}
+
+/// A parameter that is one matrix of the given size or several.
 #[derive(Clone, Debug)]
 struct Matrix {
     id: ParamId,
     place: Range<usize>,
-    inputs: usize,
-    outputs: usize,
+    rows: usize,
+    cols: usize,
+    side_by_side: bool,
+    /// √max(1, out/in)
+    far: f64,
 }
 
 impl<T: Float> Muon<T> {
     /// An optimiser for a store, before its first step. `matrices` are parameters of rank 2, in the store's order, each
-    /// with the number of matrices that stand side by side in it; with none, all is AdamW. Both share the options'
+    /// with what stands in it; with none, all is AdamW. Both share the options'
     /// decay and limit of the gradient; `momentum` is Muon's μ.
-    pub fn new(params: &Params<T>, matrices: &[(ParamId, usize)], momentum: f64, options: AdamWOptions) -> Self {
-        let matrix = |&(id, parts): &(ParamId, usize)| {
-            let shape = params.shape(id);
-            assert!(shape.len() == 2 && shape[1].is_multiple_of(parts), "{}: no {parts} matrices", params.name(id));
-            Matrix { id, place: params.place(id), inputs: shape[0], outputs: shape[1] / parts }
+    pub fn new(params: &Params<T>, matrices: &[(ParamId, Stored)], momentum: f64, options: AdamWOptions) -> Self {
+        let matrix = |&(id, stored): &(ParamId, Stored)| {
+            let &[rows, cols] = &params.shape(id)[..] else { panic!("{}: no matrix", params.name(id)) };
+            let (rows, cols, far) = match stored {
+                Stored::ByInput(k) => (rows, cols / k, (cols / k) as f64 / rows as f64),
+                Stored::ByOutput(k) => (rows / k, cols, (rows / k) as f64 / cols as f64),
+            };
+            let side_by_side = matches!(stored, Stored::ByInput(_));
+            Matrix { id, place: params.place(id), rows, cols, side_by_side, far: far.sqrt().max(1.0) }
         };
         let adamw = AdamW::for_some(params, options, |id| matrices.iter().all(|&(matrix, _)| matrix != id));
         let precision = Precision::Full;
@@ -141,17 +158,20 @@ impl Matrix {
         let lanes = T::Lanes::of;
         let (mu, rest) = (lanes(momentum), lanes((1.0 - momentum) * scale));
         elementwise::update(m, g, |m, g| mu.mul_add(m, rest * g)); // M ← μ·M + (1 − μ)·G
-        let far = (self.outputs as f64 / self.inputs as f64).sqrt().max(1.0); // √max(1, out/in)
-        let (away, keep) = (lanes(-lr * far), lanes(1.0 - lr * decay));
-        let mut o = Buffer::scratch(self.inputs * self.outputs);
-        let width = w.len() / self.inputs;
-        for first in (0..width).step_by(self.outputs) {
-            let row = |i: usize| i * width + first..i * width + first + self.outputs; // of one of the matrices
-            for (i, u) in o.chunks_exact_mut(self.outputs).enumerate() {
+        let (away, keep) = (lanes(-lr * self.far), lanes(1.0 - lr * decay));
+        let (rows, cols) = (self.rows, self.cols);
+        let mut o = Buffer::scratch(rows * cols);
+        // Of k matrices side by side the next begins a row's part further; of k on one another, all rows further.
+        let parts = w.len() / (rows * cols);
+        for part in 0..parts {
+            let (first, stride) =
+                if self.side_by_side { (part * cols, parts * cols) } else { (part * rows * cols, cols) };
+            let row = |i: usize| first + i * stride..first + i * stride + cols; // of one of the matrices
+            for (i, u) in o.chunks_exact_mut(cols).enumerate() {
                 elementwise::zip(u, &g[row(i)], &m[row(i)], |g, m| mu.mul_add(m, rest * g)); // U = (1 − μ)·G + μ·M
             }
-            orthogonalise(&mut o, self.inputs, self.outputs, precision);
-            for (i, o) in o.chunks_exact(self.outputs).enumerate() {
+            orthogonalise(&mut o, rows, cols, precision);
+            for (i, o) in o.chunks_exact(cols).enumerate() {
                 elementwise::update(&mut w[row(i)], o, |w, o| keep.mul_add(w, away * o)); // W ← W − lr·(√…·O + λ·W)
             }
         }

@@ -260,8 +260,8 @@ impl<'a, T: Float> Values<'a, T> {
         }
     }
 
-    /// The numbers of node `id` at half the width, if it is a parameter whose store keeps them.
-    pub fn half(&self, id: Id) -> Option<&'a [T::Half]> {
+    /// The numbers of node `id` at half the width, if it is a parameter whose store keeps them, and whether they are turned.
+    pub fn half(&self, id: Id) -> Option<(&'a [T::Half], bool)> {
         let Op::Param(p) = self.nodes[id].op else { return None };
         self.params.half(p)
     }

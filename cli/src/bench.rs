@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use autograd::{AdamW, AdamWOptions, Gradients};
+use autograd::{AdamW, AdamWOptions, Gradients, IGNORE};
 use clap::{Args, Subcommand, ValueEnum};
+use models::bert::BertConfig;
+use models::bert::config::Form;
 use models::gpt::{Gpt, GptConfig};
 use models::pretext::Batch;
 use models::train::step::{Compute, loss_and_gradients};
 use models::transfer::generate::{Generator, Sampling};
+use models::{Config, Model};
 use serde_json::json;
 use tensor::matmul::{Mat, matmul};
 use tensor::parallel;
@@ -85,14 +88,27 @@ pub enum Workload {
     /// GPT-2 124M, 4 rows of 256
     #[value(name = "gpt2-124m")]
     Gpt2,
+    /// 4 layers, 4 heads, width 256, 16 rows of 128 with 15% hidden, 8,192 tokens
+    #[value(name = "bert-mini")]
+    BertMini,
+    /// BERT's smaller size, 8 rows of 128 with 15% hidden
+    #[value(name = "bert-base")]
+    BertBase,
 }
 
+/// The share of tokens that BERT's workloads hide.
+const HIDDEN: f64 = 0.15;
+
 impl Workload {
-    fn config(self) -> (GptConfig, usize) {
+    /// Sizes, and rows of a batch.
+    fn config(self) -> (Config, usize) {
+        let bert = |v, l, h, c| Config::Bert(BertConfig::new(Form::PostNorm, v, 128, l, h, c));
         match self {
-            Self::GptChar => (GptConfig::new(65, 64, 4, 4, 128), 12),
-            Self::GptMini => (GptConfig::new(4096, 256, 6, 6, 384), 8),
-            Self::Gpt2 => (GptConfig::new(50257, 256, 12, 12, 768), 4),
+            Self::GptChar => (Config::Gpt(GptConfig::new(65, 64, 4, 4, 128)), 12),
+            Self::GptMini => (Config::Gpt(GptConfig::new(4096, 256, 6, 6, 384)), 8),
+            Self::Gpt2 => (Config::Gpt(GptConfig::new(50257, 256, 12, 12, 768)), 4),
+            Self::BertMini => (bert(8192, 4, 4, 256), 16),
+            Self::BertBase => (bert(30522, 12, 12, 768), 8),
         }
     }
 }
@@ -122,17 +138,14 @@ fn random_ids(random: &mut Random, count: usize, vocab: usize) -> Vec<u32> {
 fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
     common.threads.set();
     let (config, rows) = workload.config();
-    let (model, mut params) = Gpt::init(&config, 0);
+    let (model, mut params) = config.init(0);
     let (mut gradients, mut optimizer) = (Gradients::new(&params), AdamW::new(&params, AdamWOptions::default()));
     let how = Compute { micro_batch: rows, precision: common.precision.into(), recompute: false, profile: None };
     let mut times = Vec::new();
     let mut loss = 0.0;
     for step in 0..steps.max(1) + 3 {
         let mut random = Random::new(0, Stream::Other, step as u64);
-        let mut batch = Batch::new();
-        for _ in 0..rows {
-            batch.push(&random_ids(&mut random, config.n_positions + 1, config.vocab_size), config.n_positions);
-        }
+        let batch = random_batch(&model, &mut random, rows);
         let start = Instant::now();
         loss = loss_and_gradients(&model, &params, &mut gradients, &batch, how, 0, step as u64);
         optimizer.step(&mut params, &gradients, 1e-4);
@@ -141,16 +154,35 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
         }
     }
     let second = median(times);
-    let tokens = (rows * config.n_positions) as f64;
+    let tokens = (rows * model.block_size()) as f64;
     let peak = tensor::peak::measure(Duration::from_millis(200), common.precision.into());
     let line = json!({
         "workload": name(workload), "precision": name(common.precision), "threads": parallel::threads(),
         "step_s": second, "items_per_s": tokens / second, "parameters": params.count(),
         "peak_rss_mb": peak_rss_mb(), "loss": loss,
-        "share_of_peak": config.flops_per_token(config.n_positions) * tokens / second / peak,
+        "share_of_peak": config.flops_per_token(model.block_size(), HIDDEN) * tokens / second / peak,
     });
     say(&line)?;
     Ok(())
+}
+
+/// Rows of random tokens: for GPT with the next as targets, for BERT with some as their own.
+fn random_batch(model: &Model, random: &mut Random, rows: usize) -> Batch {
+    let (block, vocab) = (model.block_size(), model.vocab_size());
+    let mut batch = Batch::new();
+    match model {
+        Model::Gpt(_) => (0..rows).for_each(|_| batch.push(&random_ids(random, block + 1, vocab), block)),
+        Model::Bert(_) => {
+            let n = rows * block;
+            (batch.ids, batch.targets, batch.rows) = (random_ids(random, n, vocab), vec![IGNORE; n], rows);
+            for _ in 0..(HIDDEN * n as f64).round() as usize {
+                let free: Vec<usize> = (0..n).filter(|&at| batch.targets[at] == IGNORE).collect();
+                let at = free[random.below(free.len() as u64) as usize];
+                batch.targets[at] = batch.ids[at];
+            }
+        }
+    }
+    batch
 }
 
 fn products(common: &Common) -> Result<()> {
@@ -184,7 +216,7 @@ fn generate(new: usize, common: &Common) -> Result<()> {
     let config = GptConfig::new(50257, 1024, 12, 12, 768);
     let (model, mut params) = Gpt::init(&config, 0);
     if common.precision == Precision::Bf16 {
-        params.halve();
+        Gpt::halve(&mut params);
     }
     let prompt = random_ids(&mut Random::new(0, Stream::Other, 0), 16, config.vocab_size);
     let greedy = Sampling { temperature: 0.0, ..Sampling::default() };

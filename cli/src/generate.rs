@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use autograd::Params;
+use models::Model;
 use models::gpt::Gpt;
 use models::transfer::generate::{Generator, Sampling};
 use tokenizer::{Special, Tokenizer};
@@ -63,9 +64,12 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Usage(format!("--top-p {}: give more than 0 and at most 1", args.top_p)).into());
     }
     args.threads.set();
-    let (model, mut params) = models::hub::gpt2::open(&args.dir)?;
+    let (model, mut params) = models::hub::open(&args.dir)?;
+    let Model::Gpt(model) = model else {
+        return Err(anyhow!("{}: its model sees both sides of a token and cannot continue a text", args.dir.display()));
+    };
     if args.precision == Precision::Bf16 {
-        params.halve();
+        Gpt::halve(&mut params);
     }
     let tokenizer = Tokenizer::open(&args.dir)?;
     if tokenizer.vocab_size() != model.config.vocab_size {

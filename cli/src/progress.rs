@@ -57,6 +57,7 @@ pub struct Progress {
     loss: f64,
     rate: f64,
     val_loss: Option<f64>,
+    val_accuracy: Option<f64>,
 }
 
 impl Progress {
@@ -73,6 +74,7 @@ impl Progress {
             loss: f64::NAN,
             rate: f64::NAN,
             val_loss: None,
+            val_accuracy: None,
         }
     }
 
@@ -88,8 +90,9 @@ impl Progress {
         let left =
             self.begin.elapsed().as_secs_f64() / (p.step - plan.first_step) as f64 * (plan.steps - p.step) as f64;
         let val = self.val_loss.map_or(String::new(), |loss| format!("  val {loss:.4}"));
+        let right = self.val_accuracy.map_or(String::new(), |right| format!("  right {:.1}%", 100.0 * right));
         format!(
-            "loss {:.4}{val}  lr {:.1e}  {}/s ({share:.0}% of peak)  {} left",
+            "loss {:.4}{val}{right}  lr {:.1e}  {}/s ({share:.0}% of peak)  {} left",
             self.loss,
             p.lr,
             count(self.rate),
@@ -103,7 +106,13 @@ impl Watch for Progress {
         self.peak = tensor::peak::measure(Duration::from_millis(60), plan.precision);
         let tokens = plan.train_tokens.map_or("no end of tokens".to_owned(), |n| format!("{} tokens", count(n as f64)));
         let val = count(plan.val_tokens as f64);
-        say!(self, "model    GPT, {} parameters, {} tokens a step", count(plan.parameters as f64), plan.step_tokens);
+        say!(
+            self,
+            "model    {}, {} parameters, {} tokens a step",
+            plan.model,
+            count(plan.parameters as f64),
+            plan.step_tokens
+        );
         say!(self, "data     {}: {tokens} to train on, {val} to validate on", plan.data);
         let floor = plan.floor.map_or(String::new(), |floor| format!(", floor {floor:.4} (the data's entropy)"));
         say!(self, "chance   uniform {:.4}, unigram {:.4}{floor}, in nats a token", plan.uniform, plan.unigram);
@@ -146,6 +155,7 @@ impl Watch for Progress {
         self.loss = smooth(self.loss, p.loss);
         self.rate = smooth(self.rate, p.items_per_s);
         self.val_loss = p.val_loss.or(self.val_loss);
+        self.val_accuracy = p.val_accuracy.or(self.val_accuracy);
         let Some(plan) = &self.plan else { return };
         let line = self.line(plan, p);
         match &self.bar {

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use autograd::Profile;
 use clap::ValueEnum;
-use models::train::options::{OptimizerName, Options, PrecisionName, ScheduleName};
+use models::pretext::Unit;
+use models::train::options::{NormName, OptimizerName, Options, PrecisionName, ScheduleName};
 use models::train::run::{Outcome, Run, new_directory, train};
 use models::transfer::generate::{Generator, Sampling};
 use serde::Serialize;
@@ -22,16 +23,17 @@ use crate::progress::Progress;
 #[command(args_override_self = true)]
 #[command(after_help = "\
 Examples:
-  pretext train                                              the built-in world, a few minutes
+  pretext train                                              GPT on the built-in world, a few minutes
+  pretext train bert                                         BERT on it
   pretext train --data book.txt --preset mini --minutes 60   your own text
   pretext train --data wiki=2 books=1 --val-data valid.txt   several sources with weights
   pretext train --resume runs/gpt-nano-1                     go on after an interruption
 
-Presets: nano (default), char, char-fast, mini, gpt2. Flags win over --config, which wins over the preset.")]
+Presets: nano (default), char, char-fast, mini, gpt2 of GPT; nano (default), mini, small, base of BERT. Flags win over --config, which wins over the preset.")]
 pub struct Args {
-    /// Which model to train
-    #[arg(value_enum, default_value_t = Model::Gpt)]
-    model: Model,
+    /// Which model to train [default: gpt]
+    #[arg(value_enum)]
+    model: Option<Model>,
     /// Directory of the run [default: a new one under runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -53,15 +55,19 @@ pub struct Args {
     options: Flags,
 }
 
+/// What can be trained.
 #[derive(Clone, Copy, ValueEnum)]
 enum Model {
+    /// Next-token prediction: each token from those before it
     Gpt,
+    /// Masked prediction: hidden tokens from all others
+    Bert,
 }
 
 /// The options of train.toml as flags; those not given are left to the file and the preset.
 #[derive(clap::Args, Serialize)]
 struct Flags {
-    /// Sizes and recipe: nano, char, char-fast, mini or gpt2
+    /// Sizes and recipe: see below
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
@@ -117,6 +123,18 @@ struct Flags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     width: Option<usize>,
+    /// BERT: where the norms stand, pre (before the layers) or post (after the sums, as published) [default: pre]
+    #[arg(long, value_name = "PLACE", value_parser = named::<NormName>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    norm: Option<NormName>,
+    /// BERT: share of the tokens that training hides [default: 0.15]
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mask_share: Option<f64>,
+    /// BERT: what is hidden together: token, word or span [default: token]
+    #[arg(long, value_name = "UNIT", value_parser = named::<Unit>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mask_unit: Option<Unit>,
     /// Share that dropout drops [default: 0]
     #[arg(long, value_name = "SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,11 +219,13 @@ fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let Model::Gpt = args.model;
     args.threads.set();
     let mut flags = toml::Table::try_from(&args.options).context(
         "a number is larger than 9223372036854775807, the largest that train.toml holds: give a smaller one",
     )?;
+    if let Some(model) = args.model {
+        flags.insert("model".into(), if matches!(model, Model::Bert) { "bert" } else { "gpt" }.into());
+    }
     Options::absolute(&mut flags);
     let stop = Arc::new(AtomicBool::new(false));
     let mut progress = Progress::new(Arc::clone(&stop), args.json);
@@ -221,7 +241,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 }
                 _ => error,
             })?;
-            let directory = args.out.clone().unwrap_or_else(|| new_directory(&options.preset));
+            let directory = args.out.clone().unwrap_or_else(|| new_directory(&options));
             Run::create(&directory, &file, &flags, &mut progress)?
         }
     };
@@ -253,12 +273,12 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
         writeln!(out, "\nstopped after step {}; go on with\n  pretext train --resume {directory}", outcome.step)?;
         return Ok(());
     }
-    if let (Some(loss), Some(bits)) = (outcome.val_loss, outcome.bits_per_byte) {
-        writeln!(
-            out,
-            "\nvalidation loss {loss:.4} nats a token, {bits:.4} bits a byte, after {:.0} s",
-            outcome.seconds
-        )?;
+    if let Some(loss) = outcome.val_loss {
+        let bits = outcome.bits_per_byte.map_or(String::new(), |bits| format!("{bits:.4} bits a byte, "));
+        let right = outcome.val_accuracy.map_or(String::new(), |a| format!("{:.1}% of them guessed, ", 100.0 * a));
+        let token = if outcome.val_accuracy.is_some() { "hidden token" } else { "token" };
+        let after = format!("{bits}{right}after");
+        writeln!(out, "\nvalidation loss {loss:.4} nats a {token}, {after} {:.0} s", outcome.seconds)?;
         if let Some(floor) = run.setup.corpus.floor() {
             writeln!(out, "{:.1}% above the entropy of the data, {floor:.4}", 100.0 * (loss / floor - 1.0))?;
         }
@@ -267,6 +287,10 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
         }
     }
     let models::train::Setup { model, params, tokenizer, .. } = &run.setup;
+    let models::Model::Gpt(model) = model else {
+        writeln!(out, "the run is in {directory}")?;
+        return Ok(());
+    };
     let start = tokenizer.end_of_text().unwrap_or(u32::from(b'\n'));
     let ids = Generator::new(model, params, &[], start, Sampling::default(), 0);
     let ids: Vec<u32> = ids.take(120).take_while(|&id| Some(id) != tokenizer.end_of_text()).collect();

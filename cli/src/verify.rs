@@ -9,7 +9,7 @@ use tensor::matmul::Precision;
 
 use crate::flags::Threads;
 
-/// Compare a Hugging Face GPT-2 checkpoint's logits, loss and gradients with those recorded beside it.
+/// Compare a Hugging Face GPT-2 or BERT checkpoint's logits, loss and gradients with those recorded beside it.
 ///
 /// DIR holds config.json, model.safetensors and reference.safetensors (input_ids, labels, logits, loss, grad.NAME).
 /// Prints one JSON line; exit code 0 if all agree, 1 if not.

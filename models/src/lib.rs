@@ -3,8 +3,8 @@
 //! In reading order:
 //!
 //! - [`nn`]: the layers that all models share.
-//! - [`gpt`]: GPT-2, top-down.
-//! - [`pretext`]: free labels from raw data: next-token prediction.
+//! - [`gpt`]: GPT-2, top-down. [`bert`]: BERT, likewise.
+//! - [`pretext`]: free labels from raw data: next-token prediction, masked prediction.
 //! - [`data`]: raw data in: text, the built-in world.
 //! - [`mod@train`]: the loop, checkpoints, metrics.
 //! - [`transfer`]: what was learned in use: generating.
@@ -14,14 +14,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bert;
 pub mod data;
 pub mod error;
 pub mod files;
 pub mod gpt;
 pub mod hub;
+pub mod model;
 pub mod nn;
 pub mod pretext;
 pub mod train;
 pub mod transfer;
 
 pub use error::{Error, Result};
+pub use model::{Config, Model};

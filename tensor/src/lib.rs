@@ -20,6 +20,7 @@ pub mod elementwise;
 mod exp;
 pub mod mapped;
 pub mod matmul;
+mod normal;
 pub mod parallel;
 pub mod peak;
 pub mod pool;

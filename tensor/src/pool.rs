@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
+use bytemuck::Pod;
 use memmap2::MmapMut;
 
 use crate::simd::{Float, Lanes};
@@ -140,34 +142,48 @@ impl<T: Float> fmt::Debug for Buffer<T> {
     }
 }
 
-/// Numbers of tokens or rows in the same pooled memory.
-#[derive(Clone, Debug)]
-pub struct Indices(Buffer<f32>);
+/// Plain values of another type in the same pooled memory: ids of tokens, weights in bf16.
+#[derive(Debug)]
+pub struct Pooled<U: Pod> {
+    words: Buffer<f32>,
+    len: usize,
+    kind: PhantomData<U>,
+}
 
-impl Indices {
-    /// `len` indices of unspecified value.
+/// Numbers of tokens or rows.
+pub type Indices = Pooled<u32>;
+
+impl<U: Pod> Pooled<U> {
+    /// `len` values, unspecified.
     pub fn scratch(len: usize) -> Self {
-        Self(Buffer::scratch(len))
+        let words = Buffer::scratch((len * size_of::<U>()).div_ceil(size_of::<f32>()));
+        Self { words, len, kind: PhantomData }
     }
 
     /// A copy.
-    pub fn of(indices: &[u32]) -> Self {
-        let mut copy = Self::scratch(indices.len());
-        copy.copy_from_slice(indices);
+    pub fn of(values: &[U]) -> Self {
+        let mut copy = Self::scratch(values.len());
+        copy.copy_from_slice(values);
         copy
     }
 }
 
-impl Deref for Indices {
-    type Target = [u32];
-    fn deref(&self) -> &[u32] {
-        bytemuck::cast_slice(&self.0)
+impl<U: Pod> Clone for Pooled<U> {
+    fn clone(&self) -> Self {
+        Self::of(self)
     }
 }
 
-impl DerefMut for Indices {
-    fn deref_mut(&mut self) -> &mut [u32] {
-        bytemuck::cast_slice_mut(&mut self.0)
+impl<U: Pod> Deref for Pooled<U> {
+    type Target = [U];
+    fn deref(&self) -> &[U] {
+        &bytemuck::cast_slice(self.words.store.lanes())[..self.len]
+    }
+}
+
+impl<U: Pod> DerefMut for Pooled<U> {
+    fn deref_mut(&mut self) -> &mut [U] {
+        &mut bytemuck::cast_slice_mut(self.words.store.lanes_mut())[..self.len]
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Stream {
     WorldVal = 6,
     /// Anything else: tests, benchmarks.
     Other = 7,
+    /// Which tokens masked prediction hides, and behind what.
+    Mask = 8,
 }
 
 /// A reader of one random stream, from a given index on.

@@ -12,6 +12,7 @@ use wide::{f32x8, f32x16, f64x8};
 
 use crate::matmul::Pack;
 use crate::matmul::bf16::{Fastest, Rounded, round};
+use crate::normal::{normal_f32, normal_f64};
 use crate::pool::Pool;
 
 /// A real number type: f32 for models, f64 for checking gradients.
@@ -81,6 +82,8 @@ pub trait Lanes<T: Float>:
     fn max(self, other: Self) -> Self;
     /// eˣ
     fn exp(self) -> Self;
+    /// Φ(x) and φ(x): the share of the standard normal distribution below x, and its density there.
+    fn normal(self) -> (Self, Self);
     /// ln x
     fn ln(self) -> Self;
     /// √x
@@ -157,7 +160,7 @@ stored_half!(f64, f64x8, 8);
 
 /// One type and its lanes; the second copy differs by two names only.
 macro_rules! float {
-    ($t:ty, $lanes:ty, $n:literal, $bf16:ty, $exp:expr, $square:literal, $transpose:expr) => {
+    ($t:ty, $lanes:ty, $n:literal, $bf16:ty, $exp:expr, $normal:expr, $square:literal, $transpose:expr) => {
         impl Float for $t {
             type Lanes = $lanes;
             const ZERO: Self = 0.0;
@@ -231,6 +234,10 @@ macro_rules! float {
                 $exp(self)
             }
             #[inline(always)]
+            fn normal(self) -> (Self, Self) {
+                $normal(self)
+            }
+            #[inline(always)]
             fn ln(self) -> Self {
                 self.ln()
             }
@@ -246,10 +253,10 @@ macro_rules! float {
     };
 }
 
-float!(f32, f32x16, 16, Fastest, crate::exp::exp, 8, |rows: [[f32; 8]; 8]| {
+float!(f32, f32x16, 16, Fastest, crate::exp::exp, normal_f32, 8, |rows: [[f32; 8]; 8]| {
     f32x8::transpose(rows.map(f32x8::from)).map(f32x8::to_array)
 });
-float!(f64, f64x8, 8, Rounded, f64x8::exp, 4, |rows: [[f64; 4]; 4]| {
+float!(f64, f64x8, 8, Rounded, f64x8::exp, normal_f64, 4, |rows: [[f64; 4]; 4]| {
     std::array::from_fn::<[f64; 4], 4, _>(|j| std::array::from_fn(|i| rows[i][j]))
 });
 

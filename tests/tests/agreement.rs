@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use autograd::muon::MOMENTUM;
+use autograd::muon::{MOMENTUM, Stored};
 use autograd::{AdamWOptions, Gradients, IGNORE, Muon, ParamId, Params};
-use models::gpt::Gpt;
+use models::gpt::STYLE;
 use models::hub::weights::Weights;
-use models::hub::{gpt2, verify};
+use models::hub::{self, verify};
 use models::pretext::Batch;
 use models::train::step::{Compute, loss_and_gradients};
 use tensor::matmul::Precision;
+use tokenizer::Tokenizer;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
@@ -23,10 +24,19 @@ fn logits_loss_and_every_gradient_agree_with_transformers() {
 }
 
 #[test]
+fn masked_prediction_with_a_padded_row_agrees_with_transformers() {
+    let agreement = verify::verify(&fixture("bert"), Precision::Full).unwrap();
+    assert!(agreement.agrees && agreement.gradient_error < 1e-4, "{agreement:?}");
+    assert_eq!(agreement.parameters, 42, "three tables with a norm, sixteen in each of two blocks, five of the head");
+}
+
+#[test]
 fn in_bf16_every_gradient_is_near_that_of_transformers() {
-    let agreement = verify::verify(&fixture("gpt2"), Precision::Bf16).unwrap();
-    assert!(agreement.gradient_error < 2e-2 && agreement.loss_error < 2e-3, "{agreement:?}");
-    assert!(agreement.gradient_error > 1e-4, "bf16 was asked for: {agreement:?}");
+    for model in ["gpt2", "bert"] {
+        let agreement = verify::verify(&fixture(model), Precision::Bf16).unwrap();
+        assert!(agreement.gradient_error < 2e-2 && agreement.loss_error < 2e-3, "{model}: {agreement:?}");
+        assert!(agreement.gradient_error > 1e-4, "bf16 was asked for: {agreement:?}");
+    }
 }
 
 #[test]
@@ -35,19 +45,19 @@ fn a_changed_weight_does_not_agree() {
     for name in ["config.json", "reference.safetensors"] {
         std::fs::copy(fixture("gpt2").join(name), directory.path().join(name)).unwrap();
     }
-    let (model, mut params) = gpt2::open(&fixture("gpt2")).unwrap();
+    let (model, mut params) = hub::open(&fixture("gpt2")).unwrap();
     let id = params.find("h.1.mlp.c_fc.bias").unwrap();
     params.value_mut(id)[3] += 0.01;
-    gpt2::save(directory.path(), &model.config, &params, None).unwrap();
+    hub::save(directory.path(), &model, &params, &Tokenizer::bytes()).unwrap();
     assert!(!verify::verify(directory.path(), Precision::Full).unwrap().agrees);
 }
 
 /// Ten steps on the checkpoint in gpt2/, and what a script recorded of the same in PyTorch: the largest difference.
-fn ten_steps_apart(recorded: &str, matrices: impl Fn(&Params) -> Vec<(ParamId, usize)>) -> f64 {
+fn ten_steps_apart(recorded: &str, matrices: impl Fn(&Params) -> Vec<(ParamId, Stored)>) -> f64 {
     let recorded: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(fixture(recorded)).unwrap()).unwrap();
     let option = |name: &str| recorded["options"][name].as_f64().unwrap();
-    let (model, mut params) = gpt2::open(&fixture("gpt2")).unwrap();
+    let (model, mut params) = hub::open(&fixture("gpt2")).unwrap();
     let reference = Weights::open(&fixture("gpt2/reference.safetensors")).unwrap();
     let (shape, ids) = reference.integers("input_ids").unwrap();
     let mut batch = Batch::new();
@@ -86,6 +96,6 @@ fn ten_adamw_steps_agree_with_pytorch() {
 
 #[test]
 fn ten_muon_steps_agree_with_pytorch() {
-    let apart = ten_steps_apart("muon.json", Gpt::matrices);
+    let apart = ten_steps_apart("muon.json", |params| STYLE.matrices(params));
     assert!(apart < 1e-4, "{apart:e}");
 }

@@ -6,7 +6,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use autograd::{Gradients, Muon};
-use models::gpt::Gpt;
 use models::pretext::Batch;
 use models::train::step::{Compute, loss_and_gradients};
 use models::train::{Options, Setup};
@@ -62,15 +61,16 @@ fn large_allocations(precision: Precision, micro_batch: usize, recompute: bool, 
     with_threads(1, || {
         let small = "batch_size = 32\nlayers = 3\nwidth = 96\nheads = 3".parse().unwrap();
         let options = Options::resolve(&small, &Default::default()).unwrap();
-        let Setup { options: o, corpus, model, mut params, .. } = Setup::new(options, None, &mut ()).unwrap();
-        let matrices = if matrices { Gpt::matrices(&params) } else { Vec::new() };
+        let setup = Setup::new(options, None, &mut ()).unwrap();
+        let (o, model, mut params) = (&setup.options, &setup.model, setup.params.clone());
+        let matrices = if matrices { model.matrices(&params) } else { Vec::new() };
         let mut optimizer = Muon::new(&params, &matrices, 0.95, o.adamw());
         let (mut gradients, mut batch) = (Gradients::new(&params), Batch::new());
         let how = Compute { micro_batch, precision, recompute, profile: None };
         for step in 0..8 {
             COUNTS.store(step >= 3, Relaxed);
-            corpus.fill(&mut batch, o.seed, step, o.batch_size, o.block_size);
-            loss_and_gradients(&model, &params, &mut gradients, &batch, how, o.seed, step);
+            setup.fill(&mut batch, step);
+            loss_and_gradients(model, &params, &mut gradients, &batch, how, o.seed, step);
             optimizer.step(&mut params, &gradients, 1e-3, 1e-2);
         }
         COUNTS.store(false, Relaxed);

@@ -60,7 +60,7 @@ pub use kind::Kind;
 pub use merge::Merge;
 use merge::Ranks;
 use special::find;
-pub use special::{END_OF_TEXT, Special};
+pub use special::{END_OF_TEXT, FRAME, Frame, Special};
 pub use split::{cut, pieces, words};
 
 /// The bytes of a token.
@@ -113,6 +113,39 @@ impl Tokenizer {
         let end_of_text = (END_OF_TEXT.to_owned(), tokens.len() as u32);
         tokens.push(END_OF_TEXT.as_bytes().into());
         Ok(Self::new(tokens, merges, vec![end_of_text]))
+    }
+
+    /// The same tokenizer for masked prediction: [`FRAME`] are its first ids, all others follow in their order, and
+    /// [`END_OF_TEXT`] is gone, since a text's ends are marked by the frame. One that has these names stays as it is.
+    #[must_use]
+    pub fn framed(self) -> Self {
+        if self.frame().is_some() {
+            return self;
+        }
+        let n = FRAME.len() as u32;
+        let gone = self.end_of_text();
+        let moved = |id: u32| n + id - u32::from(gone.is_some_and(|gone| gone < id));
+        let frame = FRAME.iter().map(|name| name.as_bytes().into());
+        let kept = self.tokens.iter().zip(0..).filter(|&(_, id)| Some(id) != gone).map(|(token, _)| token.clone());
+        let merge = |m: &Merge| Merge { left: moved(m.left), right: moved(m.right), token: moved(m.token) };
+        let others = self.specials.iter().filter(|&&(_, id)| Some(id) != gone);
+        let specials = FRAME.iter().zip(0..).map(|(name, id)| ((*name).to_owned(), id));
+        let specials = specials.chain(others.map(|(name, id)| (name.clone(), moved(*id)))).collect();
+        Self::new(frame.chain(kept).collect(), self.merges.iter().map(merge).collect(), specials)
+    }
+
+    /// The ids of the frame, if this is a tokenizer for masked prediction.
+    pub fn frame(&self) -> Option<Frame> {
+        let [pad, cls, sep, mask] = FRAME.map(|name| self.special(name));
+        Some(Frame { pad: pad?, cls: cls?, sep: sep?, mask: mask? })
+    }
+
+    /// What stands between two documents: the end of the one and the beginning of the other, as far as there are marks.
+    pub fn between(&self) -> Vec<u32> {
+        match self.frame() {
+            Some(frame) => vec![frame.sep, frame.cls],
+            None => self.end_of_text().into_iter().collect(),
+        }
     }
 
     /// `tokens` by id, all single bytes among them; `specials` in any order.

@@ -6,6 +6,30 @@
 /// The special token that stands between documents, as GPT-2 writes it.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
 
+/// The special tokens of a tokenizer for masked prediction, as BERT writes them, in the order of their ids from 0 on:
+/// padding; what a text begins and ends with; and what stands in the place of a hidden token.
+pub const FRAME: [&str; 4] = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"];
+
+/// The ids of [`FRAME`]'s tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Where no text is.
+    pub pad: u32,
+    /// Begins a text.
+    pub cls: u32,
+    /// Ends a text, or one of its two parts.
+    pub sep: u32,
+    /// Hides a token.
+    pub mask: u32,
+}
+
+impl Frame {
+    /// Whether `id` is one of them: such a token is never hidden, and never what is to be found.
+    pub fn holds(&self, id: u32) -> bool {
+        [self.pad, self.cls, self.sep, self.mask].contains(&id)
+    }
+}
+
 /// What encoding does where the text holds the name of a special token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Special {

@@ -3,8 +3,9 @@
 //! Forward: from one projection `[B, T, 3C]`, for each of B rows and H heads of D = C/H columns: q, k, v `[T, D]`,
 //! scores `S = q·kᵀ/√D`, probabilities `P = softmax(S)` over the positions that a position sees (itself and those before
 //! it when `causal`), `o = P·v`; the heads side by side are the output `[B, T, C]`. Only a block of rows of S exists at a
-//! time, since a row of o needs a row of P and no more. With dropout, `o = (m ⊙ P)·v`. A row may have a length of its own
-//! below T: what stands beyond it is padding, which nobody sees and which gets zeros.
+//! time, since a row of o needs a row of P and no more. With dropout, `o = (m ⊙ P)·v`. A row may hold several texts, one
+//! after another, which do not see each other, and padding, which nobody sees and which gets zeros: for each text the
+//! same as if it stood alone, so packing texts into rows costs no more than the texts.
 //!
 //! Backward: given do, `dv = (m ⊙ P)ᵀ·do` and `dP = m ⊙ (do·vᵀ)`. Through the softmax, `dS = P ⊙ (dP − δ)` with
 //! `δᵢ = Σⱼ dPᵢⱼ·Pᵢⱼ`; since o is linear in P, `Σⱼ Pᵢⱼ·mᵢⱼ·(doᵢ·vⱼ) = doᵢ·oᵢ`, so δ needs no P at all. Then
@@ -18,7 +19,7 @@ use std::ops::Range;
 
 use tensor::matmul::{Mat, MatMut, Packed, Precision, Start, matmul_packed, matmul_serial};
 use tensor::parallel::{chunks, chunks2, grain_rows};
-use tensor::pool::Buffer;
+use tensor::pool::{Buffer, Indices};
 use tensor::{Float, Lanes, Shape, Tensor, rows};
 
 use super::dropout::Mask;
@@ -28,12 +29,15 @@ use crate::tape::{Grads, Id, Values, Var};
 pub(crate) struct Attention<T: Float> {
     qkv: Id,
     sizes: Sizes,
-    /// Positions of each of the B rows; all T if there are none.
-    lengths: Vec<usize>,
+    /// Of each of the B·T positions, its place in its text; empty if each row is one text.
+    places: Indices,
     mask: Option<Mask>,
     /// `[B, H, T]`
     lse: Tensor<T>,
 }
+
+/// The place of a position that belongs to no text.
+pub const PADDING: u32 = u32::MAX;
 
 /// Rows of S that exist at a time, at most.
 const ROWS: usize = 64;
@@ -99,6 +103,11 @@ struct Head<'a, T> {
 }
 
 impl<'a, T: Float> Head<'a, T> {
+    /// The rows from `first` on.
+    fn from(self, first: usize) -> Self {
+        Self { data: &self.data[first * self.stride..], ..self }
+    }
+
     fn row(&self, i: usize) -> &'a [T] {
         &self.data[i * self.stride..][..self.head]
     }
@@ -111,20 +120,21 @@ impl<'a, T: Float> Head<'a, T> {
 
 impl<T: Float> Var<'_, T> {
     /// Attention of `heads` heads over the projection q, k, v side by side: `[B, T, 3C]` → `[B, T, C]`. A position sees
-    /// itself and those before it when `causal`, else all; with `lengths`, one for each of the B rows, those of its row's
-    /// length. What stands beyond a length is neither read nor changed: its output and gradient are zero.
-    /// Probabilities are dropped with share `dropout`.
+    /// itself and those before it when `causal`, else all of its row; with `places`, only those of its own text: they give
+    /// the place of each of the B·T positions in its text, so that every 0 begins one, and [`PADDING`] belongs to none.
+    /// Padding is neither read nor changed: its output and gradient are zero. Probabilities are dropped with share
+    /// `dropout`.
     #[track_caller]
-    pub fn attention(self, heads: usize, causal: bool, lengths: Option<&[usize]>, dropout: f64) -> Self {
+    pub fn attention(self, heads: usize, causal: bool, places: Option<&[u32]>, dropout: f64) -> Self {
         let shape = self.shape();
         let &[batch, time, width3] = &shape[..] else { panic!("attention: {shape} is not [B, T, 3C]") };
         assert!(width3 % (3 * heads) == 0, "attention: {heads} heads do not divide a third of {shape}");
-        let lengths = lengths.unwrap_or_default().to_vec();
-        let fits = lengths.is_empty() || lengths.len() == batch && lengths.iter().all(|&length| length <= time);
-        assert!(fits, "attention: lengths {lengths:?} for {shape}");
+        let places = Indices::of(places.unwrap_or_default());
+        let fits = places.is_empty() || places.len() == batch * time;
+        assert!(fits, "attention: {} places for {shape}", places.len());
         let s = Sizes { batch, time, heads, head: width3 / 3 / heads, causal };
         let mask = Mask::next(self, dropout, Shape::from([batch, heads, time, time]));
-        let mut op = Attention { qkv: self.id, sizes: s, lengths, mask, lse: Tensor::scratch([0]) };
+        let mut op = Attention { qkv: self.id, sizes: s, places, mask, lse: Tensor::scratch([0]) };
         let (y, lse) = self.tape.read(|at| op.forward(at));
         op.lse = lse;
         self.tape.record(y, &[self.id], || Op::Attention(op))
@@ -132,11 +142,37 @@ impl<T: Float> Var<'_, T> {
 }
 
 impl<T: Float> Attention<T> {
-    /// The sizes of head `bh` with its row's length, and its mask.
-    fn of(&self, bh: usize) -> (Sizes, Option<(Mask, u64)>) {
+    /// The texts in row `b`, each as its positions there: runs of places that rise by one.
+    fn texts(&self, b: usize) -> impl Iterator<Item = Range<usize>> {
+        let time = self.sizes.time;
+        let places = if self.places.is_empty() { &[] } else { &self.places[b * time..(b + 1) * time] };
+        let all = places.is_empty().then_some(0..time);
+        let mut end = 0;
+        let packed = std::iter::from_fn(move || {
+            let start = end + places[end..].iter().position(|&place| place != PADDING)?;
+            let rising =
+                places[start..].windows(2).take_while(|pair| pair[1] == pair[0].wrapping_add(1) && pair[1] != PADDING);
+            end = start + 1 + rising.count();
+            Some(start..end)
+        });
+        all.into_iter().chain(packed)
+    }
+
+    /// The sizes of one text, and the mask of head `bh` there: that of a row of all T positions, from the text's corner.
+    fn of(&self, bh: usize, text: &Range<usize>) -> (Sizes, Option<(Mask, u64)>) {
         let s = self.sizes;
-        let length = self.lengths.get(bh / s.heads).copied().unwrap_or(s.time);
-        (Sizes { time: length, ..s }, self.mask.map(|mask| (mask, (bh * s.time * s.time) as u64)))
+        let corner = bh * s.time * s.time + text.start * s.time + text.start;
+        (Sizes { time: text.len(), ..s }, self.mask.map(|mask| (mask, corner as u64)))
+    }
+
+    /// Zeros for a head's rows of padding in row `b`: `[T, D]`.
+    fn fill_padding<U: Float>(&self, b: usize, rows: &mut [U]) {
+        let s = self.sizes;
+        if !self.places.is_empty() {
+            let places = &self.places[b * s.time..(b + 1) * s.time];
+            let padding = rows.chunks_exact_mut(s.head).zip(places).filter(|(_, place)| **place == PADDING);
+            padding.for_each(|(row, _)| row.fill(U::ZERO));
+        }
     }
 
     /// The output `[B, T, C]` and lse `[B, H, T]`.
@@ -146,10 +182,13 @@ impl<T: Float> Attention<T> {
         let mut lse = Tensor::scratch([s.batch, s.heads, s.time]);
         let (qkv, precision) = (at.data(self.qkv), at.precision);
         chunks2((&mut o, s.time * s.head), (lse.data_mut(), s.time), |bh, o, lse| {
-            let (here, mask) = self.of(bh);
-            let (o, padding) = o.split_at_mut(here.time * s.head);
-            padding.fill(T::ZERO);
-            forward(o, lse, [0, 1, 2].map(|part| s.head(qkv, bh, part, 3)), here, mask, s.time, precision);
+            self.fill_padding(bh / s.heads, o);
+            for text in self.texts(bh / s.heads) {
+                let (here, mask) = self.of(bh, &text);
+                let [o, lse] = [(&mut *o, s.head), (&mut *lse, 1)].map(|(x, w)| &mut x[text.start * w..text.end * w]);
+                let qkv = [0, 1, 2].map(|part| s.head(qkv, bh, part, 3).from(text.start));
+                forward(o, lse, qkv, here, mask, s.time, precision);
+            }
         });
         let mut y = Tensor::scratch([s.batch, s.time, s.width()]);
         side_by_side(y.data_mut(), &o, s, 1);
@@ -218,8 +257,9 @@ impl<T: Float> Operation<T> for Attention<T> {
     fn flops(&self, _: &Values<T>) -> f64 {
         // q·kᵀ and P·v, over the positions that are seen.
         let seen = |s: Sizes| (0..s.time).map(|i| s.seen(i)).sum::<usize>();
-        let heads = 0..self.sizes.batch * self.sizes.heads;
-        heads.map(|bh| 4.0 * (self.sizes.head * seen(self.of(bh).0)) as f64).sum()
+        let texts = (0..self.sizes.batch).flat_map(|b| self.texts(b));
+        let a_head = |text: Range<usize>| 4.0 * (self.sizes.head * seen(self.of(0, &text).0)) as f64;
+        self.sizes.heads as f64 * texts.map(a_head).sum::<f64>()
     }
 
     fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
@@ -232,16 +272,17 @@ impl<T: Float> Operation<T> for Attention<T> {
         let mut d = Buffer::<T>::scratch(s.batch * s.heads * size); // [B, H, 3, T, D]
         chunks(&mut d, size, |start, d| {
             let bh = start / size;
-            let (here, mask) = self.of(bh);
-            let [q, k, v] = [0, 1, 2].map(|part| s.head(qkv, bh, part, 3));
-            let [d_o, o] = [dy.data(), y].map(|from| s.head(from, bh, 0, 1));
             let mut parts = d.chunks_exact_mut((s.time * s.head).max(1));
-            let d = [(); 3].map(|()| {
-                let (d, padding) = parts.next().unwrap_or_default().split_at_mut(here.time * s.head);
-                padding.fill(T::ZERO);
-                d
-            });
-            backward(d, [q, k, v, o, d_o], &lse[bh * s.time..], here, mask, s.time, precision);
+            let mut d = [(); 3].map(|()| parts.next().unwrap_or_default());
+            d.iter_mut().for_each(|d| self.fill_padding(bh / s.heads, d));
+            for text in self.texts(bh / s.heads) {
+                let (here, mask) = self.of(bh, &text);
+                let [q, k, v] = [0, 1, 2].map(|part| s.head(qkv, bh, part, 3).from(text.start));
+                let [d_o, o] = [dy.data(), y].map(|from| s.head(from, bh, 0, 1).from(text.start));
+                let d = d.each_mut().map(|d| &mut d[text.start * s.head..text.end * s.head]);
+                let lse = &lse[bh * s.time..][text.clone()];
+                backward(d, [q, k, v, o, d_o], lse, here, mask, s.time, precision);
+            }
         });
         let mut d_qkv = Tensor::scratch(at.shape(self.qkv));
         side_by_side(d_qkv.data_mut(), &d, s, 3);

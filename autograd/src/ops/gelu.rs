@@ -1,13 +1,16 @@
-//! GELU, the smooth gate of GPT-2's feed-forward layer, in the form with tanh.
+//! GELU, the smooth gate of a transformer's feed-forward layer: each number times the share of a normal distribution
+//! that lies below it.
 //!
-//! Forward: `y = x/2·(1 + tanh u)` with `u = √(2/π)·(x + 0.044715·x³)`. Since `(1 + tanh u)/2 = σ(2u)` with the
-//! logistic function `σ(z) = 1/(1 + e⁻ᶻ)`, this is `y = x·σ(z)`, `z = 2u`: one exponential.
+//! Forward: `y = x·Φ(x)`, exactly as BERT has it. GPT-2 has the form with tanh, which comes close: `y = x/2·(1 + tanh u)`
+//! with `u = √(2/π)·(x + 0.044715·x³)`. Since `(1 + tanh u)/2 = σ(2u)` with the logistic function `σ(z) = 1/(1 + e⁻ᶻ)`,
+//! this is `y = x·σ(z)`, `z = 2u`: one exponential.
 //!
-//! Backward: `σ′(z) = σ·(1 − σ)`, so `y′ = σ + x·σ·(1 − σ)·z′` with `z′ = 2√(2/π)·(1 + 3·0.044715·x²)`; `dx = dy·y′`.
+//! Backward: `Φ′ = φ`, so `y′ = Φ + x·φ`. For the other, `σ′(z) = σ·(1 − σ)`, so `y′ = σ + x·σ·(1 − σ)·z′` with
+//! `z′ = 2√(2/π)·(1 + 3·0.044715·x²)`. In both `dx = dy·y′`.
 //!
-//! Saved: nothing; σ is computed again from x, which costs less than keeping it.
+//! Saved: nothing; Φ or σ is computed again from x, which costs less than keeping it.
 //!
-//! Reference: Hendrycks and Gimpel 2016, section 2 (the approximation that GPT-2 uses).
+//! Reference: Hendrycks and Gimpel 2016, section 2, with both forms.
 
 use tensor::{Float, Lanes, Tensor, elementwise};
 
@@ -18,40 +21,70 @@ use crate::tape::{Grads, Id, Values, Var};
 const TWO_ROOT_TWO_OVER_PI: f64 = 1.595_769_121_605_730_7;
 const CUBIC: f64 = 0.044_715;
 
-pub(crate) struct Gelu(pub(super) Id);
-
-/// σ(z) for z = 2√(2/π)·(x + 0.044715·x³)
-#[inline(always)]
-fn gate<T: Float>(x: T::Lanes) -> T::Lanes {
-    let (one, a, b) = (T::Lanes::of(1.0), T::Lanes::of(TWO_ROOT_TWO_OVER_PI), T::Lanes::of(CUBIC));
-    let z = a * x * (x * x).mul_add(b, one);
-    one / (one + (-z).exp())
+/// How GELU is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gelu {
+    /// x·Φ(x): BERT, RoBERTa.
+    Exact,
+    /// With tanh in the place of Φ: GPT-2.
+    Tanh,
 }
 
-/// y = x·σ(z)
-#[inline(always)]
-pub(super) fn gelu<T: Float>(x: T::Lanes) -> T::Lanes {
-    x * gate::<T>(x)
+/// The operation.
+pub(crate) struct Gated {
+    pub x: Id,
+    pub form: Gelu,
+}
+
+impl Gelu {
+    /// Φ(x) or σ(z), and the whole gate's slope y′.
+    #[inline(always)]
+    fn gate<T: Float>(self, x: T::Lanes) -> (T::Lanes, T::Lanes) {
+        let one = T::Lanes::of(1.0);
+        match self {
+            Self::Exact => {
+                let (below, density) = x.normal();
+                (below, x.mul_add(density, below)) // y′ = Φ + x·φ
+            }
+            Self::Tanh => {
+                let (a, b) = (T::Lanes::of(TWO_ROOT_TWO_OVER_PI), T::Lanes::of(CUBIC));
+                let z = a * x * (x * x).mul_add(b, one);
+                let s = one / (one + (-z).exp());
+                let dz = a * (x * x).mul_add(T::Lanes::of(3.0 * CUBIC), one); // z′ = 2√(2/π)·(1 + 3·0.044715·x²)
+                (s, s + x * s * (one - s) * dz) // y′ = σ + x·σ·(1 − σ)·z′
+            }
+        }
+    }
+
+    /// y = x·Φ(x) or x·σ(z)
+    #[inline(always)]
+    pub(super) fn apply<T: Float>(self, x: T::Lanes) -> T::Lanes {
+        x * self.gate::<T>(x).0
+    }
 }
 
 impl<T: Float> Var<'_, T> {
-    /// GELU in GPT-2's tanh form, element by element.
-    pub fn gelu(self) -> Self {
-        let op = Gelu(self.id);
+    /// GELU element by element.
+    pub fn gelu(self, form: Gelu) -> Self {
+        let op = Gated { x: self.id, form };
         let y = self.tape.read(|at| op.forward(at));
         self.tape.record(y, &[self.id], || Op::Gelu(op))
     }
 }
 
-impl Gelu {
+impl Gated {
     fn forward<T: Float>(&self, at: &Values<T>) -> Tensor<T> {
-        let mut y = Tensor::scratch(at.shape(self.0));
-        elementwise::map(y.data_mut(), at.data(self.0), gelu::<T>);
+        let mut y = Tensor::scratch(at.shape(self.x));
+        // The form is chosen outside of the loop over numbers.
+        match self.form {
+            Gelu::Exact => elementwise::map(y.data_mut(), at.data(self.x), |x| Gelu::Exact.apply::<T>(x)),
+            Gelu::Tanh => elementwise::map(y.data_mut(), at.data(self.x), |x| Gelu::Tanh.apply::<T>(x)),
+        }
         y
     }
 }
 
-impl<T: Float> Operation<T> for Gelu {
+impl<T: Float> Operation<T> for Gated {
     const AGAIN: Again = Again::Cheap;
 
     fn again(&self, at: &Values<T>) -> Tensor<T> {
@@ -59,13 +92,11 @@ impl<T: Float> Operation<T> for Gelu {
     }
 
     fn backward(&self, at: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
-        let (one, a) = (T::Lanes::of(1.0), T::Lanes::of(TWO_ROOT_TWO_OVER_PI));
-        let three_b = T::Lanes::of(3.0 * CUBIC);
-        elementwise::update(dy.data_mut(), at.data(self.0), |dy, x| {
-            let s = gate::<T>(x);
-            let dz = a * (x * x).mul_add(three_b, one); // z′ = 2√(2/π)·(1 + 3·0.044715·x²)
-            dy * (s + x * s * (one - s) * dz) // dx = dy·(σ + x·σ·(1 − σ)·z′)
-        });
-        grads.give(self.0, dy);
+        let (d, x) = (dy.data_mut(), at.data(self.x));
+        match self.form {
+            Gelu::Exact => elementwise::update(d, x, |dy, x| dy * Gelu::Exact.gate::<T>(x).1), // dx = dy·y′
+            Gelu::Tanh => elementwise::update(d, x, |dy, x| dy * Gelu::Tanh.gate::<T>(x).1),
+        }
+        grads.give(self.x, dy);
     }
 }

@@ -13,7 +13,7 @@
 use tensor::matmul::{Mat, Precision, Start, add_matmul, matmul_map, matmul_onto, vector_matmul_half};
 use tensor::{Float, Tensor, elementwise};
 
-use super::gelu::{Gelu, gelu};
+use super::gelu::{Gated, Gelu};
 use super::reduce::add_col_sums;
 use super::{Again, Op, Operation};
 use crate::tape::{Grads, Id, Values, Var};
@@ -49,12 +49,23 @@ impl<T: Float> Var<'_, T> {
     /// gelu(x·W + b) for W stored as `[I, O]`: `[…, I]` → `[…, O]`. The gate is applied by the product itself; on the tape
     /// these are the two operations that they would be one after the other.
     #[track_caller]
-    pub fn linear_gelu(self, weight: Self, bias: Option<Self>) -> Self {
-        let op = Linear { x: self.id, weight: weight.id, bias: bias.map(|b| b.id), transposed: false };
+    pub fn linear_gelu(self, weight: Self, bias: Option<Self>, form: Gelu) -> Self {
+        self.linear_stored_gelu(weight, bias, false, form)
+    }
+
+    /// The same for W stored as `[O, I]`.
+    #[track_caller]
+    pub fn linear_t_gelu(self, weight: Self, bias: Option<Self>, form: Gelu) -> Self {
+        self.linear_stored_gelu(weight, bias, true, form)
+    }
+
+    #[track_caller]
+    fn linear_stored_gelu(self, weight: Self, bias: Option<Self>, transposed: bool, form: Gelu) -> Self {
+        let op = Linear { x: self.id, weight: weight.id, bias: bias.map(|b| b.id), transposed };
         let mut gated = Tensor::scratch([0]);
-        let u = self.tape.read(|at| op.forward(at, Some(&mut gated)));
+        let u = self.tape.read(|at| op.forward(at, Some((&mut gated, form))));
         let u = self.tape.record(u, &op.inputs(), || Op::Linear(op));
-        self.tape.record(gated, &[u.id], || Op::Gelu(Gelu(u.id)))
+        self.tape.record(gated, &[u.id], || Op::Gelu(Gated { x: u.id, form }))
     }
 }
 
@@ -64,7 +75,7 @@ impl Linear {
     }
 
     /// y = x·W + b, and gelu(y) into `gated` if that is wanted.
-    fn forward<T: Float>(&self, at: &Values<T>, gated: Option<&mut Tensor<T>>) -> Tensor<T> {
+    fn forward<T: Float>(&self, at: &Values<T>, gated: Option<(&mut Tensor<T>, Gelu)>) -> Tensor<T> {
         let (shape, w_shape, w) = (at.shape(self.x), at.shape(self.weight), self.weight(at));
         let out = if self.transposed { w_shape.rows() } else { w_shape.cols() };
         let fits = shape.cols() * out == w_shape.elements() && w_shape.len() == 2;
@@ -74,22 +85,29 @@ impl Linear {
             Start::Row(at.data(b))
         });
         let mut y = Tensor::scratch(shape.with_cols(out));
-        if let (Precision::Bf16, 1, Some(half)) = (at.precision, shape.rows(), at.half(self.weight)) {
-            let w = Mat::new(half, w_shape.rows(), w_shape.cols());
-            let w = if self.transposed { w.t() } else { w };
+        if let (Precision::Bf16, 1, Some((half, turned))) = (at.precision, shape.rows(), at.half(self.weight)) {
+            let w = if self.transposed || turned {
+                Mat::new(half, out, shape.cols()).t()
+            } else {
+                Mat::new(half, shape.cols(), out)
+            };
             vector_matmul_half(y.data_mut(), start, at.data(self.x), w); // one row: the weights' width is what counts
-            if let Some(gated) = gated {
+            if let Some((gated, form)) = gated {
                 *gated = Tensor::scratch(y.shape());
-                elementwise::map(gated.data_mut(), y.data(), gelu::<T>);
+                elementwise::map(gated.data_mut(), y.data(), |x| form.apply::<T>(x));
             }
             return y;
         }
         let x = Mat::new(at.data(self.x), shape.rows(), shape.cols());
-        if let Some(gated) = gated {
-            *gated = Tensor::scratch(y.shape());
-            matmul_map([y.data_mut(), gated.data_mut()], start, x, w, at.precision, gelu::<T>);
-        } else {
+        let Some((gated, form)) = gated else {
             matmul_onto(y.data_mut(), start, x, w, at.precision);
+            return y;
+        };
+        *gated = Tensor::scratch(y.shape());
+        let to = [y.data_mut(), gated.data_mut()];
+        match form {
+            Gelu::Exact => matmul_map(to, start, x, w, at.precision, |x| Gelu::Exact.apply::<T>(x)),
+            Gelu::Tanh => matmul_map(to, start, x, w, at.precision, |x| Gelu::Tanh.apply::<T>(x)),
         }
         y
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`arithmetic`] | x + y, x − y, x ⊙ y, a·x + b |
 //! | [`pointwise`] | eˣ, ln x, tanh x |
-//! | [`gelu`] | the gate of GPT-2's and BERT's feed-forward layers |
+//! | [`gelu`] | the gate of the feed-forward layers, as in GPT-2 and as in BERT |
 //! | [`reduce`] | sums over all, over rows, over columns, and their mirror images: repetition |
 //! | [`layout`] | reshape, exchange of the middle axes, a range of columns |
 //! | [`matmul`] | A·B with transpose flags, and for a batch |
@@ -151,7 +151,7 @@ operations! {
     Exp(pointwise::Exp),
     Ln(pointwise::Ln),
     Tanh(pointwise::Tanh),
-    Gelu(gelu::Gelu),
+    Gelu(gelu::Gated),
     Sum(reduce::Sum),
     RowSums(reduce::RowSums),
     RepeatCols(reduce::RepeatCols),

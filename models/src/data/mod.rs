@@ -8,10 +8,12 @@ pub mod text;
 pub mod world;
 
 use stories::Stories;
-use tensor::pool::Indices;
 use text::TextData;
 
-use crate::pretext::Batch;
+use crate::pretext::{Batch, Objective};
+
+/// The step of the masks of validation rows: no run has so many.
+const VALIDATION: u64 = u64::MAX;
 
 /// What a model trains and is validated on, as rows of token ids.
 pub enum Corpus {
@@ -22,39 +24,42 @@ pub enum Corpus {
 }
 
 impl Corpus {
-    /// Fills `batch` with the rows of step `step`, each of `block` inputs and targets.
-    pub fn fill(&self, batch: &mut Batch, seed: u64, step: u64, rows: usize, block: usize) {
+    /// Fills `batch` with the rows of step `step`, each of `block` positions.
+    pub fn fill(&self, batch: &mut Batch, of: Objective, seed: u64, step: u64, rows: usize, block: usize) {
         batch.clear();
-        let mut window = Indices::scratch(block + 1);
+        let mut window = std::mem::take(&mut batch.window);
         for row in 0..rows as u64 {
+            window.resize(of.window(block), 0);
             match self {
                 Self::World(stories) => stories.sample(step, row, &mut window),
                 Self::Text(text) => text.sample(seed, step, row, &mut window),
             }
-            batch.push(&window, block);
+            of.push(batch, &mut window, block, [seed, step, row]);
         }
+        batch.window = window;
     }
 
     /// How many rows the whole validation part has.
-    pub fn val_rows(&self, block: usize) -> usize {
+    pub fn val_rows(&self, of: Objective, block: usize) -> usize {
         match self {
             Self::World(stories) => stories.val_rows(),
-            Self::Text(text) => text.val_windows(block) as usize,
+            Self::Text(text) => text.val_windows(of.window(block) - 1) as usize,
         }
     }
 
-    /// Some rows of the validation part, each of `block` inputs and targets.
-    pub fn val_batch(&self, rows: impl Iterator<Item = usize>, block: usize) -> Batch {
+    /// Some rows of the validation part, each of `block` positions; what is hidden in them is always the same.
+    pub fn val_batch(&self, rows: impl Iterator<Item = usize>, of: Objective, block: usize) -> Batch {
         let mut batch = Batch::new();
         let mut window = Vec::new();
         for row in rows {
             match self {
-                Self::World(stories) => batch.push(stories.val_row(row), block),
-                Self::Text(text) => {
-                    text.val_window(row as u64, block, &mut window);
-                    batch.push(&window, block);
+                Self::World(stories) => {
+                    window.clear();
+                    window.extend_from_slice(stories.val_row(row));
                 }
+                Self::Text(text) => text.val_window(row as u64, of.window(block) - 1, &mut window),
             }
+            of.push(&mut batch, &mut window, block, [0, VALIDATION, row as u64]);
         }
         batch
     }

@@ -1,8 +1,9 @@
 //! The built-in world as rows of tokens.
 //!
-//! A row begins with the end-of-text token and goes on with whole stories, each followed by one. So every token of a
-//! story is predicted with all of the story before it in view, and the world's entropy is the loss to reach. Training
-//! rows break the last story off; validation rows hold whole stories only, so that their −ln p is known exactly.
+//! For next-token prediction a row begins with the end-of-text token and goes on with whole stories, each followed by one.
+//! So every token of a story is predicted with all of the story before it in view, and the world's entropy is the loss to
+//! reach. For masked prediction each story stands in its frame, and no such loss is known. Training rows break the last
+//! story off; validation rows hold whole stories only, so that their −ln p is known exactly.
 
 use tensor::random::Stream;
 use tokenizer::Tokenizer;
@@ -21,7 +22,10 @@ const STEP_ROWS: u64 = 1 << 20;
 pub struct Stories {
     world: World,
     tokenizer: Tokenizer,
-    end: Option<u32>,
+    /// What a row begins with, and what stands before and after each story, as far as the tokenizer has such marks.
+    first: Option<u32>,
+    open: Option<u32>,
+    close: Option<u32>,
     val: Vec<Vec<u32>>,
     /// Tokens that validation predicts.
     pub val_tokens: u64,
@@ -41,51 +45,61 @@ impl Stories {
         Tokenizer::train(&texts.iter().map(String::as_bytes).collect::<Vec<_>>(), vocab_size)
     }
 
-    /// The world in tokens, with validation rows of at most `block` + 1 of them.
+    /// The world in tokens, with validation rows for `block` positions.
     pub fn new(world: World, tokenizer: Tokenizer, block: usize) -> Self {
-        let end = tokenizer.end_of_text();
+        let frame = tokenizer.frame();
+        let (first, open, close) = match frame {
+            Some(frame) => (None, Some(frame.cls), Some(frame.sep)),
+            None => (tokenizer.end_of_text(), None, tokenizer.end_of_text()),
+        };
+        // A target stands one further than its input, or in its place.
+        let row = block + usize::from(frame.is_none());
         let mut stories = Self {
             world,
             tokenizer,
-            end,
+            first,
+            open,
+            close,
             val: Vec::new(),
             val_tokens: 0,
             val_bytes: 0,
             floor: None,
             unigram_entropy: 0.0,
         };
-        stories.lay_out_validation(block);
+        stories.lay_out_validation(row);
         stories.unigram_entropy = stories.measure_unigram();
         stories
     }
 
-    /// A story's ids, the end-of-text token included, and its nats and bytes.
+    /// A story's ids, what frames it included, and its nats and bytes.
     fn encode(&self, stream: Stream, index: u64, ids: &mut Vec<u32>) -> (f64, usize) {
         let story = self.world.story(stream, index);
+        ids.extend(self.open);
         self.tokenizer.encode_ordinary(story.text.as_bytes(), ids);
-        ids.extend(self.end);
+        ids.extend(self.close);
         (story.nats, story.text.len())
     }
 
-    fn lay_out_validation(&mut self, block: usize) {
+    /// Whole stories in rows of at most `longest` tokens.
+    fn lay_out_validation(&mut self, longest: usize) {
         let (mut nats, mut all_fit) = (0.0, true);
-        let mut row: Vec<u32> = self.end.into_iter().collect();
+        let mut row: Vec<u32> = self.first.into_iter().collect();
         for index in 0..VAL_STORIES {
             let mut ids = Vec::new();
             let (story_nats, bytes) = self.encode(Stream::WorldVal, index, &mut ids);
             nats += story_nats;
             self.val_bytes += bytes as u64;
-            all_fit &= ids.len() + self.end.iter().len() <= block + 1;
-            if row.len() + ids.len() > block + 1 && row.len() > 1 {
-                self.val.push(std::mem::replace(&mut row, self.end.into_iter().collect()));
+            all_fit &= ids.len() + self.first.iter().len() <= longest;
+            if row.len() + ids.len() > longest && row.len() > 1 {
+                self.val.push(std::mem::replace(&mut row, self.first.into_iter().collect()));
             }
             row.extend(ids);
-            row.truncate(block + 1);
+            row.truncate(longest);
         }
         self.val.push(row);
         self.val_tokens = self.val.iter().map(|row| row.len() as u64 - 1).sum();
         // Bytes have no end-of-text token, so a row's first byte is never predicted and the floor is not exact.
-        self.floor = (all_fit && self.end.is_some()).then(|| nats / self.val_tokens as f64);
+        self.floor = (all_fit && self.first.is_some()).then(|| nats / self.val_tokens as f64);
     }
 
     fn measure_unigram(&self) -> f64 {
@@ -95,15 +109,20 @@ impl Stories {
             self.encode(Stream::World, u64::MAX - i, &mut ids);
         });
         ids.iter().for_each(|&id| counts[id as usize] += 1.0);
+        // What frames a text is never to be found.
+        let frame = self.tokenizer.frame();
+        let framing = |id: u32| frame.is_some_and(|frame| frame.holds(id));
+        (0..counts.len()).filter(|&id| framing(id as u32)).for_each(|id| counts[id] = 0.0);
         let total: f64 = counts.iter().sum();
-        let predicted = self.val.iter().flat_map(|row| &row[1..]);
-        predicted.map(|&id| -(counts[id as usize] / total).ln()).sum::<f64>() / self.val_tokens as f64
+        let predicted = self.val.iter().flat_map(|row| &row[1..]).filter(|&&id| !framing(id));
+        let costs: Vec<f64> = predicted.map(|&id| -(counts[id as usize] / total).ln()).collect();
+        costs.iter().sum::<f64>() / costs.len() as f64
     }
 
     /// Fills a row of step `step` with stories that no other row of any step sees.
     pub fn sample(&self, step: u64, row: u64, window: &mut [u32]) {
         let first = (step * STEP_ROWS + row) * ROW_STORIES;
-        let mut ids: Vec<u32> = self.end.into_iter().collect();
+        let mut ids: Vec<u32> = self.first.into_iter().collect();
         for index in (0..ROW_STORIES).cycle() {
             if ids.len() >= window.len() {
                 break;
@@ -118,7 +137,7 @@ impl Stories {
         self.val.len()
     }
 
-    /// A validation row: whole stories, at most the block size and one of tokens.
+    /// A validation row: whole stories.
     pub fn val_row(&self, row: usize) -> &[u32] {
         &self.val[row]
     }
@@ -157,6 +176,6 @@ mod tests {
         assert_eq!(row(3, 1), row(3, 1));
         assert_ne!(row(3, 1), row(3, 2));
         assert_ne!(row(3, 1), row(4, 1));
-        assert_eq!(Some(row(3, 1)[0]), stories.end);
+        assert_eq!(Some(row(3, 1)[0]), stories.first);
     }
 }

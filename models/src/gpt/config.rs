@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{BlockConfig, INITIAL_DEVIATION};
+use super::model::STYLE;
+use crate::nn::{BlockConfig, INITIAL_DEVIATION, check_dropout, check_epsilon, check_heads};
 
 /// Sizes and rates of a GPT-2 model; as JSON it is the checkpoint's config.json.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,19 +80,12 @@ impl GptConfig {
                 return Err(format!("{name} of 0 leaves no model: give 1 or more"));
             }
         }
-        if !(self.layer_norm_epsilon > 0.0 && self.layer_norm_epsilon.is_finite()) {
-            return Err(format!("a layer_norm_epsilon of {}: give more than 0", self.layer_norm_epsilon));
-        }
-        if n_embd % n_head != 0 {
-            let near = (1..=*n_head).rev().find(|h| n_embd % h == 0).unwrap_or(1);
-            return Err(format!("{n_head} heads do not divide a width of {n_embd}: {near} would"));
-        }
+        check_epsilon("layer_norm_epsilon", self.layer_norm_epsilon)?;
+        check_heads(*n_head, *n_embd)?;
         for (name, share) in
             [("resid_pdrop", self.resid_pdrop), ("embd_pdrop", self.embd_pdrop), ("attn_pdrop", self.attn_pdrop)]
         {
-            if !(0.0..1.0).contains(&share) {
-                return Err(format!("a dropout ({name}) of {share} is no share: give 0 or more and less than 1"));
-            }
+            check_dropout(name, share)?;
         }
         Ok(())
     }
@@ -113,7 +107,9 @@ impl GptConfig {
     /// What the blocks need to know.
     pub fn block(&self) -> BlockConfig {
         BlockConfig {
+            style: &STYLE,
             width: self.n_embd,
+            hidden: 4 * self.n_embd,
             heads: self.n_head,
             layers: self.n_layer,
             epsilon: self.layer_norm_epsilon,

@@ -7,4 +7,4 @@ pub mod config;
 pub mod model;
 
 pub use config::GptConfig;
-pub use model::{Gpt, KeyValueCache};
+pub use model::{Gpt, KeyValueCache, STYLE};

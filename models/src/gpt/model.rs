@@ -1,14 +1,29 @@
 //! The GPT-2 model: token and position tables, blocks, a last norm, and the token table again as output.
 
-use autograd::{ParamId, Params, Scope, Tape};
+use autograd::{Gelu, Params, Scope, Tape};
 use tensor::Tensor;
 use tensor::matmul::Precision;
-use tensor::pool::Indices;
 
 use super::GptConfig;
 use crate::nn::attention::Cache;
-use crate::nn::{Block, Embedding, LayerNorm, Value};
+use crate::nn::embedding::positions;
+use crate::nn::{Block, Embedding, LayerNorm, Style, Value};
 use crate::pretext::Part;
+
+/// GPT-2's blocks.
+pub const STYLE: Style = Style {
+    norm_first: true,
+    causal: true,
+    gelu: Gelu::Tanh,
+    by_output: false,
+    blocks: "h",
+    ln_1: "ln_1",
+    qkv: &["attn.c_attn"],
+    attn_out: "attn.c_proj",
+    ln_2: "ln_2",
+    up: "mlp.c_fc",
+    down: "mlp.c_proj",
+};
 
 /// GPT-2 (Radford et al. 2019), with the parameter names of Hugging Face's checkpoint.
 #[derive(Clone, Debug)]
@@ -28,7 +43,7 @@ impl Gpt {
             config: c.clone(),
             wte: Embedding::new(c.vocab_size, c.n_embd, c.initializer_range, at.enter("wte")),
             wpe: Embedding::new(c.n_positions, c.n_embd, c.initializer_range, at.enter("wpe")),
-            h: (0..c.n_layer).map(|i| Block::new(&c.block(), at.enter("h").enter(i))).collect(),
+            h: (0..c.n_layer).map(|i| Block::new(&c.block(), at.enter(STYLE.blocks).enter(i))).collect(),
             ln_f: LayerNorm::new(c.n_embd, c.layer_norm_epsilon, at.enter("ln_f")),
         }
     }
@@ -38,35 +53,33 @@ impl Gpt {
         Params::build(seed, |at| Self::new(config, at))
     }
 
-    /// The matrices between hidden states, which Muon may move, each with the number of matrices that stand in it side by
-    /// side: queries, keys and values are three. (Tables and vectors are not among them.)
-    pub fn matrices(params: &Params) -> Vec<(ParamId, usize)> {
-        let between = |&id: &ParamId| params.name(id).starts_with("h.") && params.shape(id).len() == 2;
-        let parts = |id| if params.name(id).ends_with("c_attn.weight") { 3 } else { 1 };
-        params.ids().filter(between).map(|id| (id, parts(id))).collect()
-    }
-
-    /// Ids of B rows of T tokens → the last hidden states `[B, T, C]`.
-    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], batch: usize) -> Value<'t> {
+    /// Ids of B rows of T tokens → the last hidden states `[B, T, C]`. `places` say where texts begin and what is padding;
+    /// without them each row is one text.
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], places: Option<&[u32]>, batch: usize) -> Value<'t> {
         let time = ids.len() / batch;
         assert!(time <= self.config.n_positions, "{time} tokens for a block size of {}", self.config.n_positions);
-        let mut positions = Indices::scratch(ids.len());
-        positions.iter_mut().enumerate().for_each(|(i, position)| *position = (i % time) as u32);
+        let positions = positions(ids.len(), time, places, 0, 0);
         let x = self.wte.forward(tape, ids, batch) + self.wpe.forward(tape, &positions, batch); // [B, T, C]
         let x = x.dropout(self.config.embd_pdrop);
-        let x = self.h.iter().fold(x, |x, block| tape.scope(|| block.forward(x))); // [B, T, C]
+        let x = self.h.iter().fold(x, |x, block| tape.scope(|| block.forward(x, places))); // [B, T, C]
         self.ln_f.forward(x)
     }
 
     /// Scores of every token at every position: `[B, T, V]`, through the token table (input and output are tied).
     pub fn logits<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], batch: usize) -> Value<'t> {
-        self.hidden(tape, ids, batch).linear_t(self.wte.table(tape), None)
+        self.hidden(tape, ids, None, batch).linear_t(self.wte.table(tape), None)
     }
 
     /// Σ −ln p(target) / divisor over the batch's targets; with the number of targets as divisor, nats a token.
     pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
-        let x = self.hidden(tape, batch.ids, batch.rows); // [B, T, C]
-        x.lm_head(self.wte.table(tape), batch.targets, divisor)
+        let x = self.hidden(tape, batch.ids, batch.places, batch.rows); // [B, T, C]
+        x.lm_head(self.wte.table(tape), None, batch.targets, divisor)
+    }
+
+    /// Keeps the weights of such a model at half the width too, as generation reads them fastest.
+    pub fn halve(params: &mut Params) {
+        let stored_by_input = STYLE.matrices(params).into_iter().map(|(id, _)| id).collect();
+        params.halve(stored_by_input);
     }
 
     /// Scores of every token after the last of `ids`, which continue what the cache holds: `[1, V]`.

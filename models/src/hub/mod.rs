@@ -1,9 +1,138 @@
 //! Hugging Face's files, in and out: config.json, model.safetensors, tokenizer.json.
 //!
 //! A run directory is such a checkpoint, and such a checkpoint can be opened here. [`weights`] reads and writes
-//! safetensors; [`gpt2`] knows GPT-2's config and the names of its parameters; [`verify`] holds our numbers against
-//! recorded ones.
+//! safetensors; [`gpt2`] and [`bert`] know the config of their models and the names of their parameters; [`verify`] holds
+//! our numbers against recorded ones.
 
+use std::path::Path;
+
+use autograd::Params;
+use serde_json::Value;
+use tokenizer::Tokenizer;
+
+pub mod bert;
 pub mod gpt2;
 pub mod verify;
 pub mod weights;
+
+use weights::Weights;
+
+use crate::error::{Error, Result};
+use crate::{Config, Model, files};
+
+/// Opens the checkpoint in a directory, of any model that is known here.
+pub fn open(directory: &Path) -> Result<(Model, Params)> {
+    if !directory.is_dir() {
+        let what = "no such directory: give the directory of a run or of a Hugging Face checkpoint";
+        return Err(Error::file(directory, what));
+    }
+    let config = read_config(&directory.join("config.json"))?;
+    let weights = Weights::open(&directory.join("model.safetensors"))?;
+    let names = weights.names();
+    check_sizes(&config, &weights, &names)?; // before memory is taken for what config.json says
+    let (model, mut params) = config.build_zeroed();
+    weights.fill(&mut params, |name| {
+        stored_name(&config, &names, name).ok_or_else(|| missing(&weights, name)).map(str::to_owned)
+    })?;
+    let superfluous = |name: &&String| {
+        let bare = bare_name(&config, name);
+        !extra(&config, bare) && params.pieces().all(|piece| bare_name(&config, piece.name) != bare)
+    };
+    if let Some(name) = names.iter().find(superfluous) {
+        let what = format!("{name} is no parameter of the model that config.json describes");
+        return Err(Error::file(weights.path(), what));
+    }
+    Ok((model, params))
+}
+
+/// Reads a config.json, and refuses what would silently compute something else.
+fn read_config(path: &Path) -> Result<Config> {
+    let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))?;
+    let json: Value = serde_json::from_str(&text)
+        .map_err(|error| Error::file(path, format!("not JSON ({error}): expected the config.json of a checkpoint")))?;
+    let kind = json.get("model_type").and_then(Value::as_str).unwrap_or("none").to_owned();
+    let config = match kind.as_str() {
+        "gpt2" => gpt2::config(json).map(Config::Gpt),
+        "bert" | "roberta-prelayernorm" => bert::config(json).map(Config::Bert),
+        _ => Err(format!("model_type is {kind}; gpt2, bert and roberta-prelayernorm checkpoints can be opened")),
+    };
+    let config = config.map_err(|what| Error::file(path, what))?;
+    config.check().map_err(|what| Error::file(path, what))?;
+    Ok(config)
+}
+
+/// An error if a field of a config.json has a value other than those given, the first of which is the common one.
+fn accept(json: &Value, accepted: &[(&str, Vec<Value>)]) -> std::result::Result<(), String> {
+    for (field, accepted) in accepted {
+        if let Some(value) = json.get(field).filter(|value| !accepted.contains(value)) {
+            return Err(format!("{field} is {value}; only {} is supported", accepted[0]));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the tables and the number of blocks in the file are those of config.json.
+fn check_sizes(config: &Config, weights: &Weights, names: &[String]) -> Result<()> {
+    let stored = |name: &str| stored_name(config, names, name).ok_or_else(|| missing(weights, name));
+    let (tables, last) = match config {
+        Config::Gpt(config) => gpt2::sizes(config),
+        Config::Bert(config) => bert::sizes(config),
+    };
+    for (name, want) in &tables {
+        let shape = weights.shape(stored(name)?)?;
+        if shape != want[..] {
+            let what = format!("{name} has shape {shape:?}, but config.json asks for {want:?}: they are of two models");
+            return Err(Error::file(weights.path(), what));
+        }
+    }
+    stored(&last).map(drop)
+}
+
+fn missing(weights: &Weights, name: &str) -> Error {
+    let what = format!("has no parameter {name}: it is not the checkpoint that config.json describes");
+    Error::file(weights.path(), what)
+}
+
+/// The name under which a checkpoint holds a parameter: a prefix more or less, as the model was saved with or without its
+/// head.
+fn stored_name<'a>(config: &Config, names: &'a [String], name: &str) -> Option<&'a str> {
+    let bare = bare_name(config, name);
+    names.iter().find(|stored| bare_name(config, stored) == bare).map(String::as_str)
+}
+
+/// The name of a parameter without the prefix that some checkpoints put before it.
+pub fn bare_name<'a>(config: &Config, name: &'a str) -> &'a str {
+    let prefix = match config {
+        Config::Gpt(_) => gpt2::PREFIX,
+        Config::Bert(config) => bert::prefix(config),
+    };
+    name.strip_prefix(prefix).unwrap_or(name)
+}
+
+/// Whether a tensor may stand in a checkpoint beside the parameters.
+fn extra(config: &Config, bare: &str) -> bool {
+    match config {
+        Config::Gpt(_) => gpt2::extra(bare),
+        Config::Bert(_) => bert::extra(bare),
+    }
+}
+
+/// Writes config.json and model.safetensors into a directory, each complete or not at all.
+pub fn save(directory: &Path, model: &Model, params: &Params, tokenizer: &Tokenizer) -> Result<()> {
+    let path = directory.join("config.json");
+    let json = match model {
+        Model::Gpt(model) => gpt2::config_json(&model.config, tokenizer.end_of_text()),
+        Model::Bert(model) => bert::config_json(&model.config, tokenizer.frame()),
+    };
+    files::write(&path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(&path, "write", &error))?;
+    weights::write(&directory.join("model.safetensors"), &weights::named(params), ("format", "pt"))
+}
+
+/// `json` with the fields of `more`.
+fn extended(config: &impl serde::Serialize, more: Value) -> Value {
+    let mut json = serde_json::to_value(config).expect("numbers become JSON");
+    if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
+        json.extend(more);
+    }
+    json
+}

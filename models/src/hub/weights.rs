@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
-use autograd::{ParamId, Params};
+use autograd::{Params, Piece};
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use tensor::half::{bf16, f16};
 use tensor::mapped::Mapped;
@@ -45,14 +45,14 @@ fn as_bytes(x: &[f32]) -> &[u8] {
     tensor::bytemuck::cast_slice(x)
 }
 
-/// Every parameter of a store under its own name.
+/// Every tensor of a store under its own name.
 pub fn named(params: &Params) -> Vec<Named<'_>> {
-    let named = |id: ParamId| Named {
-        name: params.name(id).to_owned(),
-        shape: params.shape(id).to_vec(),
-        data: params.value(id),
+    let named = |piece: Piece| Named {
+        name: piece.name.to_owned(),
+        shape: piece.shape.to_vec(),
+        data: &params.flat()[piece.place],
     };
-    params.ids().map(named).collect()
+    params.pieces().map(named).collect()
 }
 
 /// Writes tensors and one line of metadata to `path`, which appears complete or not at all.
@@ -138,15 +138,18 @@ impl Weights {
         Ok((view.shape().to_vec(), integers))
     }
 
-    /// Fills one parameter from the tensor `name`, which must have its shape.
-    pub fn fill(&self, name: &str, params: &mut Params, id: ParamId) -> Result<()> {
-        let (shape, numbers) = self.numbers(name)?;
-        let want = params.shape(id);
-        if shape != want[..] {
-            let what = format!("{name} has shape {shape:?}, but config.json asks for {want}: they are of two models");
-            return Err(Error::file(&self.path, what));
+    /// Fills every tensor of a store from the one that `stored` says is it, which must have its shape.
+    pub fn fill(&self, params: &mut Params, stored: impl Fn(&str) -> Result<String>) -> Result<()> {
+        let pieces: Vec<_> = params.pieces().map(|p| Ok((stored(p.name)?, p.shape, p.place))).collect::<Result<_>>()?;
+        for (name, want, place) in pieces {
+            let (shape, numbers) = self.numbers(&name)?;
+            if shape != want[..] {
+                let what =
+                    format!("{name} has shape {shape:?}, but config.json asks for {want}: they are of two models");
+                return Err(Error::file(&self.path, what));
+            }
+            params.flat_mut()[place].copy_from_slice(&numbers);
         }
-        params.value_mut(id).copy_from_slice(&numbers);
         Ok(())
     }
 }

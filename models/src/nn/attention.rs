@@ -8,12 +8,13 @@ use tensor::Tensor;
 
 use super::{BlockConfig, Linear, Value};
 
-/// Causal self-attention of H heads (Vaswani et al. 2017, section 3.2; causal as in GPT).
+/// Self-attention of H heads (Vaswani et al. 2017, section 3.2), causal as in GPT or over the whole text as in BERT.
 #[derive(Clone, Debug)]
 pub struct Attention {
-    c_attn: Linear, // C → 3C: queries, keys and values of all heads, side by side
-    c_proj: Linear, // C → C
+    qkv: Linear, // C → 3C: queries, keys and values of all heads, side by side
+    out: Linear, // C → C
     heads: usize,
+    causal: bool,
     attn_dropout: f64,
     resid_dropout: f64,
 }
@@ -21,27 +22,33 @@ pub struct Attention {
 impl Attention {
     /// The attention layer of one block.
     pub fn new(c: &BlockConfig, mut at: Scope) -> Self {
+        let (s, w) = (c.style, c.width);
+        let qkv = match s.qkv {
+            [name] => s.linear(w, 3 * w, c.deviation, at.enter(name)),
+            names => Linear::stacked(names, w, 3 * w, c.deviation, at.here()),
+        };
         Self {
-            c_attn: Linear::new(c.width, 3 * c.width, c.deviation, at.enter("c_attn")),
-            c_proj: Linear::new(c.width, c.width, c.residual_deviation(), at.enter("c_proj")),
+            qkv,
+            out: s.linear(w, w, c.residual_deviation(), at.enter(s.attn_out)),
             heads: c.heads,
+            causal: s.causal,
             attn_dropout: c.attn_dropout,
             resid_dropout: c.resid_dropout,
         }
     }
 
-    /// `[B, T, C]` → `[B, T, C]`
-    pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
-        let qkv = self.c_attn.forward(x); // [B, T, 3C]
-        let y = qkv.attention(self.heads, true, None, self.attn_dropout); // [B, T, C]
-        self.c_proj.forward(y).dropout(self.resid_dropout)
+    /// `[B, T, C]` → `[B, T, C]`. `places` are those of [`Var::attention`](autograd::Var::attention).
+    pub fn forward<'t>(&self, x: Value<'t>, places: Option<&[u32]>) -> Value<'t> {
+        let qkv = self.qkv.forward(x); // [B, T, 3C]
+        let y = qkv.attention(self.heads, self.causal, places, self.attn_dropout); // [B, T, C]
+        self.out.forward(y).dropout(self.resid_dropout)
     }
 
     /// As [`Attention::forward`] for one row that continues what the cache holds: `[1, T, C]` → `[1, T, C]`.
     pub fn extend<'t>(&self, x: Value<'t>, cache: &mut Cache) -> Value<'t> {
-        let qkv = self.c_attn.forward(x).value(); // [1, T, 3C]
+        let qkv = self.qkv.forward(x).value(); // [1, T, 3C]
         let y = cache.attend(&qkv, self.heads); // [1, T, C]
-        self.c_proj.forward(x.tape().constant(y))
+        self.out.forward(x.tape().constant(y))
     }
 }
 

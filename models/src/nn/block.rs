@@ -1,37 +1,51 @@
 //! The transformer block: attention between positions, then a feed-forward layer at each.
+//!
+//! Around each of the two is a sum, so that a layer learns what to add to the stream, and a norm. In the first
+//! transformers the norm came after the sum; before the layer it leaves the stream itself untouched, and deep models
+//! train more steadily (Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture").
 
 use autograd::Scope;
 
 use super::attention::Cache;
 use super::{Attention, BlockConfig, LayerNorm, Mlp, Value};
 
-/// Pre-norm transformer block (GPT-2, Radford et al. 2019): x ← x + attn(ln₁ x);  x ← x + mlp(ln₂ x).
+/// A transformer block, with the norm
+///
+/// - before each layer (GPT-2, Radford et al. 2019): x ← x + attn(ln₁ x);  x ← x + mlp(ln₂ x), or
+/// - after each sum (BERT, Devlin et al. 2019): x ← ln₁(x + attn x);  x ← ln₂(x + mlp x).
 #[derive(Clone, Debug)]
 pub struct Block {
     ln_1: LayerNorm,
     attn: Attention,
     ln_2: LayerNorm,
     mlp: Mlp,
+    norm_first: bool,
 }
 
 impl Block {
-    /// One block; its parameters are "ln_1.weight", "attn.c_attn.weight", … in the scope.
+    /// One block, in its scope; the names of its parameters are the style's.
     pub fn new(c: &BlockConfig, mut at: Scope) -> Self {
         Self {
-            ln_1: LayerNorm::new(c.width, c.epsilon, at.enter("ln_1")),
-            attn: Attention::new(c, at.enter("attn")),
-            ln_2: LayerNorm::new(c.width, c.epsilon, at.enter("ln_2")),
-            mlp: Mlp::new(c, at.enter("mlp")),
+            ln_1: LayerNorm::new(c.width, c.epsilon, at.enter(c.style.ln_1)),
+            attn: Attention::new(c, at.here()),
+            ln_2: LayerNorm::new(c.width, c.epsilon, at.enter(c.style.ln_2)),
+            mlp: Mlp::new(c, at.here()),
+            norm_first: c.style.norm_first,
         }
     }
 
-    /// `[B, T, C]` → `[B, T, C]`
-    pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
-        let (x, normed) = self.ln_2.after_sum(x, self.attn.forward(self.ln_1.forward(x)));
-        x + self.mlp.forward(normed)
+    /// `[B, T, C]` → `[B, T, C]`. `places` are those of [`Var::attention`](autograd::Var::attention).
+    pub fn forward<'t>(&self, x: Value<'t>, places: Option<&[u32]>) -> Value<'t> {
+        if self.norm_first {
+            let (x, normed) = self.ln_2.after_sum(x, self.attn.forward(self.ln_1.forward(x), places));
+            x + self.mlp.forward(normed)
+        } else {
+            let (_, x) = self.ln_1.after_sum(x, self.attn.forward(x, places));
+            self.ln_2.after_sum(x, self.mlp.forward(x)).1
+        }
     }
 
-    /// The same for one row that continues what the cache holds: `[1, T, C]` → `[1, T, C]`.
+    /// The same for one row that continues what the cache holds, with the norm first: `[1, T, C]` → `[1, T, C]`.
     pub fn extend<'t>(&self, x: Value<'t>, cache: &mut Cache) -> Value<'t> {
         let x = x + self.attn.extend(self.ln_1.forward(x), cache);
         x + self.mlp.forward(self.ln_2.forward(x))

@@ -1,6 +1,7 @@
 //! A table of learned rows, one for each token or position.
 
-use autograd::{Init, ParamId, Scope, Tape};
+use autograd::{Init, PADDING, ParamId, Scope, Tape};
+use tensor::pool::Indices;
 
 use super::Value;
 
@@ -25,4 +26,18 @@ impl Embedding {
     pub fn table<'t>(&self, tape: &'t Tape<'t>) -> Value<'t> {
         tape.param(self.weight)
     }
+}
+
+/// The rows of a table of positions for `n` tokens in rows of `time`: each token's place in its text, which begins where
+/// `places` has a 0, or with its row if there are none. A text's first token has row `first`; padding, which nobody sees,
+/// has row `padding`.
+pub fn positions(n: usize, time: usize, places: Option<&[u32]>, first: u32, padding: u32) -> Indices {
+    let mut positions = Indices::scratch(n);
+    for (i, position) in positions.iter_mut().enumerate() {
+        *position = match places.map_or((i % time) as u32, |places| places[i]) {
+            PADDING => padding,
+            place => first + place,
+        };
+    }
+    positions
 }

@@ -1,32 +1,56 @@
-//! A linear layer with GPT-2's storage: y = x·W + b, W `[inputs, outputs]`.
+//! A linear layer: y = x·W + b, with W stored as its checkpoint has it: `[inputs, outputs]` in GPT-2, `[outputs, inputs]`
+//! in every other model.
 
-use autograd::{Init, ParamId, Scope};
+use autograd::{Gelu, Init, ParamId, Scope};
 
 use super::Value;
 
 /// `[…, I]` → `[…, O]`: y = x·W + b.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    weight: ParamId, // [I, O]
+    weight: ParamId, // [I, O], or [O, I] if by_output
     bias: ParamId,   // [O]
+    by_output: bool,
 }
 
 impl Linear {
-    /// `inputs` to `outputs`, weights with the given initial deviation, bias zero.
-    pub fn new(inputs: usize, outputs: usize, deviation: f64, mut at: Scope) -> Self {
+    /// `inputs` to `outputs` with W stored as `[I, O]`, weights with the given initial deviation, bias zero.
+    pub fn by_input(inputs: usize, outputs: usize, deviation: f64, mut at: Scope) -> Self {
         Self {
             weight: at.param("weight", [inputs, outputs], Init::Normal(deviation)),
             bias: at.param("bias", [outputs], Init::Zeros),
+            by_output: false,
+        }
+    }
+
+    /// The same with W stored as `[O, I]`.
+    pub fn by_output(inputs: usize, outputs: usize, deviation: f64, at: Scope) -> Self {
+        Self::stacked(&[""], inputs, outputs, deviation, at)
+    }
+
+    /// The same for several layers of the checkpoint, which share their input and stand on one another: `outputs` is the sum
+    /// of theirs, in the order of `names`.
+    pub fn stacked(names: &[&str], inputs: usize, outputs: usize, deviation: f64, mut at: Scope) -> Self {
+        let dotted = |name: &&str, last| if name.is_empty() { String::from(last) } else { format!("{name}.{last}") };
+        let [weights, biases] =
+            ["weight", "bias"].map(|last| names.iter().map(|n| dotted(n, last)).collect::<Vec<_>>());
+        let [weights, biases] = [&weights, &biases].map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+        Self {
+            weight: at.stacked(&weights, [outputs, inputs], Init::Normal(deviation)),
+            bias: at.stacked(&biases, [outputs], Init::Zeros),
+            by_output: true,
         }
     }
 
     /// `[…, I]` → `[…, O]`
     pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
-        x.linear(x.tape().param(self.weight), Some(x.tape().param(self.bias)))
+        let (w, b) = (x.tape().param(self.weight), x.tape().param(self.bias));
+        if self.by_output { x.linear_t(w, Some(b)) } else { x.linear(w, Some(b)) }
     }
 
     /// The same and then GELU: `[…, I]` → `[…, O]`
-    pub fn forward_gelu<'t>(&self, x: Value<'t>) -> Value<'t> {
-        x.linear_gelu(x.tape().param(self.weight), Some(x.tape().param(self.bias)))
+    pub fn forward_gelu<'t>(&self, x: Value<'t>, form: Gelu) -> Value<'t> {
+        let (w, b) = (x.tape().param(self.weight), x.tape().param(self.bias));
+        if self.by_output { x.linear_t_gelu(w, Some(b), form) } else { x.linear_gelu(w, Some(b), form) }
     }
 }

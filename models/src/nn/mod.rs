@@ -19,13 +19,63 @@ pub use linear::Linear;
 pub use mlp::Mlp;
 pub use norm::LayerNorm;
 
-use autograd::Var;
+use autograd::muon::Stored;
+use autograd::{Gelu, ParamId, Params, Scope, Var};
+
+/// How a family of models orders, stores and names the layers of a block.
+#[derive(Debug, PartialEq)]
+pub struct Style {
+    /// Each layer's norm comes before it, on its own branch (GPT-2), or after the sum (Vaswani et al. 2017; BERT).
+    pub norm_first: bool,
+    /// A position sees itself and those before it, or all.
+    pub causal: bool,
+    /// The gate between the feed-forward layer's two parts.
+    pub gelu: Gelu,
+    /// Weights are stored `[outputs, inputs]`.
+    pub by_output: bool,
+    /// The scope in which the blocks stand, by their number.
+    pub blocks: &'static str,
+    /// The norm of the attention layer.
+    pub ln_1: &'static str,
+    /// Queries, keys and values: one layer, or three.
+    pub qkv: &'static [&'static str],
+    /// What follows the heads.
+    pub attn_out: &'static str,
+    /// The norm of the feed-forward layer.
+    pub ln_2: &'static str,
+    /// The feed-forward layer's first part.
+    pub up: &'static str,
+    /// And its second.
+    pub down: &'static str,
+}
+
+impl Style {
+    /// A linear layer of this style.
+    fn linear(&self, inputs: usize, outputs: usize, deviation: f64, at: Scope) -> Linear {
+        let new = if self.by_output { Linear::by_output } else { Linear::by_input };
+        new(inputs, outputs, deviation, at)
+    }
+
+    /// The matrices of the blocks, which Muon may move: those between hidden states. (Tables and vectors are not among
+    /// them.)
+    pub fn matrices(&self, params: &Params) -> Vec<(ParamId, Stored)> {
+        let blocks = format!("{}.", self.blocks);
+        let between = |&id: &ParamId| params.name(id).starts_with(&blocks) && params.shape(id).len() == 2;
+        let stored = if self.by_output { Stored::ByOutput } else { Stored::ByInput };
+        let parts = |id| if params.name(id).contains(self.qkv[0]) { 3 } else { 1 };
+        params.ids().filter(between).map(|id| (id, stored(parts(id)))).collect()
+    }
+}
 
 /// Sizes and rates that the blocks of one transformer share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BlockConfig {
+    /// Order, storage and names.
+    pub style: &'static Style,
     /// C: the width of the residual stream.
     pub width: usize,
+    /// The feed-forward layer's width between its two parts.
+    pub hidden: usize,
     /// H: heads, each of C/H columns.
     pub heads: usize,
     /// L: how many blocks stand on one another, which sets the initial deviation of what they add to the stream.
@@ -49,6 +99,29 @@ impl BlockConfig {
     pub fn residual_deviation(&self) -> f64 {
         self.deviation / (2.0 * self.layers as f64).sqrt()
     }
+}
+
+/// A sentence if the heads do not divide the width.
+pub(crate) fn check_heads(heads: usize, width: usize) -> Result<(), String> {
+    if width.is_multiple_of(heads) {
+        return Ok(());
+    }
+    let near = (1..=heads).rev().find(|h| width.is_multiple_of(*h)).unwrap_or(1);
+    Err(format!("{heads} heads do not divide a width of {width}: {near} would"))
+}
+
+/// A sentence if the option `name`, an ε, is none.
+pub(crate) fn check_epsilon(name: &str, epsilon: f64) -> Result<(), String> {
+    let good = epsilon > 0.0 && epsilon.is_finite();
+    if good { Ok(()) } else { Err(format!("a {name} of {epsilon}: give more than 0")) }
+}
+
+/// A sentence if the option `name`, a share that dropout drops, is none.
+pub(crate) fn check_dropout(name: &str, share: f64) -> Result<(), String> {
+    if (0.0..1.0).contains(&share) {
+        return Ok(());
+    }
+    Err(format!("a dropout ({name}) of {share} is no share: give 0 or more and less than 1"))
 }
 
 /// A value on the tape as models use it: always f32.

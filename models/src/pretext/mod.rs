@@ -1,7 +1,115 @@
 //! Free labels from raw data: the part of a sample that is hidden is the label.
 //!
-//! [`next_token`]: every token is the label of those before it.
+//! - [`next_token`]: every token is the label of those before it.
+//! - [`masked`]: some tokens are hidden among the others.
+//!
+//! Both turn rows of tokens into a [`Batch`].
 
+use std::ops::Range;
+
+use autograd::IGNORE;
+use tensor::random::{Random, Stream};
+
+pub mod masked;
 pub mod next_token;
 
-pub use next_token::{Batch, Part};
+pub use masked::{Masking, Unit};
+
+/// What is hidden of a row of tokens, and so has to be learned.
+#[derive(Clone, Copy, Debug)]
+pub enum Objective<'a> {
+    /// Each token from those before it.
+    NextToken,
+    /// Some from all others.
+    Masked(Masking<'a>),
+}
+
+/// 32-bit draws that the masks of a row may use up; row r of a step begins at r times this.
+const ROW_DRAWS: u64 = 1 << 24;
+
+impl Objective<'_> {
+    /// How many tokens make a row of `block` positions.
+    pub fn window(&self, block: usize) -> usize {
+        match self {
+            Self::NextToken => block + 1, // the inputs, and the same moved on by one as targets
+            Self::Masked(_) => block,
+        }
+    }
+
+    /// Adds a window of tokens as row `row` of a step to a batch, filled up to `block` positions.
+    pub fn push(&self, batch: &mut Batch, window: &mut Vec<u32>, block: usize, [seed, step, row]: [u64; 3]) {
+        match self {
+            Self::NextToken => batch.push(window, block),
+            Self::Masked(masking) => {
+                let frame = masking.frame;
+                // A window may begin and end within a text: it is a text all the same.
+                if let [first, .., last] = &mut window[..] {
+                    (*first, *last) = (frame.cls, frame.sep);
+                }
+                window.resize(block, frame.pad);
+                masking.push(batch, window, Random::new(seed, Stream::Mask, step).at(row * ROW_DRAWS));
+            }
+        }
+    }
+}
+
+/// Rows of token ids with the target of every position.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Inputs: `rows` rows of equal length.
+    pub ids: Vec<u32>,
+    /// The token to be predicted at each position, or [`IGNORE`].
+    pub targets: Vec<u32>,
+    /// The place of each position in its text, or [`PADDING`](autograd::PADDING); empty if each row is one text.
+    pub places: Vec<u32>,
+    /// B: how many rows.
+    pub rows: usize,
+    /// Where the windows stand that rows are made from: kept for the next.
+    pub(crate) window: Vec<u32>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes all rows out, and keeps the memory for the next.
+    pub fn clear(&mut self) {
+        self.ids.clear();
+        self.targets.clear();
+        self.places.clear();
+        self.rows = 0;
+    }
+
+    /// Some of the rows: a micro-batch.
+    pub fn part(&self, rows: Range<usize>) -> Part<'_> {
+        let time = self.ids.len() / self.rows.max(1);
+        let of = rows.start * time..rows.end * time;
+        let places = (!self.places.is_empty()).then(|| &self.places[of.clone()]);
+        Part { ids: &self.ids[of.clone()], targets: &self.targets[of], places, rows: rows.len() }
+    }
+
+    /// All rows.
+    pub fn all(&self) -> Part<'_> {
+        self.part(0..self.rows)
+    }
+
+    /// How many positions count.
+    pub fn count(&self) -> usize {
+        self.targets.iter().filter(|&&t| t != IGNORE).count()
+    }
+}
+
+/// Some rows of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// As [`Batch::ids`].
+    pub ids: &'a [u32],
+    /// As [`Batch::targets`].
+    pub targets: &'a [u32],
+    /// As [`Batch::places`], if there are any.
+    pub places: Option<&'a [u32]>,
+    /// How many rows.
+    pub rows: usize,
+}

@@ -212,7 +212,7 @@ mod tests {
     use std::fs;
 
     fn metric(step: u64, loss: f64, val_loss: Option<f64>) -> Metric {
-        Metric { step, loss, val_loss, lr: 1e-3, grad_norm: 1.0, items_per_s: 1e4, seconds: 1.0 }
+        Metric { step, loss, val_loss, val_accuracy: None, lr: 1e-3, grad_norm: 1.0, items_per_s: 1e4, seconds: 1.0 }
     }
 
     fn levels() -> Vec<Level> {

@@ -35,10 +35,10 @@ pub fn save(directory: &Path, position: &Position, params: &Params, optimizer: &
     let mut tensors = weights::named(params);
     let adamw = &optimizer.adamw;
     for (prefix, moment, of_all) in [("m.", &adamw.m, true), ("v.", &adamw.v, false)] {
-        tensors.extend(params.ids().filter(|&id| of_all || !optimizer.takes(id)).map(|id| Named {
-            name: format!("{prefix}{}", params.name(id)),
-            shape: params.shape(id).to_vec(),
-            data: &moment[params.place(id)],
+        tensors.extend(params.pieces().filter(|piece| of_all || !optimizer.takes(piece.id)).map(|piece| Named {
+            name: format!("{prefix}{}", piece.name),
+            shape: piece.shape.to_vec(),
+            data: &moment[piece.place],
         }));
     }
     let position = serde_json::to_string(position).expect("numbers become JSON");
@@ -52,18 +52,17 @@ pub fn load(directory: &Path, params: &mut Params, optimizer: &mut Muon) -> Resu
     let position = file.metadata(KEY).ok_or_else(|| Error::file(&path, "is no state of a run: it says no step"))?;
     let position: Position = serde_json::from_str(&position)
         .map_err(|error| Error::file(&path, format!("is no state of a run that this version knows ({error})")))?;
-    for id in params.ids() {
-        let name = params.name(id).to_owned();
-        file.fill(&name, params, id)?;
-        let second = !optimizer.takes(id);
+    file.fill(params, |name| Ok(name.to_owned()))?;
+    for piece in params.pieces() {
+        let second = !optimizer.takes(piece.id);
         let adamw = &mut optimizer.adamw;
         for (prefix, moment) in iter::once(("m.", &mut adamw.m)).chain(second.then_some(("v.", &mut adamw.v))) {
-            let (_, numbers) = file.numbers(&format!("{prefix}{name}"))?;
-            let place = params.place(id);
-            if numbers.len() != place.len() {
-                return Err(Error::file(&path, format!("{prefix}{name} does not fit {name}: the file is damaged")));
+            let name = format!("{prefix}{}", piece.name);
+            let (_, numbers) = file.numbers(&name)?;
+            if numbers.len() != piece.place.len() {
+                return Err(Error::file(&path, format!("{name} does not fit {}: the file is damaged", piece.name)));
             }
-            moment[place].copy_from_slice(&numbers);
+            moment[piece.place.clone()].copy_from_slice(&numbers);
         }
     }
     optimizer.adamw.steps = position.step;

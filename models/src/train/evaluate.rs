@@ -2,28 +2,56 @@
 
 use autograd::{Params, Tape};
 
+use crate::Model;
 use crate::data::Corpus;
-use crate::gpt::Gpt;
+use crate::pretext::{Batch, Objective};
 
-/// Nats a token over validation rows of `block` positions, `micro_batch` rows at a time: all of them, or about
-/// `limit` tokens in rows spread evenly over the whole.
+/// How good a model is on data that it did not train on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Nats a predicted token.
+    pub loss: f64,
+    /// The share of hidden tokens whose likeliest guess is right; not measured for next-token prediction.
+    pub accuracy: Option<f64>,
+}
+
+/// The loss over validation rows of `block` positions, `micro_batch` rows at a time: over all of them, or about `limit`
+/// tokens in rows spread evenly over the whole.
 pub fn evaluate(
-    model: &Gpt,
+    model: &Model,
     params: &Params,
-    corpus: &Corpus,
+    (corpus, objective): (&Corpus, Objective),
     block: usize,
     micro_batch: usize,
     limit: Option<usize>,
-) -> f64 {
-    let rows = corpus.val_rows(block);
+) -> Evaluation {
+    let rows = corpus.val_rows(objective, block);
     let wanted = limit.map_or(rows, |tokens| tokens.div_ceil(block).clamp(1, rows));
     let chosen: Vec<usize> = (0..wanted).map(|i| i * rows / wanted).collect();
-    let (mut nats, mut count) = (0.0, 0);
+    let (mut nats, mut right, mut count) = (0.0, 0, 0);
     for rows in chosen.chunks(micro_batch.max(1)) {
-        let batch = corpus.val_batch(rows.iter().copied(), block);
-        let loss = || model.loss(&Tape::no_grad(params), batch.all(), 1.0).item(); // summed, not averaged
-        nats += f64::from(tensor::parallel::inside(loss));
-        count += batch.count();
+        let batch = corpus.val_batch(rows.iter().copied(), objective, block);
+        let (loss, correct) = tensor::parallel::inside(|| measure(model, params, &batch));
+        (nats, right, count) = (nats + loss, right + correct, count + batch.count());
     }
-    nats / count as f64
+    let accuracy = matches!(objective, Objective::Masked(_)).then(|| right as f64 / count as f64);
+    Evaluation { loss: nats / count as f64, accuracy }
+}
+
+/// The summed loss of a batch, and how many of its targets a model that sees both sides guesses.
+fn measure(model: &Model, params: &Params, batch: &Batch) -> (f64, usize) {
+    let tape = Tape::no_grad(params);
+    let Model::Bert(bert) = model else {
+        return (f64::from(model.loss(&tape, batch.all(), 1.0).item()), 0);
+    };
+    let (logits, targets) = bert.target_logits(&tape, batch.all());
+    let scores = logits.value();
+    let guesses = scores.data().chunks_exact(scores.shape().cols()).zip(targets.iter());
+    let right = guesses.filter(|(scores, target)| likeliest(scores) == **target as usize).count();
+    (f64::from(logits.cross_entropy(&targets, 1.0).item()), right)
+}
+
+/// The index of the largest score; of equals the first.
+fn likeliest(scores: &[f32]) -> usize {
+    (0..scores.len()).reduce(|best, i| if scores[i] > scores[best] { i } else { best }).unwrap_or(0)
 }

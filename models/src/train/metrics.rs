@@ -23,6 +23,9 @@ pub struct Metric {
     /// Mean validation loss, nats an item; absent where it was not evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
     pub val_loss: Option<f64>,
+    /// The share of hidden validation tokens that were guessed, where that was evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub val_accuracy: Option<f64>,
     /// The learning rate of the step.
     #[serde(deserialize_with = "number")]
     pub lr: f64,
@@ -158,7 +161,16 @@ mod tests {
 
     fn metric(step: u64) -> Metric {
         let val_loss = step.is_multiple_of(2).then_some(2.5);
-        Metric { step, loss: 1.0 / 3.0, val_loss, lr: 6e-4, grad_norm: 0.75, items_per_s: 1234.5, seconds: 0.1 }
+        Metric {
+            step,
+            loss: 1.0 / 3.0,
+            val_loss,
+            val_accuracy: None,
+            lr: 6e-4,
+            grad_norm: 0.75,
+            items_per_s: 1234.5,
+            seconds: 0.1,
+        }
     }
 
     fn write(path: &Path, steps: std::ops::RangeInclusive<u64>) {

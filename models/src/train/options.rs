@@ -12,61 +12,70 @@ use serde::{Deserialize, Serialize};
 use tensor::matmul::Precision;
 use toml::{Table, Value};
 
+use super::presets::{BERT_PRESETS, PRESETS, Preset};
 use super::step::Compute;
+use crate::Config;
+use crate::bert::BertConfig;
+use crate::bert::config::Form;
 use crate::error::{Error, Result};
 use crate::gpt::GptConfig;
 use crate::nn::INITIAL_DEVIATION;
+use crate::pretext::Unit;
 
-/// A preset is a name, what it is for, and its options.
-pub struct Preset {
-    /// What `--preset` takes.
-    pub name: &'static str,
-    /// One line for the help.
-    pub about: &'static str,
-    options: &'static str,
+/// Which model is trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelName {
+    /// Next-token prediction.
+    #[default]
+    Gpt,
+    /// Masked prediction.
+    Bert,
 }
 
-/// GPT's presets; the first is the default.
-pub const PRESETS: &[Preset] = &[
-    Preset {
-        name: "nano",
-        about: "learns the built-in world in minutes (0.7M parameters)",
-        // At width 128 GPT-2's deviation of 0.02 makes attention so even that copying from the story is learned late;
-        // with 0.1, about 1/√width, and one head of all 128 columns it is learned within some hundred steps.
-        options: "layers = 3\nheads = 1\nwidth = 128\nblock_size = 128\nvocab_size = 720\nbatch_size = 24\nsteps = 2000\n\
-                  optimizer = \"muon\"\nlr = 4e-3\nmuon_lr = 1.5e-2\nmuon_momentum = 0.9\nmin_lr = 0.0\n\
-                  schedule = \"warmup-stable-decay\"\ndecay_share = 0.6\nbeta2 = 0.99\nweight_decay = 0.01\n\
-                  initializer_range = 0.1",
-    },
-    Preset {
-        name: "char",
-        about: "nanoGPT's recipe for Shakespeare on a processor, bytes as tokens (0.8M parameters)",
-        options: "layers = 4\nheads = 4\nwidth = 128\nblock_size = 64\nvocab_size = 256\nbatch_size = 12\nsteps = 2000\n\
-                  lr = 1e-3\nwarmup = 100\nbeta2 = 0.99",
-    },
-    Preset {
-        name: "char-fast",
-        about: "char's loss with an eighth of its work: Muon, one layer (0.2M parameters)",
-        // The least work to 1.886 nats a byte: more layers need fewer steps, but each costs more than that gains. So short
-        // a run wants high rates that fall for half of it, a short memory and no decay. It evaluates at the end only.
-        options: "layers = 1\nheads = 4\nwidth = 128\nblock_size = 64\nvocab_size = 256\nbatch_size = 24\nsteps = 320\n\
-                  optimizer = \"muon\"\nlr = 1.5e-2\nmuon_lr = 3e-2\nmuon_momentum = 0.85\nmin_lr = 0.0\n\
-                  schedule = \"warmup-stable-decay\"\ndecay_share = 0.5\nbeta2 = 0.99\nweight_decay = 0.0\n\
-                  initializer_range = 0.05\neval_every = 320",
-    },
-    Preset {
-        name: "mini",
-        about: "a first real language model in an hour (14M parameters)",
-        options: "layers = 6\nheads = 6\nwidth = 384\nblock_size = 256\nvocab_size = 8192\nbatch_size = 8\nsteps = 4000\n\
-                  lr = 1e-3\nwarmup = 100\nbeta2 = 0.99",
-    },
-    Preset {
-        name: "gpt2",
-        about: "GPT-2's smallest size (124M parameters)",
-        options: "layers = 12\nheads = 12\nwidth = 768\nblock_size = 1024\nvocab_size = 50257\nbatch_size = 32\n\
-                  micro_batch = 2\nsteps = 20000\nlr = 6e-4\nwarmup = 700\nbeta2 = 0.95",
-    },
-];
+impl ModelName {
+    /// As files and options call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gpt => "gpt",
+            Self::Bert => "bert",
+        }
+    }
+
+    /// As people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Gpt => "GPT",
+            Self::Bert => "BERT",
+        }
+    }
+
+    /// Its presets; the first is the default.
+    pub fn presets(self) -> &'static [Preset] {
+        match self {
+            Self::Gpt => PRESETS,
+            Self::Bert => BERT_PRESETS,
+        }
+    }
+
+    /// How many of the vocabulary's tokens are neither bytes nor learned, beside the end of a text.
+    pub fn frame_size(self) -> usize {
+        match self {
+            Self::Gpt => 0,
+            Self::Bert => tokenizer::FRAME.len() - 1,
+        }
+    }
+}
+
+/// Where the norms of BERT's blocks stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NormName {
+    /// Before the layers.
+    Pre,
+    /// After the sums, as published.
+    Post,
+}
 
 /// What the learning rate does after warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +123,9 @@ impl From<PrecisionName> for Precision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
+    /// Which model.
+    #[serde(default)]
+    pub model: ModelName,
     /// The preset that the rest was laid over.
     pub preset: String,
     /// Files and folders to train on, each `PATH` or `PATH=WEIGHT`; none means the built-in world.
@@ -135,6 +147,15 @@ pub struct Options {
     pub heads: usize,
     /// The width.
     pub width: usize,
+    /// Where BERT's norms stand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<NormName>,
+    /// The share of tokens that masked prediction hides in training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_share: Option<f64>,
+    /// What it hides together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_unit: Option<Unit>,
     /// The share that dropout drops.
     pub dropout: f64,
     /// Deviation of the initial weights.
@@ -189,19 +210,32 @@ impl Options {
     pub fn resolve(file: &Table, flags: &Table) -> Result<Self> {
         let mut said = file.clone();
         said.extend(flags.clone());
+        let model = match said.get("model") {
+            None => ModelName::default(),
+            Some(name) => name
+                .clone()
+                .try_into()
+                .map_err(|error: toml::de::Error| Error::Options(format!("model = {name}: {}", error.message())))?,
+        };
+        let presets = model.presets();
         let name = match said.get("preset") {
-            None => PRESETS[0].name.to_owned(),
+            None => presets[0].name.to_owned(),
             Some(Value::String(name)) => name.clone(),
             Some(other) => return Err(Error::Options(format!("preset = {other}: expected the name of a preset"))),
         };
-        let preset = PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
-            let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
-            Error::Options(format!("there is no preset {name}: choose one of {}", names.join(", ")))
+        let preset = presets.iter().find(|preset| preset.name == name).ok_or_else(|| {
+            let names: Vec<_> = presets.iter().map(|preset| preset.name).collect();
+            Error::Options(format!(
+                "there is no preset {name} of {}: choose one of {}",
+                model.title(),
+                names.join(", ")
+            ))
         })?;
         let mut table: Table = preset.options.parse().expect("presets are TOML");
         table.extend(said.clone());
         table.insert("preset".into(), name.into());
-        derive(&mut table, &said);
+        table.insert("model".into(), model.name().into());
+        derive(&mut table, &said, model);
         let options: Self = table.try_into().map_err(|error: toml::de::Error| {
             Error::Options(format!("the options do not fit together: {}", error.message()))
         })?;
@@ -238,9 +272,19 @@ impl Options {
     }
 
     /// The model's sizes.
-    pub fn gpt_config(&self) -> GptConfig {
-        let sizes = GptConfig::new(self.vocab_size, self.block_size, self.layers, self.heads, self.width);
-        GptConfig { initializer_range: self.initializer_range, ..sizes.with_dropout(self.dropout) }
+    pub fn config(&self) -> Config {
+        let (v, t, l, h, c) = (self.vocab_size, self.block_size, self.layers, self.heads, self.width);
+        let initializer_range = self.initializer_range;
+        match self.model {
+            ModelName::Gpt => {
+                Config::Gpt(GptConfig { initializer_range, ..GptConfig::new(v, t, l, h, c).with_dropout(self.dropout) })
+            }
+            ModelName::Bert => {
+                let form = if self.norm == Some(NormName::Post) { Form::PostNorm } else { Form::PreNorm };
+                let sizes = BertConfig::new(form, v, t, l, h, c).with_dropout(self.dropout);
+                Config::Bert(BertConfig { initializer_range, ..sizes })
+            }
+        }
     }
 
     /// How a step is computed.
@@ -267,10 +311,27 @@ impl Options {
 
     fn check(&self) -> Result<()> {
         let fail = |what: String| Err(Error::Options(what));
-        if self.vocab_size < 256 {
-            return fail(format!("a vocabulary of {} cannot hold all 256 bytes: give 256 or more", self.vocab_size));
+        let least = 256 + if self.model == ModelName::Bert { tokenizer::FRAME.len() } else { 0 };
+        if self.vocab_size < least {
+            let had = self.vocab_size;
+            let what = if least > 256 { "all 256 bytes and [PAD], [CLS], [SEP], [MASK]" } else { "all 256 bytes" };
+            return fail(format!("a vocabulary of {had} cannot hold {what}: give {least} or more"));
         }
-        self.gpt_config().check().map_err(Error::Options)?;
+        self.config().check().map_err(Error::Options)?;
+        if self.model == ModelName::Gpt
+            && (self.norm.is_some() || self.mask_share.is_some() || self.mask_unit.is_some())
+        {
+            return fail("norm, mask-share and mask-unit are BERT's: leave them out, or train bert".to_owned());
+        }
+        if self.model == ModelName::Bert && self.block_size < 3 {
+            return fail(format!(
+                "a block size of {} has no room between [CLS] and [SEP]: give 3 or more",
+                self.block_size
+            ));
+        }
+        if self.mask_share.is_some_and(|share| !(share > 0.0 && share < 1.0)) {
+            return fail("--mask-share is no share: give more than 0 and less than 1".to_owned());
+        }
         for (name, value) in [
             ("batch-size", self.batch_size as u64),
             ("micro-batch", self.micro_batch as u64),
@@ -323,7 +384,7 @@ impl Options {
 }
 
 /// Fills in what nobody said, from what was said.
-fn derive(table: &mut Table, said: &Table) {
+fn derive(table: &mut Table, said: &Table, model: ModelName) {
     let number = |table: &Table, key: &str| match table.get(key) {
         Some(Value::Float(x)) => *x,
         Some(Value::Integer(x)) => *x as f64,
@@ -343,6 +404,7 @@ fn derive(table: &mut Table, said: &Table) {
         "grad_clip",
         "minutes",
         "val_share",
+        "mask_share",
     ] {
         if let Some(Value::Integer(x)) = table.get(key) {
             let x = *x as f64;
@@ -383,7 +445,10 @@ fn derive(table: &mut Table, said: &Table) {
         ("eval_every", eval_every),
         ("warmup", 0.into()),
     ];
-    for (key, value) in defaults {
+    let of_bert: [(&str, Value); 3] =
+        [("norm", "pre".into()), ("mask_share", 0.15.into()), ("mask_unit", "token".into())];
+    let of_bert = of_bert.into_iter().filter(|_| model == ModelName::Bert);
+    for (key, value) in defaults.into_iter().chain(of_bert) {
         table.entry(key).or_insert(value);
     }
     // Never more rows at once than a step has.
@@ -441,8 +506,11 @@ mod tests {
 
     #[test]
     fn every_preset_resolves() {
-        for preset in PRESETS {
-            Options::resolve(&Table::new(), &table(&format!("preset = \"{}\"", preset.name))).unwrap();
+        for model in [ModelName::Gpt, ModelName::Bert] {
+            for preset in model.presets() {
+                let said = format!("model = \"{}\"\npreset = \"{}\"", model.name(), preset.name);
+                Options::resolve(&Table::new(), &table(&said)).unwrap();
+            }
         }
     }
 }

@@ -8,17 +8,17 @@ use toml::Table;
 
 use super::chart::{self, Level};
 use super::checkpoint::{self, Position};
-use super::evaluate::evaluate;
+use super::evaluate::{Evaluation, evaluate};
 use super::metrics::{Metric, MetricsWriter, read_metrics};
 use super::options::{OptimizerName, Options};
 use super::setup::Setup;
 use super::step::{self, Compute, loss_and_gradients, timed};
 use super::watch::{Progress, Watch};
+use crate::Model;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::gpt::Gpt;
-use crate::hub::gpt2;
-use crate::pretext::Batch;
+use crate::hub;
+use crate::pretext::{Batch, Objective};
 
 /// The file of metrics in a run directory.
 const METRICS: &str = "metrics.jsonl";
@@ -45,8 +45,10 @@ pub struct Outcome {
     pub finished: bool,
     /// Nats a token over the whole validation part, if the run finished.
     pub val_loss: Option<f64>,
-    /// The same in bits a byte of text.
+    /// The same in bits a byte of text, for a model that predicts every token.
     pub bits_per_byte: Option<f64>,
+    /// The share of hidden tokens whose likeliest guess is right, for a model that finds hidden ones.
+    pub val_accuracy: Option<f64>,
     /// The best validation loss, and after which step.
     pub best: Option<(f64, u64)>,
     /// Seconds trained, over all sessions.
@@ -126,7 +128,7 @@ impl Run {
 
     /// Reads the last checkpoint, if there is one.
     fn begin(directory: &Path, mut setup: Setup) -> Result<Self> {
-        let mut optimizer = optimizer(&setup.options, &setup.params);
+        let mut optimizer = optimizer(&setup.options, &setup.model, &setup.params);
         let mut position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
         if directory.join(checkpoint::STATE).exists() {
             let saved = checkpoint::load(directory, &mut setup.params, &mut optimizer)?;
@@ -153,16 +155,18 @@ impl Run {
 
     fn save_model(&self, directory: &Path) -> Result<()> {
         let Setup { model, params, tokenizer, .. } = &self.setup;
-        gpt2::save(directory, &model.config, params, tokenizer.end_of_text())
+        hub::save(directory, model, params, tokenizer)
     }
 
     /// Evaluates after a step; a model better than all before is kept in `best/`.
-    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<f64> {
+    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<Evaluation> {
         let o = &self.setup.options;
         let last = self.position.step == o.steps;
         let limit = (!last).then_some(o.eval_tokens);
         let Setup { model, params, corpus, .. } = &self.setup;
-        let loss = evaluate(model, params, corpus, o.block_size, o.micro_batch, limit);
+        let data = (corpus, self.setup.objective());
+        let evaluation = evaluate(model, params, data, o.block_size, o.micro_batch, limit);
+        let loss = evaluation.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
             self.position.best = Some((loss, self.position.step));
             let best = self.directory.join("best");
@@ -173,7 +177,7 @@ impl Run {
         if !loss.is_finite() {
             watch.note(&format!("the validation loss after step {} is {loss}", self.position.step));
         }
-        Ok(loss)
+        Ok(evaluation)
     }
 
     /// How the run stands, with the loss over the whole validation part if it is finished.
@@ -182,9 +186,13 @@ impl Run {
         let Position { step, best, seconds, .. } = self.position;
         let finished = step >= options.steps;
         let metrics = read_metrics(&self.directory.join(METRICS))?;
-        let val_loss = metrics.last().filter(|_| finished).and_then(|metric| metric.val_loss);
-        let bits_per_byte = val_loss.map(|nats| nats / corpus.bytes_per_token() / std::f64::consts::LN_2);
-        Ok(Outcome { step, finished, val_loss, bits_per_byte, best, seconds })
+        let last = metrics.last().filter(|_| finished);
+        let val_loss = last.and_then(|metric| metric.val_loss);
+        let val_accuracy = last.and_then(|metric| metric.val_accuracy);
+        let every_token = matches!(self.setup.objective(), Objective::NextToken);
+        let bits_per_byte =
+            val_loss.filter(|_| every_token).map(|nats| nats / corpus.bytes_per_token() / std::f64::consts::LN_2);
+        Ok(Outcome { step, finished, val_loss, bits_per_byte, val_accuracy, best, seconds })
     }
 
     fn draw(&self) -> Result<()> {
@@ -192,7 +200,7 @@ impl Run {
         let level = |name: &str, nats| Level { name: name.to_owned(), nats };
         let mut levels = vec![level("uniform", plan.uniform), level("unigram", plan.unigram)];
         levels.extend(plan.floor.map(|floor| level("entropy of the data", floor)));
-        let title = format!("GPT on {}", plan.data);
+        let title = format!("{} on {}", plan.model, plan.data);
         let metrics = read_metrics(&self.directory.join(METRICS))?;
         Ok(chart::draw(&self.directory.join("loss.svg"), &title, "token", &metrics, &levels)?)
     }
@@ -212,9 +220,10 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
     }
     for step in first..o.steps {
         let begin = Instant::now();
-        let (Setup { model, params, corpus, .. }, profile) = (&mut run.setup, run.profile.as_ref());
+        let profile = run.profile.as_ref();
         // Keyed by (seed, step): nothing to replay.
-        timed(profile, "Batch", || corpus.fill(&mut batch, o.seed, step, o.batch_size, o.block_size));
+        timed(profile, "Batch", || run.setup.fill(&mut batch, step));
+        let Setup { model, params, .. } = &mut run.setup;
         let how = Compute { profile, ..o.compute() };
         let loss = loss_and_gradients(model, params, &mut gradients, &batch, how, o.seed, step);
         let lr = schedule.at(step);
@@ -225,18 +234,20 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         if step == first {
             untouched(params, &gradients).into_iter().for_each(|sentence| watch.note(&sentence));
         }
-        let items_per_s = batch.count() as f64 / begin.elapsed().as_secs_f64();
+        let items_per_s = batch.ids.len() as f64 / begin.elapsed().as_secs_f64();
 
         run.position.step = step + 1;
         let done = step + 1 == o.steps;
         let stop = watch.stop();
         let due = |every: u64| (step + 1) % every == 0 || done;
-        let val_loss = if due(o.eval_every) { Some(run.evaluate(watch)?) } else { None };
+        let evaluation = if due(o.eval_every) { Some(run.evaluate(watch)?) } else { None };
+        let val_loss = evaluation.map(|evaluation| evaluation.loss);
+        let val_accuracy = evaluation.and_then(|evaluation| evaluation.accuracy);
         run.position.seconds += begin.elapsed().as_secs_f64();
         let seconds = run.position.seconds;
         let step = step + 1;
-        run.metrics.write(&Metric { step, loss, val_loss, lr, grad_norm: norm, items_per_s, seconds })?;
-        watch.progress(&Progress { step, loss, val_loss, lr, grad_norm: norm, items_per_s });
+        run.metrics.write(&Metric { step, loss, val_loss, val_accuracy, lr, grad_norm: norm, items_per_s, seconds })?;
+        watch.progress(&Progress { step, loss, val_loss, val_accuracy, lr, grad_norm: norm, items_per_s });
         if due(o.save_every) || stop {
             // A checkpoint is good if the loss that it gives is a number; a step too large shows only here.
             let Setup { model, params, .. } = &run.setup;
@@ -255,10 +266,10 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
 }
 
 /// The optimiser that the options name, before its first step.
-fn optimizer(o: &Options, params: &Params) -> Muon {
+fn optimizer(o: &Options, model: &Model, params: &Params) -> Muon {
     let matrices = match o.optimizer {
         OptimizerName::Adamw => Vec::new(),
-        OptimizerName::Muon => Gpt::matrices(params),
+        OptimizerName::Muon => model.matrices(params),
     };
     Muon::new(params, &matrices, o.muon_momentum, o.adamw()).with_precision(o.precision.into())
 }
@@ -292,12 +303,12 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     let o = &setup.options;
     let begin = Instant::now();
     let mut params = setup.params.clone();
-    let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &params));
+    let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &setup.model, &params));
     let mut batch = Batch::new();
     let mut times = Vec::new();
     for step in 0..REHEARSAL {
         let start = Instant::now();
-        setup.corpus.fill(&mut batch, o.seed, step, o.batch_size, o.block_size);
+        setup.fill(&mut batch, step);
         loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);
         optimizer.step(&mut params, &gradients, 0.0, 0.0);
         times.push(start.elapsed().as_secs_f64());
@@ -308,7 +319,7 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     let a_step = times[times.len() / 2];
     let start = Instant::now();
     let few = (o.micro_batch * o.block_size).min(o.eval_tokens);
-    evaluate(&setup.model, &params, &setup.corpus, o.block_size, o.micro_batch, Some(few));
+    evaluate(&setup.model, &params, (&setup.corpus, setup.objective()), o.block_size, o.micro_batch, Some(few));
     let a_token = start.elapsed().as_secs_f64() / few as f64;
     let all = setup.corpus.val_tokens() as f64;
     // Ten evaluations on the way (a tenth of the steps apart) and one of the whole at the end.
@@ -317,8 +328,9 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     ((left / a_step) as u64).max(1)
 }
 
-/// A new directory for a run: `runs/gpt-PRESET-1`, or the first number that is free.
-pub fn new_directory(preset: &str) -> PathBuf {
-    let name = |i: u32| Path::new("runs").join(format!("gpt-{preset}-{i}"));
+/// A new directory for a run: `runs/MODEL-PRESET-1`, or the first number that is free.
+pub fn new_directory(options: &Options) -> PathBuf {
+    let (model, preset) = (options.model.name(), &options.preset);
+    let name = |i: u32| Path::new("runs").join(format!("{model}-{preset}-{i}"));
     (1..).map(name).find(|path| !path.exists()).expect("numbers do not end")
 }

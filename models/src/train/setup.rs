@@ -5,15 +5,16 @@ use std::path::Path;
 use autograd::Params;
 use tokenizer::Tokenizer;
 
-use super::options::Options;
+use super::options::{ModelName, Options};
 use super::step;
 use super::watch::{Plan, Watch};
+use crate::Model;
 use crate::data::Corpus;
 use crate::data::stories::Stories;
 use crate::data::text::{self, TextFiles};
 use crate::data::world::World;
 use crate::error::{Error, Result};
-use crate::gpt::Gpt;
+use crate::pretext::{Batch, Masking, Objective};
 
 /// A tokenizer, data in tokens and an untrained model, as the options ask for.
 pub struct Setup {
@@ -24,7 +25,7 @@ pub struct Setup {
     /// What to train and validate on.
     pub corpus: Corpus,
     /// The model.
-    pub model: Gpt,
+    pub model: Model,
     /// Its initial parameters.
     pub params: Params,
 }
@@ -38,10 +39,16 @@ impl Setup {
             None => None,
         };
         let failed = |error: tokenizer::Error| Error::Options(error.to_string());
+        let framed = |tokenizer: Tokenizer| match options.model {
+            ModelName::Gpt => tokenizer,
+            ModelName::Bert => tokenizer.framed(),
+        };
+        // The frame takes more ids than the end of a text does.
+        let learned = options.vocab_size - options.model.frame_size();
         let (tokenizer, corpus) = if options.data.is_empty() {
             let world = World::new(options.seed);
-            let tokenizer = given.map_or_else(|| Stories::train_tokenizer(world, options.vocab_size), Ok);
-            let tokenizer = tokenizer.map_err(failed)?;
+            let tokenizer = given.map_or_else(|| Stories::train_tokenizer(world, learned), Ok);
+            let tokenizer = framed(tokenizer.map_err(failed)?);
             let stories = Stories::new(world, tokenizer.clone(), options.block_size);
             (tokenizer, Corpus::World(Box::new(stories)))
         } else {
@@ -49,12 +56,13 @@ impl Setup {
             let tokenizer = match given {
                 Some(tokenizer) => tokenizer,
                 None => {
-                    if options.vocab_size > 256 {
+                    if learned > 256 {
                         watch.note(&format!("training a tokenizer of {} tokens on the data", options.vocab_size));
                     }
-                    Tokenizer::train(&files.training_documents()?.slices(), options.vocab_size).map_err(failed)?
+                    Tokenizer::train(&files.training_documents()?.slices(), learned).map_err(failed)?
                 }
             };
+            let tokenizer = framed(tokenizer);
             let data = files.tokenize(&tokenizer, &mut |_| {})?;
             data.require_block(options.block_size)?;
             (tokenizer, Corpus::Text(data))
@@ -65,27 +73,45 @@ impl Setup {
         }
         options.vocab_size = tokenizer.vocab_size();
         check_memory(&options)?;
-        let (model, params) = Gpt::init(&options.gpt_config(), options.seed);
+        let (model, params) = options.config().init(options.seed);
         Ok(Self { options, tokenizer, corpus, model, params })
+    }
+
+    /// What is to be learned.
+    pub fn objective(&self) -> Objective<'_> {
+        let o = &self.options;
+        match (self.tokenizer.frame(), o.mask_share, o.mask_unit) {
+            (Some(frame), Some(share), Some(unit)) => {
+                Objective::Masked(Masking { tokenizer: &self.tokenizer, frame, share, unit })
+            }
+            _ => Objective::NextToken,
+        }
+    }
+
+    /// Fills `batch` with the rows of step `step`.
+    pub fn fill(&self, batch: &mut Batch, step: u64) {
+        let o = &self.options;
+        self.corpus.fill(batch, self.objective(), o.seed, step, o.batch_size, o.block_size);
     }
 
     /// What the run is going to do.
     pub fn plan(&self, first_step: u64) -> Plan {
-        let (o, config) = (&self.options, &self.model.config);
+        let (o, config) = (&self.options, self.model.config());
         let step_tokens = o.batch_size * o.block_size;
         Plan {
+            model: o.model.title(),
             parameters: self.params.count(),
             train_tokens: self.corpus.train_tokens(),
             val_tokens: self.corpus.val_tokens(),
             data: if o.data.is_empty() { "the built-in world".to_owned() } else { o.data.join(", ") },
             memory: memory(o, self.params.count() as f64) as usize,
-            uniform: (config.vocab_size as f64).ln(),
+            uniform: (self.model.vocab_size() as f64).ln(),
             unigram: self.corpus.unigram_entropy(),
             floor: self.corpus.floor(),
             first_step,
             steps: o.steps,
             step_tokens,
-            step_flops: config.flops_per_token(o.block_size) * step_tokens as f64,
+            step_flops: config.flops_per_token(o.block_size, o.mask_share.unwrap_or(1.0)) * step_tokens as f64,
             precision: o.precision.into(),
         }
     }

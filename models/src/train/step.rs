@@ -6,7 +6,7 @@ use autograd::{DropoutKey, Gradients, Params, Profile, Tape};
 use tensor::matmul::Precision;
 use tensor::parallel;
 
-use crate::gpt::Gpt;
+use crate::Model;
 use crate::pretext::Batch;
 
 /// How a step is computed. What is computed does not depend on it, but for rounding.
@@ -25,7 +25,7 @@ pub struct Compute<'a> {
 /// The loss of a whole batch; its gradient replaces what stands in `gradients`. Each micro-batch's loss is its sum over
 /// tokens divided by the tokens of the *whole* batch, so that sums of gradients are the gradient of the mean.
 pub fn loss_and_gradients(
-    model: &Gpt,
+    model: &Model,
     params: &Params,
     gradients: &mut Gradients,
     batch: &Batch,
@@ -81,7 +81,7 @@ pub fn timed<R>(profile: Option<&Profile>, name: &'static str, body: impl FnOnce
 }
 
 /// The loss of a whole batch, without dropout, `micro_batch` rows at a time.
-pub fn loss(model: &Gpt, params: &Params, batch: &Batch, micro_batch: usize) -> f64 {
+pub fn loss(model: &Model, params: &Params, batch: &Batch, micro_batch: usize) -> f64 {
     let part = |first: usize| {
         let part = batch.part(first..(first + micro_batch).min(batch.rows));
         f64::from(model.loss(&Tape::no_grad(params), part, batch.count() as f64).item())

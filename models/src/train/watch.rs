@@ -3,6 +3,8 @@
 /// What a run is going to do, said before it begins.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// What kind of model.
+    pub model: &'static str,
     /// Numbers that the model learns.
     pub parameters: usize,
     /// Tokens to train on; `None` where there is no end of them.
@@ -40,6 +42,8 @@ pub struct Progress {
     pub loss: f64,
     /// Nats a token on validation data, if this step evaluated.
     pub val_loss: Option<f64>,
+    /// The share of hidden tokens that were guessed there, if this step evaluated that.
+    pub val_accuracy: Option<f64>,
     /// The learning rate.
     pub lr: f64,
     /// The gradient's norm before clipping.

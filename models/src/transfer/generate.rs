@@ -186,7 +186,7 @@ mod tests {
             [many, model.next_logits(params, &[1], &mut cache)]
         };
         let full = scores(&params);
-        params.halve();
+        Gpt::halve(&mut params);
         let half = scores(&params);
         for (full, half) in full.iter().zip(&half) {
             let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();

@@ -1,6 +1,6 @@
 //! The fused operations against their composition from small ones: the slow and obvious form of each, as a formula.
 
-use autograd::{IGNORE, Params, Tape, Var};
+use autograd::{Gelu, IGNORE, PADDING, Params, Tape, Var};
 use tensor::matmul::Precision;
 use tensor::{Float, Tensor};
 
@@ -18,22 +18,32 @@ const F32: f64 = 4e-6;
 
 fn composed<'t, T: Float>(case: &Case, x: &[Var<'t, T>]) -> Var<'t, T> {
     match &case.what {
-        What::Gelu => gelu(x[0]),
+        What::Gelu { form } => gelu(x[0], *form),
         What::Linear { transposed } => linear(x, *transposed),
         What::Embedding { ids, .. } => one_hot(x[0], ids).matmul(x[0]),
         What::LayerNorm => layer_norm(x[0], x[1], x[2]),
         What::Softmax { causal } => softmax(x[0], *causal),
-        What::Attention { heads, causal, lengths, dropout } => {
-            attention(x[0], *heads, *causal, lengths.as_deref(), *dropout)
+        What::Attention { heads, causal, places, dropout } => {
+            attention(x[0], *heads, *causal, places.as_deref(), *dropout)
         }
         What::CrossEntropy { targets, divisor } => cross_entropy(x[0], targets, *divisor),
-        What::LmHead { targets, divisor } => x[0].linear_t(x[1], None).cross_entropy(targets, *divisor),
+        What::LmHead { targets, divisor } => x[0].linear_t(x[1], x.get(2).copied()).cross_entropy(targets, *divisor),
         other => panic!("{other:?} is not made of others"),
     }
 }
 
-/// x/2·(1 + tanh √(2/π)·(x + 0.044715·x³))
-fn gelu<T: Float>(x: Var<'_, T>) -> Var<'_, T> {
+/// x/2·(1 + tanh √(2/π)·(x + 0.044715·x³)), or x·Φ(x) with Φ(x) = ½ + Σₖ (−1)ᵏ·x²ᵏ⁺¹/(2ᵏ·k!·(2k + 1))/√(2π), which is
+/// soon exact for the small x of these tests.
+fn gelu<T: Float>(x: Var<'_, T>, form: Gelu) -> Var<'_, T> {
+    if form == Gelu::Exact {
+        let (mut power, mut factor, mut sum) = (x * x, 1.0, x.affine(0.5, 0.0));
+        for k in 0..30 {
+            let k = f64::from(k);
+            sum = sum + power.affine(factor / (2.0 * k + 1.0) / (2.0 * std::f64::consts::PI).sqrt(), 0.0);
+            (power, factor) = (power * x * x, -factor / 2.0 / (k + 1.0));
+        }
+        return sum;
+    }
     let u = (x + (x * x * x).affine(0.044_715, 0.0)).affine((2.0 / std::f64::consts::PI).sqrt(), 0.0);
     x.affine(0.5, 0.0) * u.tanh().affine(1.0, 1.0)
 }
@@ -62,18 +72,18 @@ fn softmax<T: Float>(x: Var<'_, T>, causal: bool) -> Var<'_, T> {
     e * e.row_sums().ln().affine(-1.0, 0.0).exp().repeat_cols(cols)
 }
 
-/// softmax(q·kᵀ/√D)·v for each head, over what a position sees: others within its row's length. What stands beyond it sees
-/// itself, and is made zero at the end.
+/// softmax(q·kᵀ/√D)·v for each head, over what a position sees: others of its text. Padding sees itself, and is made zero at
+/// the end.
 fn attention<'t, T: Float>(
     qkv: Var<'t, T>,
     heads: usize,
     causal: bool,
-    lengths: Option<&[usize]>,
+    places: Option<&[u32]>,
     dropout: f64,
 ) -> Var<'t, T> {
     let [b, t, c3] = qkv.shape()[..] else { panic!("attention: {}", qkv.shape()) };
     let (c, d) = (c3 / 3, c3 / 3 / heads);
-    let length = |b: usize| lengths.map_or(t, |lengths| lengths[b]);
+    let text = texts(places, b, t);
     let [q, k, v] = [0, 1, 2].map(|part| {
         let x = qkv.columns(part * c..(part + 1) * c); // [B, T, C]
         x.reshape([b, t, heads, d]).swap_middle().reshape([b * heads, t, d])
@@ -81,14 +91,26 @@ fn attention<'t, T: Float>(
     let scores = q.matmul_t(false, k, true).affine((d as f64).powf(-0.5), 0.0); // [B·H, T, T]
     let sees = constant(scores, scores.shape(), |at| {
         let (b, i, j) = (at / (heads * t * t), at / t % t, at % t);
-        if i < length(b) { j < length(b) && (!causal || j <= i) } else { i == j }
+        let [i_text, j_text] = [i, j].map(|at| text[b * t + at]);
+        if i_text.is_some() { i_text == j_text && (!causal || j <= i) } else { i == j }
     });
     let e = scores.exp() * sees;
     let p = (e * e.row_sums().ln().affine(-1.0, 0.0).exp().repeat_cols(t)).reshape([b, heads, t, t]);
     at_dropout(p.tape());
     let p = p.dropout(dropout).reshape([b * heads, t, t]);
     let o = p.matmul(v).reshape([b, heads, t, d]).swap_middle().reshape([b, t, c]);
-    o * constant(o, o.shape(), |at| at / c % t < length(at / (t * c)))
+    o * constant(o, o.shape(), |at| text[at / c].is_some())
+}
+
+/// Which text of all each of B·T positions belongs to: rows and zeros begin one.
+fn texts(places: Option<&[u32]>, b: usize, t: usize) -> Vec<Option<usize>> {
+    let place = |at: usize| places.map_or((at % t) as u32, |places| places[at]);
+    let mut text = 0;
+    let mut of = |at: usize| {
+        text += usize::from(at % t == 0 || place(at) == 0);
+        (place(at) != PADDING).then_some(text)
+    };
+    (0..b * t).map(&mut of).collect()
 }
 
 /// Σ (ln Σ exp x − x[t]) / divisor, over the rows that count
@@ -164,14 +186,15 @@ fn a_sum_and_its_norm_in_one_pass_are_to_the_bit_what_they_are_one_after_the_oth
 #[test]
 fn a_linear_layer_that_gates_is_to_the_bit_what_it_is_with_the_gate_after_it() {
     let numbers = |n: usize, a: f32| (0..n).map(|i| (i as f32 * a).sin()).collect::<Vec<_>>();
-    for ([n, i, o], precision) in [([1, 5, 7], Precision::Full), ([130, 33, 1100], Precision::Bf16)] {
+    let cases = [([1, 5, 7], Precision::Full, Gelu::Tanh), ([130, 33, 1100], Precision::Bf16, Gelu::Exact)];
+    for ([n, i, o], precision, form) in cases {
         let none = Params::<f32>::default();
         let run = |fused: bool| {
             let tape = Tape::new(&none).with_precision(precision);
             let [x, w] = [([n, i], 0.7), ([i, o], 1.3)]
                 .map(|(shape, a)| tape.variable(Tensor::of(shape, &numbers(shape[0] * shape[1], a))));
             let b = tape.variable(Tensor::of([o], &numbers(o, 0.3)));
-            let y = if fused { x.linear_gelu(w, Some(b)) } else { x.linear(w, Some(b)).gelu() };
+            let y = if fused { x.linear_gelu(w, Some(b), form) } else { x.linear(w, Some(b)).gelu(form) };
             (
                 y.value().data().to_vec(),
                 y.sum().gradients(&[x, w, b]).iter().map(|g| g.data().to_vec()).collect::<Vec<_>>(),

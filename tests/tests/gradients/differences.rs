@@ -1,7 +1,7 @@
 //! Backward against finite differences, in f64, at every element of every input.
 
 use autograd::gradcheck::gradcheck_with_dropout;
-use autograd::{IGNORE, OPERATIONS, Params, Tape, Var, gradcheck};
+use autograd::{Gelu, IGNORE, OPERATIONS, Params, Tape, Var, gradcheck};
 use tensor::Tensor;
 use tensor::random::{Random, Stream};
 
@@ -115,12 +115,12 @@ fn values_with_several_uses_agree_with_differences() {
         ("x·xᵀ", |x| x[0].matmul_t(false, x[0], true)),
         ("xᵀ·x", |x| x[0].matmul_t(true, x[0], false)),
         ("x·xᵀ as a layer", |x| x[0].linear_t(x[0], None)),
-        ("x·xᵀ in the head", |x| x[0].lm_head(x[0], &[2, IGNORE, 0], 2.0)),
+        ("x·xᵀ in the head", |x| x[0].lm_head(x[0], None, &[2, IGNORE, 0], 2.0)),
         ("gain and bias one", |x| x[0].layer_norm(x[1], x[1], 0.1)),
-        ("a table that is input and output", |x| x[0].embedding(&[1, 1, 2], [3]).lm_head(x[0], &[0, 1, 1], 3.0)),
+        ("a table that is input and output", |x| x[0].embedding(&[1, 1, 2], [3]).lm_head(x[0], None, &[0, 1, 1], 3.0)),
         ("a value with four uses", |x| {
             let y = x[0].tanh();
-            y.gelu() * y - (y + x[0]).exp()
+            y.gelu(Gelu::Tanh) * y - (y + x[0]).exp()
         }),
         ("a constant among variables", |x| {
             let fixed = x[0].tape().constant(Tensor::filled([3, 5], 0.7));

@@ -1,6 +1,6 @@
 //! The edges: nothing to do, one of something, huge numbers, numbers that are none.
 
-use autograd::{IGNORE, Init, Params, Tape, Var};
+use autograd::{Gelu, IGNORE, Init, Params, Tape, Var};
 use tensor::{Float, Shape, Tensor};
 
 use crate::check::outcome;
@@ -33,14 +33,14 @@ fn rows_without_a_target_have_no_loss_and_no_gradient() {
     let (x, table) = (Tensor::filled([3, 5], 0.5f32), Tensor::filled([7, 5], 2.0));
     let (loss, gradients) = run(std::slice::from_ref(&x), |x| x[0].cross_entropy(&[IGNORE; 3], 2.0));
     assert!(loss.item() == 0.0 && all_zero(&gradients[0]));
-    let (loss, gradients) = run(&[x, table], |x| x[0].lm_head(x[1], &[IGNORE; 3], 2.0));
+    let (loss, gradients) = run(&[x, table], |x| x[0].lm_head(x[1], None, &[IGNORE; 3], 2.0));
     assert!(loss.item() == 0.0 && gradients.iter().all(all_zero));
 }
 
 #[test]
 fn a_vocabulary_of_one_holds_no_surprise() {
     let (x, table) = (Tensor::filled([3, 5], 0.5f32), Tensor::filled([1, 5], 2.0));
-    let (loss, gradients) = run(&[x, table], |x| x[0].lm_head(x[1], &[0; 3], 3.0));
+    let (loss, gradients) = run(&[x, table], |x| x[0].lm_head(x[1], None, &[0; 3], 3.0));
     assert!(loss.item() == 0.0 && gradients.iter().all(all_zero));
 }
 
@@ -65,7 +65,7 @@ fn an_empty_batch_gives_nothing_and_asks_for_nothing() {
         });
         assert_eq!(y.shape(), shape_of(3));
         assert!(d.iter().all(all_zero));
-        let (loss, d) = run(&[empty(shape), Tensor::filled([7, 6], 1.0)], |x| x[0].lm_head(x[1], &[], 1.0));
+        let (loss, d) = run(&[empty(shape), Tensor::filled([7, 6], 1.0)], |x| x[0].lm_head(x[1], None, &[], 1.0));
         assert!(loss.item() == 0.0 && d.iter().all(all_zero));
     }
     let (y, d) = run(&[Tensor::filled([7, 6], 1.0f32)], |x| x[0].embedding(&[], [0, 4]));
@@ -85,7 +85,7 @@ fn huge_numbers_do_not_overflow_where_the_result_is_small() {
     let (y, d) = run(&[scaled(&x, 1e-20)], |x| x[0].tanh());
     assert_eq!(y.data()[..2], [1.0, -1.0]);
     assert!(all_zero(&Tensor::of([2], &d[0].data()[..2])));
-    let (y, d) = run(&[scaled(&x, 1e-20)], |x| x[0].gelu());
+    let (y, d) = run(&[scaled(&x, 1e-20)], |x| x[0].gelu(Gelu::Tanh));
     assert_eq!(y.data()[..2], [1e10, 0.0]);
     assert_eq!(d[0].data()[..2], [1.0, 0.0]);
     let (o, d) = run(&[Tensor::filled([1, 3, 6], 1e15f32)], |x| x[0].attention(1, false, None, 0.0));

@@ -9,10 +9,11 @@
 //! - [`edges`]: nothing, one, huge numbers, numbers that are none.
 //! - [`laws`]: the bits do not depend on threads, on who else wants a gradient, or on whether a graph is kept.
 //! - [`model`]: a small GPT, all operations at once: differences, micro-batches, tied weights, threads.
-//! - [`gpt`]: the real model of the `models` crate, in f32.
+//! - [`gpt`], [`bert`]: the real models of the `models` crate, in f32.
 //! - [`optimiser`]: AdamW against one number at a time.
 //! - [`muon`]: Muon against plain loops, and what it does to singular values.
 
+mod bert;
 mod check;
 mod composed;
 mod differences;

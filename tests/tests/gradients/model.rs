@@ -1,6 +1,6 @@
 //! A small GPT: that the operations are right together, with parameters in a store, dropout and a tied table.
 
-use autograd::{DropoutKey, Gradients, IGNORE, Init, ParamId, Params, Scope, Tape, Var};
+use autograd::{DropoutKey, Gelu, Gradients, IGNORE, Init, ParamId, Params, Scope, Tape, Var};
 use tensor::Float;
 use tensor::matmul::Precision;
 use tensor::parallel::with_threads;
@@ -52,8 +52,8 @@ impl Model {
         let x = tape.scope(|| {
             x + linear(linear(norm(x, 0), self.attn[0]).attention(2, true, None, 0.2), self.attn[1]).dropout(0.2)
         });
-        let x = tape.scope(|| x + linear(linear(norm(x, 1), self.mlp[0]).gelu(), self.mlp[1]).dropout(0.2));
-        norm(x, 2).lm_head(tape.param(head), targets, DIVISOR)
+        let x = tape.scope(|| x + linear(linear(norm(x, 1), self.mlp[0]).gelu(Gelu::Tanh), self.mlp[1]).dropout(0.2));
+        norm(x, 2).lm_head(tape.param(head), None, targets, DIVISOR)
     }
 }
 

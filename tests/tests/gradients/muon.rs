@@ -1,6 +1,6 @@
 //! Muon against a slow twin on `[out, in]`, loop by loop as the paper writes it; and what it does to singular values.
 
-use autograd::muon::{MOMENTUM, orthogonalise};
+use autograd::muon::{MOMENTUM, Stored, orthogonalise};
 use autograd::{AdamW, AdamWOptions, Gradients, Init, Muon, ParamId, Params};
 use proptest::prelude::*;
 use tensor::Float;
@@ -103,20 +103,25 @@ impl Twin {
     }
 }
 
-/// One matrix of a parameter: which parameter, how many stand in it side by side, which of them.
+/// One matrix of a parameter: which parameter, how many stand in it, which of them, and whether these stand on one another.
 #[derive(Clone, Copy)]
-struct Place(ParamId, usize, usize);
+struct Place(ParamId, usize, usize, bool);
 
 impl Place {
     /// The matrix as `[out, in]`, from the parameter's numbers.
     fn matrix<T: Float>(self, x: &[T], outputs: usize) -> Rows {
+        if self.3 {
+            let inputs = x.len() / (self.1 * outputs);
+            let rows = x.chunks(inputs).skip(self.2 * outputs).take(outputs);
+            return rows.map(|row| row.iter().map(|x| x.f64()).collect()).collect();
+        }
         let of = |row: &[T]| row[self.2 * outputs..(self.2 + 1) * outputs].iter().map(|x| x.f64()).collect();
         transpose(&x.chunks(self.1 * outputs).map(of).collect())
     }
 }
 
-/// A vector, a matrix for Muon, one for AdamW, a parameter of three matrices for Muon.
-fn store([inputs, outputs]: [usize; 2], seed: u64) -> ([ParamId; 4], Params) {
+/// A vector, a matrix for Muon, one for AdamW, and for Muon three matrices side by side, and two on one another.
+fn store([inputs, outputs]: [usize; 2], seed: u64) -> ([ParamId; 5], Params) {
     Params::build(seed, |mut at| {
         let normal = Init::Normal(1.0);
         [
@@ -124,23 +129,31 @@ fn store([inputs, outputs]: [usize; 2], seed: u64) -> ([ParamId; 4], Params) {
             at.param("w", [inputs, outputs], normal),
             at.param("table", [outputs, inputs], normal),
             at.param("qkv", [inputs, 3 * outputs], normal),
+            at.stacked(&["k", "v"], [2 * outputs, inputs], normal),
         ]
     })
+}
+
+/// Those of them that are Muon's.
+fn matrices([_, w, _, qkv, kv]: [ParamId; 5]) -> [(ParamId, Stored); 3] {
+    [(w, Stored::ByInput(1)), (qkv, Stored::ByInput(3)), (kv, Stored::ByOutput(2))]
 }
 
 /// The largest difference after five steps between Muon's matrices and their twins.
 fn furthest_from_twin<T: Float>([inputs, outputs]: [usize; 2], mu: f64, lr: f64, o: AdamWOptions, seed: u64) -> f64 {
     let (ids, params) = store([inputs, outputs], seed);
-    let [b, w, table, qkv] = ids;
+    let [b, w, table, qkv, kv] = ids;
     let mut params: Params<T> = params.cast();
     let mut of_adamw = params.clone();
-    let places = [Place(w, 1, 0), Place(qkv, 3, 0), Place(qkv, 3, 1), Place(qkv, 3, 2)];
+    let place = |id, parts, part| Place(id, parts, part, id == kv);
+    let places = [(w, 1, 0), (qkv, 3, 0), (qkv, 3, 1), (qkv, 3, 2), (kv, 2, 0), (kv, 2, 1)];
+    let places = places.map(|(id, parts, part)| place(id, parts, part));
     let mut twins = places.map(|place| {
         let w = place.matrix(params.value(place.0), outputs);
         Twin { m: zip(&w, &w, |_, _| 0.0), w }
     });
-    let mut muon = Muon::new(&params, &[(w, 1), (qkv, 3)], mu, o);
-    assert_eq!(ids.map(|id| muon.takes(id)), [false, true, false, true]);
+    let mut muon = Muon::new(&params, &matrices(ids), mu, o);
+    assert_eq!(ids.map(|id| muon.takes(id)), [false, true, false, true, true]);
     let mut adamw = AdamW::new(&of_adamw, o);
     for step in 0..5 {
         let mut gradients = Gradients::new(&params);
@@ -216,12 +229,12 @@ proptest! {
 
 #[test]
 fn a_matrix_without_gradient_only_decays() {
-    let ([_, w, _, qkv], mut params) = store([6, 10], 3);
+    let (ids, mut params) = store([6, 10], 3);
     let before = params.clone();
     let options = AdamWOptions { weight_decay: 0.5, ..AdamWOptions::default() };
     let gradients = Gradients::new(&params);
-    Muon::new(&params, &[(w, 1), (qkv, 3)], MOMENTUM, options).step(&mut params, &gradients, 0.0, 0.1);
-    for id in [w, qkv] {
+    Muon::new(&params, &matrices(ids), MOMENTUM, options).step(&mut params, &gradients, 0.0, 0.1);
+    for (id, _) in matrices(ids) {
         let mut pairs = params.value(id).iter().zip(before.value(id));
         assert!(pairs.all(|(after, before)| (after - 0.95 * before).abs() < 1e-6), "{}", params.name(id));
     }
@@ -231,8 +244,8 @@ fn a_matrix_without_gradient_only_decays() {
 fn a_step_of_muon_does_not_depend_on_the_number_of_threads() {
     let after = |threads| {
         with_threads(threads, || {
-            let ([_, w, _, qkv], mut params) = store([150, 270], 1);
-            let mut muon = Muon::new(&params, &[(w, 1), (qkv, 3)], MOMENTUM, AdamWOptions::default());
+            let (ids, mut params) = store([150, 270], 1);
+            let mut muon = Muon::new(&params, &matrices(ids), MOMENTUM, AdamWOptions::default());
             for step in 0..2 {
                 let (ids, random) = store([150, 270], 2 + step);
                 let mut gradients = Gradients::new(&params);
@@ -248,8 +261,9 @@ fn a_step_of_muon_does_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn a_gradient_that_is_no_number_reaches_no_matrix() {
-    let ([b, w, _, qkv], mut params) = store([4, 6], 1);
-    let mut muon = Muon::new(&params, &[(w, 1), (qkv, 3)], MOMENTUM, AdamWOptions::default());
+    let (ids, mut params) = store([4, 6], 1);
+    let b = ids[0];
+    let mut muon = Muon::new(&params, &matrices(ids), MOMENTUM, AdamWOptions::default());
     let before = params.flat().to_vec();
     for bad in [f32::NAN, f32::INFINITY] {
         let mut gradients = Gradients::new(&params);

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use autograd::{DropoutKey, IGNORE, Tape, Var};
+use autograd::{DropoutKey, Gelu, IGNORE, PADDING, Tape, Var};
 use proptest::prelude::*;
 use proptest::sample::{Select, select};
 use tensor::random::{Random, Stream};
@@ -21,7 +21,7 @@ pub enum What {
     Exp,
     Ln,
     Tanh,
-    Gelu,
+    Gelu { form: Gelu },
     Sum,
     RowSums,
     RepeatCols { cols: usize },
@@ -35,7 +35,7 @@ pub enum What {
     Embedding { ids: Vec<u32>, shape: Shape },
     LayerNorm,
     Softmax { causal: bool },
-    Attention { heads: usize, causal: bool, lengths: Option<Vec<usize>>, dropout: f64 },
+    Attention { heads: usize, causal: bool, places: Option<Vec<u32>>, dropout: f64 },
     Dropout { share: f64 },
     CrossEntropy { targets: Vec<u32>, divisor: f64 },
     LmHead { targets: Vec<u32>, divisor: f64 },
@@ -101,7 +101,7 @@ impl Case {
             What::Exp => x[0].exp(),
             What::Ln => x[0].ln(),
             What::Tanh => x[0].tanh(),
-            What::Gelu => x[0].gelu(),
+            What::Gelu { form } => x[0].gelu(*form),
             What::Sum => x[0].sum(),
             What::RowSums => x[0].row_sums(),
             What::RepeatCols { cols } => x[0].repeat_cols(*cols),
@@ -116,13 +116,13 @@ impl Case {
             What::Embedding { ids, shape } => x[0].embedding(ids, *shape),
             What::LayerNorm => x[0].layer_norm(x[1], x[2], 1e-5),
             What::Softmax { causal } => x[0].softmax(*causal),
-            What::Attention { heads, causal, lengths, dropout } => {
+            What::Attention { heads, causal, places, dropout } => {
                 at_dropout(x[0].tape());
-                x[0].attention(*heads, *causal, lengths.as_deref(), *dropout)
+                x[0].attention(*heads, *causal, places.as_deref(), *dropout)
             }
             What::Dropout { share } => x[0].dropout(*share),
             What::CrossEntropy { targets, divisor } => x[0].cross_entropy(targets, *divisor),
-            What::LmHead { targets, divisor } => x[0].lm_head(x[1], targets, *divisor),
+            What::LmHead { targets, divisor } => x[0].lm_head(x[1], x.get(2).copied(), targets, *divisor),
         }
     }
 }
@@ -205,10 +205,23 @@ fn linear([n, i, o]: [usize; 3], transposed: bool, bias: bool, seed: u64) -> Cas
     Case::new(What::Linear { transposed }, &shapes[..2 + usize::from(bias)], seed)
 }
 
-fn attention([b, t, h, d]: [usize; 4], causal: bool, padded: bool, dropout: f64, seed: u64) -> Case {
+fn attention([b, t, h, d]: [usize; 4], causal: bool, packed: bool, dropout: f64, seed: u64) -> Case {
     let mut random = Random::new(seed, Stream::Other, 97);
-    let lengths = padded.then(|| (0..b).map(|_| random.below(t as u64 + 1) as usize).collect());
-    Case::new(What::Attention { heads: h, causal, lengths, dropout }, &[&[b, t, 3 * h * d]], seed)
+    let places = packed.then(|| (0..b).flat_map(|_| places(t, &mut random)).collect());
+    Case::new(What::Attention { heads: h, causal, places, dropout }, &[&[b, t, 3 * h * d]], seed)
+}
+
+/// The places of a row's T positions in texts of any length, with and without padding between and after them.
+fn places(t: usize, random: &mut Random) -> Vec<u32> {
+    let mut places = Vec::new();
+    while places.len() < t {
+        if random.below(3) == 0 {
+            places.extend(vec![PADDING; 1 + random.below(t as u64) as usize]);
+        }
+        places.extend(0..=random.below(t as u64) as u32);
+    }
+    places.truncate(t);
+    places
 }
 
 fn cross_entropy([n, v]: [usize; 2], ignored: u64, seed: u64) -> Case {
@@ -216,9 +229,10 @@ fn cross_entropy([n, v]: [usize; 2], ignored: u64, seed: u64) -> Case {
     Case::new(what, &[&[n, v]], seed)
 }
 
-fn lm_head([n, c, v]: [usize; 3], ignored: u64, seed: u64) -> Case {
+fn lm_head([n, c, v]: [usize; 3], bias: bool, ignored: u64, seed: u64) -> Case {
     let what = What::LmHead { targets: targets(n, v, ignored, seed), divisor: n as f64 + 0.5 };
-    Case::new(what, &[&[n, c], &[v, c]], seed)
+    let shapes: [&[usize]; 3] = [&[n, c], &[v, c], &[v]];
+    Case::new(what, &shapes[..2 + usize::from(bias)], seed)
 }
 
 /// Lengths of a sequence: short ones, and those beside attention's block of 64 rows.
@@ -248,7 +262,12 @@ pub fn table() -> Vec<Row> {
         row("Exp", alike(1, |_| What::Exp), large(What::Exp, 1)),
         row("Ln", alike(1, |_| What::Ln), large(What::Ln, 1)),
         row("Tanh", alike(1, |_| What::Tanh), large(What::Tanh, 1)),
-        row("Gelu", alike(1, |_| What::Gelu), large(What::Gelu, 1)),
+        row(
+            "Gelu",
+            prop_oneof![alike(1, |_| What::Gelu { form: Gelu::Exact }), alike(1, |_| What::Gelu { form: Gelu::Tanh })]
+                .boxed(),
+            large(What::Gelu { form: Gelu::Tanh }, 1),
+        ),
         row("Sum", alike(1, |_| What::Sum), large(What::Sum, 1)),
         row("RowSums", alike(1, |_| What::RowSums), large(What::RowSums, 1)),
         row(
@@ -322,9 +341,9 @@ pub fn table() -> Vec<Row> {
         row(
             "Attention",
             (few(), time(), few(), select(&[1, 2, 3, 5][..]), any::<[bool; 2]>(), select(&[0.0, 0.3][..]), seed())
-                .prop_map(|(b, t, h, d, [causal, padded], dropout, seed)| {
+                .prop_map(|(b, t, h, d, [causal, packed], dropout, seed)| {
                     let [b, h] = if t > 60 { [1, h.min(2)] } else { [b, h] };
-                    attention([b, t, h, d], causal, padded, dropout, seed)
+                    attention([b, t, h, d], causal, packed, dropout, seed)
                 })
                 .boxed(),
             attention([2, 131, 3, 43], true, true, 0.1, 7),
@@ -339,10 +358,10 @@ pub fn table() -> Vec<Row> {
         ),
         row(
             "LmHead",
-            ([rows(), dim(), dim()], ignored(), seed())
-                .prop_map(|(sizes, ignored, seed)| lm_head(sizes, ignored, seed))
+            ([rows(), dim(), dim()], any::<bool>(), ignored(), seed())
+                .prop_map(|(sizes, bias, ignored, seed)| lm_head(sizes, bias, ignored, seed))
                 .boxed(),
-            lm_head([64, 3, 66_001], 1, 7), // a chunk of 63 rows of logits, and one of a single row
+            lm_head([64, 3, 66_001], true, 1, 7), // a chunk of 63 rows of logits, and one of a single row
         ),
     ]
 }

@@ -85,7 +85,7 @@ fn a_checkpoint_that_is_cut_off_or_foreign_is_refused() {
     let model = fs::read(out.join("model.safetensors")).unwrap();
     spoiled("model.safetensors", &model[..model.len() / 2], &generate, &["model.safetensors", "copy it again"]);
     spoiled("model.safetensors", b"", &generate, &["model.safetensors"]);
-    spoiled("config.json", b"{\"model_type\": \"bert\"}", &generate, &["config.json", "bert"]);
+    spoiled("config.json", b"{\"model_type\": \"llama\"}", &generate, &["config.json", "llama"]);
     spoiled("config.json", b"{", &generate, &["config.json", "not JSON"]);
     let config = fs::read_to_string(out.join("config.json")).unwrap();
     let wider = config.replace("\"n_embd\": 16", "\"n_embd\": 32");

@@ -24,8 +24,8 @@ struct Piece<'a> {
     separated: bool,
 }
 
-/// Encodes `documents` into `writer` in pieces of about `size` bytes, with the end-of-text id between documents if
-/// the tokenizer has one. `progress` is told how many bytes were done since it was last called.
+/// Encodes `documents` into `writer` in pieces of about `size` bytes, with what the tokenizer has to stand between
+/// documents. `progress` is told how many bytes were done since it was last called.
 pub(super) fn encode<'a>(
     documents: impl Iterator<Item = &'a [u8]>,
     tokenizer: &Tokenizer,
@@ -94,10 +94,10 @@ fn unit<'a>(pieces: &mut impl Iterator<Item = Piece<'a>>, size: usize) -> Option
 }
 
 fn encode_unit(unit: &[Piece], tokenizer: &Tokenizer) -> Vec<u32> {
-    let mut ids = Vec::new();
+    let (mut ids, between) = (Vec::new(), tokenizer.between());
     for piece in unit {
         if piece.separated {
-            ids.extend(tokenizer.end_of_text());
+            ids.extend_from_slice(&between);
         }
         tokenizer.encode_ordinary(piece.text, &mut ids);
     }

@@ -160,7 +160,7 @@ impl TextFiles {
         for corpus in &self.val {
             val.push(self.part(corpus, Part::Whole, &[corpus.digest()?, named], tokenizer, progress)?);
         }
-        Ok(TextData::new(train, val, tokenizer.vocab_size()))
+        Ok(TextData::new(train, val, tokenizer))
     }
 
     /// What of the training sources is trained on, and what is held out.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 use tensor::random::{Random, Stream};
+use tokenizer::{Frame, Tokenizer};
 
 use super::error::DataError;
 use super::shard::{Shard, Sum};
@@ -20,6 +21,8 @@ pub struct TextData {
     cumulative: Vec<f64>,
     val: Vec<Tokens>,
     vocab: usize,
+    /// What frames a text, and is never to be predicted.
+    frame: Option<Frame>,
 }
 
 /// The ids of one part of one source.
@@ -32,7 +35,7 @@ pub(super) struct Tokens {
 }
 
 impl TextData {
-    pub(super) fn new(train: Vec<Tokens>, val: Vec<Tokens>, vocab: usize) -> Self {
+    pub(super) fn new(train: Vec<Tokens>, val: Vec<Tokens>, tokenizer: &Tokenizer) -> Self {
         let weights: Vec<f64> = train.iter().map(|t| t.weight.unwrap_or(t.shard.tokens() as f64)).collect();
         let total: f64 = weights.iter().sum();
         let mut sum = 0.0;
@@ -41,7 +44,7 @@ impl TextData {
             sum / total
         };
         let cumulative = weights.iter().map(add).collect();
-        Self { train, cumulative, val, vocab }
+        Self { train, cumulative, val, vocab: tokenizer.vocab_size(), frame: tokenizer.frame() }
     }
 
     /// An error unless every source's parts have at least one window of `block + 1` ids: a block's inputs, and the
@@ -131,12 +134,13 @@ impl TextData {
             seen.iter_mut().zip(tokens.shard.counts()).for_each(|(s, count)| *s += scale * count as f64);
             before = upto;
         }
+        let framing = |id: usize| self.frame.is_some_and(|frame| frame.holds(id as u32));
+        (0..self.vocab).filter(|&id| framing(id)).for_each(|id| seen[id] = 0.0);
         let total: f64 = seen.iter().sum();
-        let cost = |tokens: &Tokens| -> f64 {
-            let counts = tokens.shard.counts();
-            counts.zip(&seen).filter(|&(c, _)| c > 0).map(|(c, s)| -(c as f64) * (s / total).ln()).sum()
-        };
-        self.val.iter().map(cost).sum::<f64>() / self.val_tokens() as f64
+        let counted = || self.val.iter().flat_map(|tokens| tokens.shard.counts().enumerate());
+        let predicted = || counted().filter(|&(id, count)| count > 0 && !framing(id));
+        let cost: f64 = predicted().map(|(id, count)| -(count as f64) * (seen[id] / total).ln()).sum();
+        cost / predicted().map(|(_, count)| count).sum::<u64>() as f64
     }
 
     /// Names everything that samples depend on: text, tokenizer, split and weights. A run that is resumed on data

@@ -1,0 +1,149 @@
+//! The BERT model: tables of tokens, positions and segments, blocks, and a head that finds hidden tokens again.
+
+use autograd::{Gelu, IGNORE, Init, ParamId, Params, Scope, Tape};
+use tensor::pool::Indices;
+
+use super::BertConfig;
+use super::config::Form;
+use crate::nn::embedding::positions;
+use crate::nn::{Block, Embedding, LayerNorm, Linear, Style, Value};
+use crate::pretext::Part;
+
+/// BERT's blocks as published.
+pub const POST_NORM: Style = Style {
+    norm_first: false,
+    causal: false,
+    gelu: Gelu::Exact,
+    by_output: true,
+    blocks: "bert.encoder.layer",
+    ln_1: "attention.output.LayerNorm",
+    qkv: &["attention.self.query", "attention.self.key", "attention.self.value"],
+    attn_out: "attention.output.dense",
+    ln_2: "output.LayerNorm",
+    up: "intermediate.dense",
+    down: "output.dense",
+};
+
+/// The same with the norms before the layers.
+pub const PRE_NORM: Style = Style {
+    norm_first: true,
+    blocks: "roberta_prelayernorm.encoder.layer",
+    ln_1: "attention.LayerNorm",
+    ln_2: "intermediate.LayerNorm",
+    ..POST_NORM
+};
+
+/// BERT (Devlin et al. 2019), with the parameter names of Hugging Face's checkpoint.
+#[derive(Clone, Debug)]
+pub struct Bert {
+    /// Sizes and rates.
+    pub config: BertConfig,
+    words: Embedding,     // tokens [V, C]
+    positions: Embedding, // positions [P, C]
+    segments: Embedding,  // kinds of segments [2, C]
+    norm: LayerNorm,
+    layers: Vec<Block>,
+    /// After the last block, where the blocks have their norms first.
+    last_norm: Option<LayerNorm>,
+    head: Head,
+}
+
+/// What turns hidden states into scores of tokens: a layer of its own, and then the token table with a bias.
+#[derive(Clone, Debug)]
+struct Head {
+    dense: Linear, // C → C
+    norm: LayerNorm,
+    bias: ParamId, // [V]
+}
+
+impl Bert {
+    /// The model in a scope; its parameters are "bert.embeddings.word_embeddings.weight", …, "cls.predictions.bias", or
+    /// "roberta_prelayernorm.…" and "lm_head.…" in the pre-norm form.
+    pub fn new(c: &BertConfig, mut at: Scope) -> Self {
+        let (width, sigma, epsilon) = (c.hidden_size, c.initializer_range, c.layer_norm_eps);
+        let pre_norm = c.model_type == Form::PreNorm;
+        let root = if pre_norm { "roberta_prelayernorm" } else { "bert" };
+        let blocks = c.style().blocks;
+        let mut embeddings = at.enter(format!("{root}.embeddings"));
+        let words = Embedding::new(c.vocab_size, width, sigma, embeddings.enter("word_embeddings"));
+        let positions =
+            Embedding::new(c.max_position_embeddings, width, sigma, embeddings.enter("position_embeddings"));
+        let segments = Embedding::new(c.type_vocab_size, width, sigma, embeddings.enter("token_type_embeddings"));
+        let norm = LayerNorm::new(width, epsilon, embeddings.enter("LayerNorm"));
+        let layers = (0..c.num_hidden_layers).map(|i| Block::new(&c.block(), at.enter(blocks).enter(i))).collect();
+        let last_norm = pre_norm.then(|| LayerNorm::new(width, epsilon, at.enter(root).enter("LayerNorm")));
+        let [head, dense, head_norm] = if pre_norm {
+            ["lm_head", "dense", "layer_norm"]
+        } else {
+            ["cls.predictions", "transform.dense", "transform.LayerNorm"]
+        };
+        let mut head = at.enter(head);
+        let head = Head {
+            bias: head.param("bias", [c.vocab_size], Init::Zeros),
+            dense: Linear::by_output(width, width, sigma, head.enter(dense)),
+            norm: LayerNorm::new(width, epsilon, head.enter(head_norm)),
+        };
+        Self { config: c.clone(), words, positions, segments, norm, layers, last_norm, head }
+    }
+
+    /// The model and a store with its initial parameters, a function of `seed`.
+    pub fn init(config: &BertConfig, seed: u64) -> (Self, Params) {
+        Params::build(seed, |at| Self::new(config, at))
+    }
+
+    /// Ids of B rows of T tokens → the last hidden states `[B, T, C]`. `places` say where texts begin and what is padding;
+    /// without them each row is one text.
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], places: Option<&[u32]>, batch: usize) -> Value<'t> {
+        let (time, block, first) = (ids.len() / batch, self.config.block_size(), self.config.first_position() as u32);
+        assert!(time <= block, "{time} tokens for a block size of {block}");
+        let positions = positions(ids.len(), time, places, first, 0);
+        let mut segments = Indices::scratch(ids.len());
+        segments.fill(0);
+        let x = self.words.forward(tape, ids, batch) + self.positions.forward(tape, &positions, batch);
+        let x = x + self.segments.forward(tape, &segments, batch); // [B, T, C]
+        let x = self.norm.forward(x).dropout(self.config.hidden_dropout_prob);
+        let x = self.layers.iter().fold(x, |x, block| tape.scope(|| block.forward(x, places))); // [B, T, C]
+        self.last_norm.as_ref().map_or(x, |norm| norm.forward(x))
+    }
+
+    /// What the head makes of hidden states before it compares them with the token table: `[…, C]` → `[…, C]`
+    fn transform<'t>(&self, x: Value<'t>) -> Value<'t> {
+        self.head.norm.forward(self.head.dense.forward_gelu(x, Gelu::Exact))
+    }
+
+    /// Scores of every token for hidden states: `[…, C]` → `[…, V]`, through the token table (input and output are tied).
+    fn score<'t>(&self, x: Value<'t>) -> Value<'t> {
+        let tape = x.tape();
+        self.transform(x).linear_t(self.words.table(tape), Some(tape.param(self.head.bias)))
+    }
+
+    /// Scores of every token at every position: `[B, T, V]`.
+    pub fn logits<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], places: Option<&[u32]>, batch: usize) -> Value<'t> {
+        self.score(self.hidden(tape, ids, places, batch))
+    }
+
+    /// The hidden states of the positions that have a target, `[M, C]`, and these targets.
+    fn hidden_targets<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> (Value<'t>, Indices) {
+        let chosen = || batch.targets.iter().enumerate().filter(|(_, target)| **target != IGNORE);
+        let n = chosen().count();
+        let (mut at, mut targets) = (Indices::scratch(n), Indices::scratch(n));
+        for (i, (position, target)) in chosen().enumerate() {
+            (at[i], targets[i]) = (position as u32, *target);
+        }
+        let x = self.hidden(tape, batch.ids, batch.places, batch.rows);
+        let x = x.reshape([batch.ids.len(), self.config.hidden_size]); // [N, C]
+        (x.embedding(&at, [n]), targets)
+    }
+
+    /// Σ −ln p(target) / divisor over the batch's targets. The head runs for these positions alone, one in seven or so.
+    pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
+        let (x, targets) = self.hidden_targets(tape, batch);
+        self.transform(x).lm_head(self.words.table(tape), Some(tape.param(self.head.bias)), &targets, divisor)
+    }
+
+    /// Scores of every token at the positions that have a target, `[M, V]`, and these targets.
+    pub fn target_logits<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> (Value<'t>, Indices) {
+        let (x, targets) = self.hidden_targets(tape, batch);
+        (self.score(x), targets)
+    }
+}

@@ -1,0 +1,70 @@
+//! BERT's checkpoint, as published and in the pre-norm form: what its config.json says and how its tensors are called, as
+//! `transformers` has them.
+
+use serde_json::{Value, json};
+use tokenizer::Frame;
+
+use crate::bert::BertConfig;
+use crate::bert::config::Form;
+
+/// What the names of all parameters but the head's begin with.
+pub(super) fn prefix(config: &BertConfig) -> &'static str {
+    match config.model_type {
+        Form::PostNorm => "bert.",
+        Form::PreNorm => "roberta_prelayernorm.",
+    }
+}
+
+/// config.json of a model, with everything that `transformers` wants to know.
+pub fn config_json(config: &BertConfig, frame: Option<Frame>) -> Value {
+    let architecture = match config.model_type {
+        Form::PostNorm => "BertForMaskedLM",
+        Form::PreNorm => "RobertaPreLayerNormForMaskedLM",
+    };
+    let more = json!({
+        "architectures": [architecture],
+        "hidden_act": "gelu",
+        "tie_word_embeddings": true,
+        "bos_token_id": frame.map(|frame| frame.cls),
+        "eos_token_id": frame.map(|frame| frame.sep),
+        "dtype": "float32",
+    });
+    super::extended(config, more)
+}
+
+/// The sizes in a config.json, unless it asks for what is not computed here.
+pub(super) fn config(json: Value) -> Result<BertConfig, String> {
+    super::accept(
+        &json,
+        &[
+            ("hidden_act", vec![json!("gelu")]),
+            ("position_embedding_type", vec![json!("absolute")]),
+            ("is_decoder", vec![json!(false)]),
+            ("add_cross_attention", vec![json!(false)]),
+            ("tie_word_embeddings", vec![json!(true)]),
+        ],
+    )?;
+    serde_json::from_value(json).map_err(|error| format!("not the config.json of a BERT checkpoint ({error})"))
+}
+
+/// The shapes of the tables, and a parameter of the last block.
+pub(super) fn sizes(c: &BertConfig) -> (Vec<(&'static str, [usize; 2])>, String) {
+    let tables = vec![
+        ("embeddings.word_embeddings.weight", [c.vocab_size, c.hidden_size]),
+        ("embeddings.position_embeddings.weight", [c.max_position_embeddings, c.hidden_size]),
+    ];
+    (tables, format!("encoder.layer.{}.output.dense.bias", c.num_hidden_layers.saturating_sub(1)))
+}
+
+/// Whether a tensor is one that checkpoints carry along: the numbers of positions, the tied output table and its bias
+/// stored twice, the layer over the first token that next-sentence prediction used.
+pub(super) fn extra(bare: &str) -> bool {
+    let carried = [
+        "embeddings.position_ids",
+        "cls.predictions.decoder.weight",
+        "cls.predictions.decoder.bias",
+        "lm_head.decoder.weight",
+        "lm_head.decoder.bias",
+    ];
+    carried.contains(&bare) || bare.starts_with("pooler.") || bare.starts_with("cls.seq_relationship.")
+}

@@ -1,0 +1,133 @@
+//! The models by one name: what training, checkpoints and commands ask of each of them.
+
+use autograd::muon::Stored;
+use autograd::{ParamId, Params, Scope, Tape};
+
+use crate::bert::{Bert, BertConfig};
+use crate::gpt::{Gpt, GptConfig};
+use crate::nn::{Style, Value};
+use crate::pretext::Part;
+
+/// A model of text.
+#[derive(Clone, Debug)]
+pub enum Model {
+    /// Sees what came before.
+    Gpt(Gpt),
+    /// Sees both sides.
+    Bert(Bert),
+}
+
+/// Its sizes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Config {
+    /// GPT-2's.
+    Gpt(GptConfig),
+    /// BERT's.
+    Bert(BertConfig),
+}
+
+impl Config {
+    /// The model and a store with its initial parameters, a function of `seed`.
+    pub fn init(&self, seed: u64) -> (Model, Params) {
+        Params::build(seed, |at| self.build(at))
+    }
+
+    /// The model and a store full of zeros, to be filled from a checkpoint.
+    pub fn build_zeroed(&self) -> (Model, Params) {
+        Params::build_zeroed(|at| self.build(at))
+    }
+
+    fn build(&self, at: Scope) -> Model {
+        match self {
+            Self::Gpt(config) => Model::Gpt(Gpt::new(config, at)),
+            Self::Bert(config) => Model::Bert(Bert::new(config, at)),
+        }
+    }
+
+    /// What is wrong with these sizes, as a sentence, if anything is.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Gpt(config) => config.check(),
+            Self::Bert(config) => config.check(),
+        }
+    }
+
+    /// Floating-point operations of one training step for one token in a row of `time`; `hidden` is the share of tokens
+    /// that masked prediction hides.
+    pub fn flops_per_token(&self, time: usize, hidden: f64) -> f64 {
+        match self {
+            Self::Gpt(config) => config.flops_per_token(time),
+            Self::Bert(config) => config.flops_per_token(time, hidden),
+        }
+    }
+}
+
+impl Model {
+    /// Its sizes.
+    pub fn config(&self) -> Config {
+        match self {
+            Self::Gpt(model) => Config::Gpt(model.config.clone()),
+            Self::Bert(model) => Config::Bert(model.config.clone()),
+        }
+    }
+
+    /// V: how many tokens it knows.
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::Gpt(model) => model.config.vocab_size,
+            Self::Bert(model) => model.config.vocab_size,
+        }
+    }
+
+    /// How many positions it sees.
+    pub fn block_size(&self) -> usize {
+        match self {
+            Self::Gpt(model) => model.config.n_positions,
+            Self::Bert(model) => model.config.block_size(),
+        }
+    }
+
+    /// C: the width of its hidden states.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Gpt(model) => model.config.n_embd,
+            Self::Bert(model) => model.config.hidden_size,
+        }
+    }
+
+    fn style(&self) -> &'static Style {
+        match self {
+            Self::Gpt(_) => &crate::gpt::STYLE,
+            Self::Bert(model) => model.config.style(),
+        }
+    }
+
+    /// The matrices of the blocks, which Muon may move.
+    pub fn matrices(&self, params: &Params) -> Vec<(ParamId, Stored)> {
+        self.style().matrices(params)
+    }
+
+    /// Σ −ln p(target) / divisor over the batch's targets; with the number of targets as divisor, nats a token.
+    pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
+        match self {
+            Self::Gpt(model) => model.loss(tape, batch, divisor),
+            Self::Bert(model) => model.loss(tape, batch, divisor),
+        }
+    }
+
+    /// Scores of every token at every position: `[B, T, V]`.
+    pub fn logits<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> Value<'t> {
+        match self {
+            Self::Gpt(model) => model.logits(tape, batch.ids, batch.rows),
+            Self::Bert(model) => model.logits(tape, batch.ids, batch.places, batch.rows),
+        }
+    }
+
+    /// The last hidden states `[B, T, C]` of a batch's rows.
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> Value<'t> {
+        match self {
+            Self::Gpt(model) => model.hidden(tape, batch.ids, batch.places, batch.rows),
+            Self::Bert(model) => model.hidden(tape, batch.ids, batch.places, batch.rows),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Masked prediction: some tokens of a text are hidden, and the model finds them again from what stands on both sides.
+//!
+//! Of every row a share of the tokens is chosen, 15% as a rule. Of these 80% are replaced by \[MASK\], 10% by a random
+//! token, and 10% stay as they are: a model that is used later never sees \[MASK\], so it must not learn that only
+//! such places matter (Devlin et al. 2019, section 3.1 and appendix A.1). The frame of a text, \[CLS\] and \[SEP\], and
+//! padding are never chosen. Which tokens, and what becomes of them, is drawn anew at every visit (Liu et al. 2019,
+//! section 4.1), from (seed, step, row).
+//!
+//! What is chosen is single tokens; or whole words, since the rest of a word that a tokenizer cut up gives its hidden
+//! piece away (BERT's later release); or spans of words, which ask for more than one word at a time (Joshi et al. 2020,
+//! "SpanBERT", section 3.1).
+
+use std::ops::Range;
+
+use autograd::{IGNORE, PADDING};
+use serde::{Deserialize, Serialize};
+use tensor::random::Random;
+use tokenizer::{Frame, Tokenizer};
+
+use super::Batch;
+
+/// The share of the chosen that \[MASK\] hides; of the rest, one half gets a random token and one half stays.
+const HIDDEN: f64 = 0.8;
+/// The probability that a span ends with each of its words, and its most words (SpanBERT's).
+const SPAN_ENDS: f64 = 0.2;
+const SPAN_WORDS: usize = 10;
+
+/// What is hidden together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Each token for itself.
+    #[default]
+    Token,
+    /// The tokens of a word.
+    Word,
+    /// Some words in a row.
+    Span,
+}
+
+/// How tokens are chosen and hidden.
+#[derive(Clone, Copy, Debug)]
+pub struct Masking<'a> {
+    /// Who knows where words begin.
+    pub tokenizer: &'a Tokenizer,
+    /// The tokens that frame a text.
+    pub frame: Frame,
+    /// The share that is chosen.
+    pub share: f64,
+    /// What is chosen together.
+    pub unit: Unit,
+}
+
+impl Masking<'_> {
+    /// Adds a row of texts in their frames to a batch, some of its tokens hidden as `random` says; what was hidden is the
+    /// target. At least one token is chosen, if there is one outside the frames.
+    pub fn push(&self, batch: &mut Batch, row: &[u32], mut random: Random) {
+        let first = batch.ids.len();
+        batch.push_text(row, self.frame);
+        let chosen = self.choose(row, &mut random);
+        for at in chosen {
+            batch.targets[first + at] = row[at];
+            let draw = random.uniform();
+            batch.ids[first + at] = if draw < HIDDEN {
+                self.frame.mask
+            } else if draw < HIDDEN + (1.0 - HIDDEN) / 2.0 {
+                self.any_token(&mut random)
+            } else {
+                row[at]
+            };
+        }
+    }
+
+    /// A token outside the frame, each as likely.
+    fn any_token(&self, random: &mut Random) -> u32 {
+        loop {
+            let id = random.below(self.tokenizer.vocab_size() as u64) as u32;
+            if !self.frame.holds(id) {
+                return id;
+            }
+        }
+    }
+
+    /// The chosen places of a row: whole units in a random order, until they are the share of the row's tokens. A unit
+    /// that would be too much is passed over.
+    fn choose(&self, row: &[u32], random: &mut Random) -> Vec<usize> {
+        let mut units = self.units(row, random);
+        let tokens: usize = units.iter().map(Range::len).sum();
+        // Rounded up or down as chance will have it, so that the share is right on average in short rows too.
+        let wanted = (self.share * tokens as f64 + random.uniform()).floor().max(1.0) as usize;
+        let mut chosen = Vec::with_capacity(wanted);
+        // The beginning of a shuffle (Fisher and Yates): each unit is drawn from those that are left.
+        for i in 0..units.len() {
+            if chosen.len() == wanted {
+                break;
+            }
+            let j = i + random.below((units.len() - i) as u64) as usize;
+            units.swap(i, j);
+            if chosen.is_empty() || chosen.len() + units[i].len() <= wanted {
+                chosen.extend(units[i].clone());
+            }
+        }
+        chosen
+    }
+
+    /// The row cut into what is hidden together; what belongs to a frame is in none.
+    fn units(&self, row: &[u32], random: &mut Random) -> Vec<Range<usize>> {
+        let mut units = Vec::new();
+        let mut start = 0;
+        for text in row.split_inclusive(|&id| self.frame.holds(id)) {
+            let framed = text.last().is_some_and(|&id| self.frame.holds(id));
+            let tokens = &text[..text.len() - usize::from(framed)];
+            match self.unit {
+                Unit::Token => units.extend((start..start + tokens.len()).map(|at| at..at + 1)),
+                Unit::Word => units.extend(self.words(tokens, start)),
+                Unit::Span => units.extend(spans(self.words(tokens, start), random)),
+            }
+            start += text.len();
+        }
+        units
+    }
+
+    /// The words of a run of tokens: the tokenizer's, which no token crosses.
+    fn words(&self, tokens: &[u32], start: usize) -> Vec<Range<usize>> {
+        let bytes = self.tokenizer.decode(tokens).expect("ids of this tokenizer");
+        let mut ends = tokenizer::words(&bytes).scan(0, |end, word| {
+            *end += word.len();
+            Some(*end)
+        });
+        let (mut words, mut first, mut at, mut end) = (Vec::new(), start, 0, ends.next());
+        for (i, &token) in tokens.iter().enumerate() {
+            at += self.tokenizer.token(token).map_or(0, <[u8]>::len);
+            // A run that was cut inside a word may have ends inside a token.
+            while end.is_some_and(|end| end < at) {
+                end = ends.next();
+            }
+            if end == Some(at) || i + 1 == tokens.len() {
+                words.push(first..start + i + 1);
+                first = start + i + 1;
+            }
+        }
+        words
+    }
+}
+
+/// Neighbouring words put together: as many as a coin that shows heads one time in five lets live, and ten at most.
+fn spans(words: Vec<Range<usize>>, random: &mut Random) -> Vec<Range<usize>> {
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    let mut left = 0;
+    for word in words {
+        match spans.last_mut() {
+            Some(span) if left > 0 => span.end = word.end,
+            _ => {
+                left = 1 + (1..SPAN_WORDS).take_while(|_| random.uniform() >= SPAN_ENDS).count();
+                spans.push(word);
+            }
+        }
+        left -= 1;
+    }
+    spans
+}
+
+impl Batch {
+    /// Adds a row of texts, each from its \[CLS\] to the next, without targets.
+    pub fn push_text(&mut self, row: &[u32], frame: Frame) {
+        let mut place = 0;
+        for &id in row {
+            place = if id == frame.cls || id == frame.pad { 0 } else { place };
+            self.places.push(if id == frame.pad { PADDING } else { place });
+            place += 1;
+        }
+        self.ids.extend_from_slice(row);
+        self.targets.resize(self.ids.len(), IGNORE);
+        self.rows += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tensor::random::Stream;
+
+    fn tokenizer() -> Tokenizer {
+        let text = b"the little cat sat on the table; the cats were sitting on tables, and so it went on. ".repeat(4);
+        Tokenizer::train(&[&text], 300).unwrap().framed()
+    }
+
+    /// A row of two texts with padding after them, about 200 tokens of words cut into several.
+    fn row(t: &Tokenizer) -> Vec<u32> {
+        let frame = t.frame().unwrap();
+        let mut row = vec![frame.cls];
+        t.encode_ordinary(&b"the cathedral stables went unsettled; ".repeat(8), &mut row);
+        row.extend([frame.sep, frame.cls]);
+        t.encode_ordinary(&b"on a littler table, so it seems. ".repeat(4), &mut row);
+        row.push(frame.sep);
+        row.extend([frame.pad; 7]);
+        row
+    }
+
+    fn masked(t: &Tokenizer, unit: Unit, share: f64, step: u64) -> Batch {
+        let masking = Masking { tokenizer: t, frame: t.frame().unwrap(), share, unit };
+        let mut batch = Batch::new();
+        masking.push(&mut batch, &row(t), Random::new(1, Stream::Mask, step));
+        batch
+    }
+
+    #[test]
+    fn the_share_and_the_three_fates_are_those_of_the_paper() {
+        let (t, rows) = (tokenizer(), 4000u64);
+        let (row, frame) = (row(&t), t.frame().unwrap());
+        let mut counts = [0.0f64; 4]; // chosen; of these hidden, replaced, kept
+        for step in 0..rows {
+            let batch = masked(&t, Unit::Token, 0.15, step);
+            for (at, &target) in batch.targets.iter().enumerate().filter(|(_, target)| **target != IGNORE) {
+                assert!(target == row[at] && !frame.holds(target));
+                let fate = if batch.ids[at] == frame.mask { 1 } else { 3 - usize::from(batch.ids[at] != target) };
+                (counts[0], counts[fate]) = (counts[0] + 1.0, counts[fate] + 1.0);
+            }
+        }
+        let tokens = (rows as usize * row.iter().filter(|&&id| !frame.holds(id)).count()) as f64;
+        let [chosen, hidden, replaced, kept] = counts;
+        // Each within five deviations of a binomial; a random token is by chance the old one in one of about 300.
+        let within = |part: f64, whole: f64, p: f64| (part / whole - p).abs() < 5.0 * (p * (1.0 - p) / whole).sqrt();
+        let same = 0.1 / (t.vocab_size() - 4) as f64;
+        assert!(within(chosen, tokens, 0.15), "{chosen} of {tokens}");
+        assert!(
+            within(hidden, chosen, 0.8) && within(replaced, chosen, 0.1 - same) && within(kept, chosen, 0.1 + same)
+        );
+    }
+
+    #[test]
+    fn masks_are_drawn_anew_at_every_step_and_the_same_when_it_is_repeated() {
+        let t = tokenizer();
+        assert_eq!(masked(&t, Unit::Token, 0.15, 3), masked(&t, Unit::Token, 0.15, 3));
+        assert_ne!(masked(&t, Unit::Token, 0.15, 3), masked(&t, Unit::Token, 0.15, 4));
+    }
+
+    #[test]
+    fn whole_words_are_hidden_whole() {
+        let t = tokenizer();
+        let (row, frame) = (row(&t), t.frame().unwrap());
+        // The words of each text, by the tokenizer's own rule on its bytes.
+        let mut words = Vec::new();
+        let mut start = 0;
+        for text in row.split_inclusive(|&id| frame.holds(id)) {
+            let mut at = start;
+            let ids: Vec<u32> = text.iter().copied().filter(|&id| !frame.holds(id)).collect();
+            for word in tokenizer::words(&t.decode(&ids).unwrap()) {
+                let mut ids = Vec::new();
+                t.encode_ordinary(word, &mut ids);
+                words.push(at..at + ids.len());
+                at += ids.len();
+            }
+            start += text.len();
+        }
+        assert!(words.iter().any(|word| word.len() > 2), "words of several tokens");
+        let mut chosen = 0;
+        for (step, unit) in (0..200).flat_map(|step| [(step, Unit::Word), (step, Unit::Span)]) {
+            let batch = masked(&t, unit, 0.15, step);
+            for word in &words {
+                let hidden = word.clone().filter(|&at| batch.targets[at] != IGNORE).count();
+                assert!(hidden == 0 || hidden == word.len(), "{unit:?}: {hidden} tokens of a word of {}", word.len());
+                chosen += hidden;
+            }
+        }
+        let share = chosen as f64 / 400.0 / row.iter().filter(|&&id| !frame.holds(id)).count() as f64;
+        assert!((0.12..0.155).contains(&share), "{share}"); // units that would be too much are passed over
+    }
+
+    #[test]
+    fn places_begin_with_each_text_and_padding_has_none() {
+        let frame = Frame { pad: 0, cls: 1, sep: 2, mask: 3 };
+        let mut batch = Batch::new();
+        batch.push_text(&[1, 9, 2, 1, 8, 7, 2, 0, 0], frame);
+        assert_eq!(batch.places, [0, 1, 2, 0, 1, 2, 3, PADDING, PADDING]);
+    }
+}

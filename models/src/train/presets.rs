@@ -1,0 +1,86 @@
+//! Presets: sizes and recipes that were found to work, by name. What a user says is laid over them.
+
+/// A preset is a name, what it is for, and its options.
+pub struct Preset {
+    /// What `--preset` takes.
+    pub name: &'static str,
+    /// One line for the help.
+    pub about: &'static str,
+    /// Its options, as TOML.
+    pub(super) options: &'static str,
+}
+
+/// GPT's presets; the first is the default.
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "nano",
+        about: "learns the built-in world in minutes (0.7M parameters)",
+        // At width 128 GPT-2's deviation of 0.02 makes attention so even that copying from the story is learned late;
+        // with 0.1, about 1/√width, and one head of all 128 columns it is learned within some hundred steps.
+        options: "layers = 3\nheads = 1\nwidth = 128\nblock_size = 128\nvocab_size = 720\nbatch_size = 24\nsteps = 2000\n\
+                  optimizer = \"muon\"\nlr = 4e-3\nmuon_lr = 1.5e-2\nmuon_momentum = 0.9\nmin_lr = 0.0\n\
+                  schedule = \"warmup-stable-decay\"\ndecay_share = 0.6\nbeta2 = 0.99\nweight_decay = 0.01\n\
+                  initializer_range = 0.1",
+    },
+    Preset {
+        name: "char",
+        about: "nanoGPT's recipe for Shakespeare on a processor, bytes as tokens (0.8M parameters)",
+        options: "layers = 4\nheads = 4\nwidth = 128\nblock_size = 64\nvocab_size = 256\nbatch_size = 12\nsteps = 2000\n\
+                  lr = 1e-3\nwarmup = 100\nbeta2 = 0.99",
+    },
+    Preset {
+        name: "char-fast",
+        about: "char's loss with an eighth of its work: Muon, one layer (0.2M parameters)",
+        // The least work to 1.886 nats a byte: more layers need fewer steps, but each costs more than that gains. So short
+        // a run wants high rates that fall for half of it, a short memory and no decay. It evaluates at the end only.
+        options: "layers = 1\nheads = 4\nwidth = 128\nblock_size = 64\nvocab_size = 256\nbatch_size = 24\nsteps = 320\n\
+                  optimizer = \"muon\"\nlr = 1.5e-2\nmuon_lr = 3e-2\nmuon_momentum = 0.85\nmin_lr = 0.0\n\
+                  schedule = \"warmup-stable-decay\"\ndecay_share = 0.5\nbeta2 = 0.99\nweight_decay = 0.0\n\
+                  initializer_range = 0.05\neval_every = 320",
+    },
+    Preset {
+        name: "mini",
+        about: "a first real language model in an hour (14M parameters)",
+        options: "layers = 6\nheads = 6\nwidth = 384\nblock_size = 256\nvocab_size = 8192\nbatch_size = 8\nsteps = 4000\n\
+                  lr = 1e-3\nwarmup = 100\nbeta2 = 0.99",
+    },
+    Preset {
+        name: "gpt2",
+        about: "GPT-2's smallest size (124M parameters)",
+        options: "layers = 12\nheads = 12\nwidth = 768\nblock_size = 1024\nvocab_size = 50257\nbatch_size = 32\n\
+                  micro_batch = 2\nsteps = 20000\nlr = 6e-4\nwarmup = 700\nbeta2 = 0.95",
+    },
+];
+
+/// BERT's presets; the first is the default.
+pub const BERT_PRESETS: &[Preset] = &[
+    Preset {
+        name: "nano",
+        about: "learns the built-in world in minutes",
+        options: "layers = 3\nheads = 2\nwidth = 128\nblock_size = 128\nvocab_size = 720\nbatch_size = 24\nsteps = 2000\n\
+                  optimizer = \"muon\"\nlr = 4e-3\nmuon_lr = 1.5e-2\nmuon_momentum = 0.9\nmin_lr = 0.0\n\
+                  schedule = \"warmup-stable-decay\"\ndecay_share = 0.6\nbeta2 = 0.99\nweight_decay = 0.01\n\
+                  initializer_range = 0.1",
+    },
+    Preset {
+        name: "mini",
+        about: "a first encoder of real text in an hour",
+        options: "layers = 4\nheads = 4\nwidth = 256\nblock_size = 128\nvocab_size = 8192\nbatch_size = 32\nsteps = 8000\n\
+                  optimizer = \"muon\"\nlr = 3e-3\nmuon_lr = 2e-2\nmin_lr = 0.0\nschedule = \"warmup-stable-decay\"\n\
+                  decay_share = 0.5\nbeta2 = 0.98\nweight_decay = 0.01\nprecision = \"bf16\"\ninitializer_range = 0.05",
+    },
+    Preset {
+        name: "small",
+        about: "half of BERT's depth and two thirds of its width",
+        options: "layers = 6\nheads = 8\nwidth = 512\nblock_size = 256\nvocab_size = 16384\nbatch_size = 32\n\
+                  micro_batch = 8\nsteps = 20000\noptimizer = \"muon\"\nlr = 1e-3\nmuon_lr = 2e-2\nwarmup = 200\n\
+                  beta2 = 0.98\nweight_decay = 0.01\nprecision = \"bf16\"",
+    },
+    Preset {
+        name: "base",
+        about: "BERT's smaller size, as published",
+        options: "layers = 12\nheads = 12\nwidth = 768\nblock_size = 512\nvocab_size = 30522\nbatch_size = 256\n\
+                  micro_batch = 4\nsteps = 1000000\nlr = 1e-4\nwarmup = 10000\nbeta2 = 0.999\nweight_decay = 0.01\n\
+                  dropout = 0.1\nnorm = \"post\"",
+    },
+];
