@@ -107,7 +107,7 @@ fn texts(places: Option<&[u32]>, b: usize, t: usize) -> Vec<Option<usize>> {
     let place = |at: usize| places.map_or((at % t) as u32, |places| places[at]);
     let mut text = 0;
     let mut of = |at: usize| {
-        text += usize::from(at % t == 0 || place(at) == 0);
+        text += usize::from(at.is_multiple_of(t) || place(at) == 0);
         (place(at) != PADDING).then_some(text)
     };
     (0..b * t).map(&mut of).collect()
