@@ -234,6 +234,15 @@ impl<T: Float> Params<T> {
         &mut self.values[self.entries[id.0].place.clone()]
     }
 
+    /// Takes the values of all parameters that another store has under the same name and with the same shape.
+    pub fn adopt(&mut self, from: &Self) {
+        for id in self.ids() {
+            if let Some(same) = from.find(self.name(id)).filter(|&same| from.shape(same) == self.shape(id)) {
+                self.value_mut(id).copy_from_slice(from.value(same));
+            }
+        }
+    }
+
     /// All values in one slice, with a few unused numbers between parameters.
     pub fn flat(&self) -> &[T] {
         &self.values
@@ -281,6 +290,11 @@ impl<T: Float> Gradients<T> {
     /// g ← g + other
     pub fn add(&mut self, other: &Self) {
         elementwise::add(&mut self.values, &other.values);
+    }
+
+    /// g ← a·g
+    pub fn scale(&mut self, a: f64) {
+        elementwise::scale(&mut self.values, T::of(a));
     }
 
     /// Sets all gradients to zero.

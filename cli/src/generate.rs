@@ -8,6 +8,7 @@ use autograd::Params;
 use models::Model;
 use models::gpt::Gpt;
 use models::transfer::generate::{Generator, Sampling};
+use models::transfer::pretrained::Pretrained;
 use tokenizer::{Special, Tokenizer};
 
 use crate::Usage;
@@ -64,21 +65,12 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Usage(format!("--top-p {}: give more than 0 and at most 1", args.top_p)).into());
     }
     args.threads.set();
-    let (model, mut params) = models::hub::open(&args.dir)?;
+    let Pretrained { model, mut params, tokenizer } = Pretrained::open(&args.dir)?;
     let Model::Gpt(model) = model else {
         return Err(anyhow!("{}: its model sees both sides of a token and cannot continue a text", args.dir.display()));
     };
     if args.precision == Precision::Bf16 {
         Gpt::halve(&mut params);
-    }
-    let tokenizer = Tokenizer::open(&args.dir)?;
-    if tokenizer.vocab_size() != model.config.vocab_size {
-        return Err(anyhow!(
-            "{}: the tokenizer has {} tokens but the model {}: they are of two runs; copy the model's own tokenizer.json here",
-            args.dir.display(),
-            tokenizer.vocab_size(),
-            model.config.vocab_size
-        ));
     }
     match &args.prompt {
         Some(prompt) => continue_all(args, &model, &params, &tokenizer, prompt.as_bytes()),

@@ -1,11 +1,12 @@
 //! The `pretext` program: learns from raw data without labels, and uses what was learned.
 //!
-//! A file a command, each a thin call into the `models` crate: `train`, `generate`, `tokenizer`, `verify`,
+//! A file a command, each a thin call into the `models` crate: `train`, `generate`, `fill`, `tokenizer`, `verify`,
 //! `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
 
 #![forbid(unsafe_code)]
 
 mod bench;
+mod fill;
 mod flags;
 mod generate;
 mod progress;
@@ -29,6 +30,7 @@ struct Program {
 enum Command {
     Train(Box<train::Args>),
     Generate(generate::Args),
+    Fill(fill::Args),
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
     Verify(verify::Args),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         match program.command {
             Command::Train(args) => train::run(&args),
             Command::Generate(args) => generate::run(&args),
+            Command::Fill(args) => fill::run(&args),
             Command::Tokenizer(command) => tokenizer::run(&command),
             Command::Verify(args) => return verify::run(&args),
             Command::Bench(command) => bench::run(&command),

@@ -29,7 +29,7 @@ Examples:
   pretext train --data wiki=2 books=1 --val-data valid.txt   several sources with weights
   pretext train --resume runs/gpt-nano-1                     go on after an interruption
 
-Presets: nano (default), char, char-fast, mini, gpt2 of GPT; nano (default), mini, small, base of BERT. Flags win over --config, which wins over the preset.")]
+Presets: nano (default), char, char-fast, char-best, mini, gpt2 of GPT; nano (default), mini, small, base of BERT. Flags win over --config, which wins over the preset.")]
 pub struct Args {
     /// Which model to train [default: gpt]
     #[arg(value_enum)]

@@ -22,6 +22,9 @@ pub enum Error {
     /// Text that cannot be learned from.
     #[error(transparent)]
     Data(#[from] crate::data::text::DataError),
+    /// A tokenizer that cannot be used.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
     /// A metrics file that cannot be read or written.
     #[error(transparent)]
     Metrics(#[from] crate::train::metrics::MetricsError),

@@ -37,10 +37,18 @@ impl Config {
         Params::build_zeroed(|at| self.build(at))
     }
 
-    fn build(&self, at: Scope) -> Model {
+    pub(crate) fn build(&self, at: Scope) -> Model {
         match self {
             Self::Gpt(config) => Model::Gpt(Gpt::new(config, at)),
             Self::Bert(config) => Model::Bert(Bert::new(config, at)),
+        }
+    }
+
+    /// The model without the head that pre-training needed.
+    pub(crate) fn build_body(&self, at: Scope) -> Model {
+        match self {
+            Self::Gpt(config) => Model::Gpt(Gpt::new(config, at)), // its head is its token table
+            Self::Bert(config) => Model::Bert(Bert::body(config, at)),
         }
     }
 
@@ -95,7 +103,15 @@ impl Model {
         }
     }
 
-    fn style(&self) -> &'static Style {
+    /// How many blocks it has.
+    pub fn layers(&self) -> usize {
+        match self {
+            Self::Gpt(model) => model.config.n_layer,
+            Self::Bert(model) => model.config.num_hidden_layers,
+        }
+    }
+
+    pub(crate) fn style(&self) -> &'static Style {
         match self {
             Self::Gpt(_) => &crate::gpt::STYLE,
             Self::Bert(model) => model.config.style(),
@@ -119,7 +135,7 @@ impl Model {
     pub fn logits<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> Value<'t> {
         match self {
             Self::Gpt(model) => model.logits(tape, batch.ids, batch.rows),
-            Self::Bert(model) => model.logits(tape, batch.ids, batch.places, batch.rows),
+            Self::Bert(model) => model.logits(tape, batch),
         }
     }
 
@@ -127,7 +143,7 @@ impl Model {
     pub fn hidden<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> Value<'t> {
         match self {
             Self::Gpt(model) => model.hidden(tape, batch.ids, batch.places, batch.rows),
-            Self::Bert(model) => model.hidden(tape, batch.ids, batch.places, batch.rows),
+            Self::Bert(model) => model.hidden(tape, batch),
         }
     }
 }

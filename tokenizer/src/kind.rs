@@ -93,11 +93,16 @@ fn first_char(text: &[u8]) -> Option<(char, usize)> {
 }
 
 /// Whether `text` ends in a white-space character.
+pub(crate) fn ends_in_space(text: &[u8]) -> bool {
+    last_space(text).is_some()
+}
+
+/// The length of the white-space character that `text` ends in.
 ///
 /// Looking backwards is safe: a lead byte never stands inside another character, so a valid sequence at the end of
 /// the text is also what reading from the front finds there. White space has at most three bytes.
-pub(crate) fn ends_in_space(text: &[u8]) -> bool {
-    (1..=text.len().min(3)).any(|length| kind_at(text, text.len() - length) == (Kind::Space, length))
+pub(crate) fn last_space(text: &[u8]) -> Option<usize> {
+    (1..=text.len().min(3)).find(|&length| kind_at(text, text.len() - length) == (Kind::Space, length))
 }
 
 #[cfg(test)]

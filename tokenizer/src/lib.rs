@@ -83,6 +83,7 @@ pub struct Tokenizer {
     merges: Vec<Merge>,           // in the order in which they were learned
     ranks: Ranks,                 // the same, by pair
     specials: Vec<(String, u32)>, // by length of the name, the longest first
+    lstrip: Vec<u32>,             // special tokens that take the white space before them along
     caches: Caches,
 }
 
@@ -131,7 +132,9 @@ impl Tokenizer {
         let others = self.specials.iter().filter(|&&(_, id)| Some(id) != gone);
         let specials = FRAME.iter().zip(0..).map(|(name, id)| ((*name).to_owned(), id));
         let specials = specials.chain(others.map(|(name, id)| (name.clone(), moved(*id)))).collect();
-        Self::new(frame.chain(kept).collect(), self.merges.iter().map(merge).collect(), specials)
+        let lstrip = self.lstrip.iter().map(|&id| moved(id));
+        let lstrip = lstrip.chain([n - 1]).collect();
+        Self { lstrip, ..Self::new(frame.chain(kept).collect(), self.merges.iter().map(merge).collect(), specials) }
     }
 
     /// The ids of the frame, if this is a tokenizer for masked prediction.
@@ -159,7 +162,7 @@ impl Tokenizer {
         specials.sort_by_key(|(name, id)| (Reverse(name.len()), *id));
         let ranks = Ranks::new(&merges);
         let caches = Caches::default();
-        Self { tokens, byte_ids, merges, ranks, specials, caches }
+        Self { tokens, byte_ids, merges, ranks, specials, lstrip: Vec::new(), caches }
     }
 
     /// The number of tokens, special ones included; ids are below it.
@@ -179,7 +182,9 @@ impl Tokenizer {
                 if special == Special::Refuse {
                     return Err(Error::SpecialInText { name: name.to_owned(), at });
                 }
-                self.encode_ordinary(&text[start..at], &mut ids);
+                let before = &text[start..at];
+                let before = if self.lstrip.contains(&id) { special::without_space(before) } else { before };
+                self.encode_ordinary(before, &mut ids);
                 ids.push(id);
                 start = at + name.len();
             }
@@ -247,7 +252,8 @@ impl Tokenizer {
 /// The copy remembers no words yet.
 impl Clone for Tokenizer {
     fn clone(&self) -> Self {
-        Self::new(self.tokens.clone(), self.merges.clone(), self.specials.clone())
+        let copy = Self::new(self.tokens.clone(), self.merges.clone(), self.specials.clone());
+        Self { lstrip: self.lstrip.clone(), ..copy }
     }
 }
 

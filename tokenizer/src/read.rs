@@ -71,7 +71,10 @@ fn from_json(json: &str) -> Result<Tokenizer, String> {
     let (tokens, ids) = read_vocabulary(vocab, &specials)?;
     check_byte_ids(&tokens, &ids)?;
     let merges = read_merges(merges, &tokens, &ids)?;
-    Ok(Tokenizer::new(tokens, merges, specials))
+    let added = file["added_tokens"].as_array().into_iter().flatten();
+    let lstrip =
+        added.filter(|token| token["lstrip"] == json!(true)).filter_map(|token| read_id(&token["id"])).collect();
+    Ok(Tokenizer { lstrip, ..Tokenizer::new(tokens, merges, specials) })
 }
 
 /// Everything around vocabulary and merges that could change the ids.
@@ -138,7 +141,7 @@ fn read_specials(added: &Value) -> Result<Vec<(String, u32)>, String> {
         let (Some(name), Some(id)) = (name, read_id(&token["id"])) else {
             return Err(format!("{place} must have a content that is not empty and an id below 2^32"));
         };
-        let strange = ["single_word", "lstrip", "rstrip"].into_iter().find(|flag| token[flag] == json!(true));
+        let strange = ["single_word", "rstrip"].into_iter().find(|flag| token[flag] == json!(true));
         if let Some(flag) = strange {
             return Err(format!(
                 "{place} has {flag}, which is not supported: a special token must be found wherever its name stands"

@@ -3,6 +3,8 @@
 //! A name from a trusted source is a separator; the same name in somebody's message is an attempt to write one. So who
 //! encodes says which it is: the names are never tokens by accident.
 
+use crate::kind::last_space;
+
 /// The special token that stands between documents, as GPT-2 writes it.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
 
@@ -19,7 +21,8 @@ pub struct Frame {
     pub cls: u32,
     /// Ends a text, or one of its two parts.
     pub sep: u32,
-    /// Hides a token.
+    /// Hides a token. In a text it takes the white space before it along, as the token that it hides would: "the \[MASK\]
+    /// ball" hides " red".
     pub mask: u32,
 }
 
@@ -39,6 +42,14 @@ pub enum Special {
     Allow,
     /// Text like any other: its bytes are encoded, and the special token's id does not appear.
     AsText,
+}
+
+/// A text without the white space at its end.
+pub(crate) fn without_space(mut text: &[u8]) -> &[u8] {
+    while let Some(length) = last_space(text) {
+        text = &text[..text.len() - length];
+    }
+    text
 }
 
 /// Where `name` first stands in `text`.

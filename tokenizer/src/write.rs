@@ -21,7 +21,7 @@ impl Tokenizer {
         let byte_level =
             json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
         let specials = self.specials().into_iter().map(|(name, id)| {
-            json!({"id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false,
+            json!({"id": id, "content": name, "single_word": false, "lstrip": self.lstrip.contains(&id), "rstrip": false,
                    "normalized": false, "special": true})
             .to_string()
         });

@@ -84,7 +84,6 @@ fn what_would_change_the_ids_or_is_damaged_is_refused_by_name() {
         ("add_prefix_space", "/pre_tokenizer/add_prefix_space", json!(true)),
         ("use_regex", "/pre_tokenizer/use_regex", json!(false)),
         ("Digits", "/pre_tokenizer/pretokenizers", digits),
-        ("lstrip", "/added_tokens/0/lstrip", json!(true)),
         ("not special", "/added_tokens/0/special", json!(false)),
         ("not empty", "/added_tokens/0/content", json!("")),
         ("there twice", "/added_tokens", json!([token, token])),

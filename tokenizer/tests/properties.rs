@@ -182,3 +182,37 @@ fn the_first_unknown_id_is_named() {
     let error = Tokenizer::bytes().decode(&[65, 256, 999]).unwrap_err().to_string();
     assert!(error.contains("id 256 at place 1 is outside the vocabulary of 256 tokens"), "{error}");
 }
+
+#[test]
+fn a_framed_tokenizer_gives_the_same_tokens_under_other_numbers() {
+    let text = b"the cat sat on the mat, the cat that sat on the hat".repeat(3);
+    let plain = Tokenizer::train(&[&text], 290).unwrap();
+    let framed = plain.clone().framed();
+    assert_eq!(framed.vocab_size(), plain.vocab_size() + 3, "four of the frame for one that ended a text");
+    let bytes = |t: &Tokenizer, text: &[u8]| {
+        let ids = t.encode(text, Special::AsText).unwrap();
+        ids.iter().map(|&id| t.token(id).unwrap().to_vec()).collect::<Vec<_>>()
+    };
+    for text in [&b"the cat <|endoftext|> that sat"[..], b"[MASK] \xff mat", b""] {
+        assert_eq!(bytes(&plain, text), bytes(&framed, text));
+    }
+    let again = Tokenizer::from_json(&framed.to_json()).unwrap();
+    assert_eq!(again.to_json(), framed.to_json());
+    assert_eq!(again.clone().framed().to_json(), framed.to_json(), "once is enough");
+    assert_eq!(again.frame().unwrap(), tokenizer::Frame { pad: 0, cls: 1, sep: 2, mask: 3 });
+    assert!(plain.frame().is_none() && framed.end_of_text().is_none());
+}
+
+#[test]
+fn a_mask_takes_the_space_before_it_along_and_no_other_name_does() {
+    let framed = Tokenizer::bytes().framed();
+    let decoded = |text: &str| {
+        let ids = framed.encode(text.as_bytes(), Special::Allow).unwrap();
+        String::from_utf8(framed.decode(&ids).unwrap()).unwrap()
+    };
+    for t in [framed.clone(), Tokenizer::from_json(&framed.to_json()).unwrap()] {
+        let ids = t.encode("a \u{2003}\t[MASK] b".as_bytes(), Special::Allow).unwrap();
+        assert_eq!(ids, [4 + u32::from(b'a'), 3, 4 + u32::from(b' '), 4 + u32::from(b'b')]);
+    }
+    assert_eq!(decoded("a [SEP] b"), "a [SEP] b");
+}

@@ -45,7 +45,8 @@ pub struct Bert {
     layers: Vec<Block>,
     /// After the last block, where the blocks have their norms first.
     last_norm: Option<LayerNorm>,
-    head: Head,
+    /// What pre-training needs, and nobody else.
+    head: Option<Head>,
 }
 
 /// What turns hidden states into scores of tokens: a layer of its own, and then the token table with a bias.
@@ -60,6 +61,23 @@ impl Bert {
     /// The model in a scope; its parameters are "bert.embeddings.word_embeddings.weight", …, "cls.predictions.bias", or
     /// "roberta_prelayernorm.…" and "lm_head.…" in the pre-norm form.
     pub fn new(c: &BertConfig, mut at: Scope) -> Self {
+        let body = Self::body(c, at.here());
+        let (width, sigma) = (c.hidden_size, c.initializer_range);
+        let [scope, dense, norm] = match c.model_type {
+            Form::PostNorm => ["cls.predictions", "transform.dense", "transform.LayerNorm"],
+            Form::PreNorm => ["lm_head", "dense", "layer_norm"],
+        };
+        let mut at = at.enter(scope);
+        let head = Head {
+            bias: at.param("bias", [c.vocab_size], Init::Zeros),
+            dense: Linear::by_output(width, width, sigma, at.enter(dense)),
+            norm: LayerNorm::new(width, c.layer_norm_eps, at.enter(norm)),
+        };
+        Self { head: Some(head), ..body }
+    }
+
+    /// The model without the head that finds hidden tokens: texts to hidden states.
+    pub fn body(c: &BertConfig, mut at: Scope) -> Self {
         let (width, sigma, epsilon) = (c.hidden_size, c.initializer_range, c.layer_norm_eps);
         let pre_norm = c.model_type == Form::PreNorm;
         let root = if pre_norm { "roberta_prelayernorm" } else { "bert" };
@@ -72,18 +90,7 @@ impl Bert {
         let norm = LayerNorm::new(width, epsilon, embeddings.enter("LayerNorm"));
         let layers = (0..c.num_hidden_layers).map(|i| Block::new(&c.block(), at.enter(blocks).enter(i))).collect();
         let last_norm = pre_norm.then(|| LayerNorm::new(width, epsilon, at.enter(root).enter("LayerNorm")));
-        let [head, dense, head_norm] = if pre_norm {
-            ["lm_head", "dense", "layer_norm"]
-        } else {
-            ["cls.predictions", "transform.dense", "transform.LayerNorm"]
-        };
-        let mut head = at.enter(head);
-        let head = Head {
-            bias: head.param("bias", [c.vocab_size], Init::Zeros),
-            dense: Linear::by_output(width, width, sigma, head.enter(dense)),
-            norm: LayerNorm::new(width, epsilon, head.enter(head_norm)),
-        };
-        Self { config: c.clone(), words, positions, segments, norm, layers, last_norm, head }
+        Self { config: c.clone(), words, positions, segments, norm, layers, last_norm, head: None }
     }
 
     /// The model and a store with its initial parameters, a function of `seed`.
@@ -91,14 +98,17 @@ impl Bert {
         Params::build(seed, |at| Self::new(config, at))
     }
 
-    /// Ids of B rows of T tokens → the last hidden states `[B, T, C]`. `places` say where texts begin and what is padding;
-    /// without them each row is one text.
-    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], places: Option<&[u32]>, batch: usize) -> Value<'t> {
+    /// The last hidden states `[B, T, C]` of B rows of T tokens.
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>) -> Value<'t> {
+        let Part { ids, places, rows: batch, .. } = part;
         let (time, block, first) = (ids.len() / batch, self.config.block_size(), self.config.first_position() as u32);
         assert!(time <= block, "{time} tokens for a block size of {block}");
         let positions = positions(ids.len(), time, places, first, 0);
         let mut segments = Indices::scratch(ids.len());
-        segments.fill(0);
+        match part.segments {
+            Some(given) => segments.copy_from_slice(given),
+            None => segments.fill(0),
+        }
         let x = self.words.forward(tape, ids, batch) + self.positions.forward(tape, &positions, batch);
         let x = x + self.segments.forward(tape, &segments, batch); // [B, T, C]
         let x = self.norm.forward(x).dropout(self.config.hidden_dropout_prob);
@@ -108,18 +118,22 @@ impl Bert {
 
     /// What the head makes of hidden states before it compares them with the token table: `[…, C]` → `[…, C]`
     fn transform<'t>(&self, x: Value<'t>) -> Value<'t> {
-        self.head.norm.forward(self.head.dense.forward_gelu(x, Gelu::Exact))
+        self.head().norm.forward(self.head().dense.forward_gelu(x, Gelu::Exact))
+    }
+
+    fn head(&self) -> &Head {
+        self.head.as_ref().expect("a model that is asked for tokens has its head")
     }
 
     /// Scores of every token for hidden states: `[…, C]` → `[…, V]`, through the token table (input and output are tied).
     fn score<'t>(&self, x: Value<'t>) -> Value<'t> {
         let tape = x.tape();
-        self.transform(x).linear_t(self.words.table(tape), Some(tape.param(self.head.bias)))
+        self.transform(x).linear_t(self.words.table(tape), Some(tape.param(self.head().bias)))
     }
 
     /// Scores of every token at every position: `[B, T, V]`.
-    pub fn logits<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], places: Option<&[u32]>, batch: usize) -> Value<'t> {
-        self.score(self.hidden(tape, ids, places, batch))
+    pub fn logits<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>) -> Value<'t> {
+        self.score(self.hidden(tape, part))
     }
 
     /// The hidden states of the positions that have a target, `[M, C]`, and these targets.
@@ -130,7 +144,7 @@ impl Bert {
         for (i, (position, target)) in chosen().enumerate() {
             (at[i], targets[i]) = (position as u32, *target);
         }
-        let x = self.hidden(tape, batch.ids, batch.places, batch.rows);
+        let x = self.hidden(tape, batch);
         let x = x.reshape([batch.ids.len(), self.config.hidden_size]); // [N, C]
         (x.embedding(&at, [n]), targets)
     }
@@ -138,7 +152,7 @@ impl Bert {
     /// Σ −ln p(target) / divisor over the batch's targets. The head runs for these positions alone, one in seven or so.
     pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
         let (x, targets) = self.hidden_targets(tape, batch);
-        self.transform(x).lm_head(self.words.table(tape), Some(tape.param(self.head.bias)), &targets, divisor)
+        self.transform(x).lm_head(self.words.table(tape), Some(tape.param(self.head().bias)), &targets, divisor)
     }
 
     /// Scores of every token at the positions that have a target, `[M, V]`, and these targets.

@@ -42,6 +42,11 @@ impl Linear {
         }
     }
 
+    /// Its weight and its bias.
+    pub fn params(&self) -> [ParamId; 2] {
+        [self.weight, self.bias]
+    }
+
     /// `[…, I]` → `[…, O]`
     pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
         let (w, b) = (x.tape().param(self.weight), x.tape().param(self.bias));

@@ -62,6 +62,8 @@ pub struct Batch {
     pub targets: Vec<u32>,
     /// The place of each position in its text, or [`PADDING`](autograd::PADDING); empty if each row is one text.
     pub places: Vec<u32>,
+    /// The segment that each position belongs to: the first or the second text of a pair; empty if all are first.
+    pub segments: Vec<u32>,
     /// B: how many rows.
     pub rows: usize,
     /// Where the windows stand that rows are made from: kept for the next.
@@ -79,6 +81,7 @@ impl Batch {
         self.ids.clear();
         self.targets.clear();
         self.places.clear();
+        self.segments.clear();
         self.rows = 0;
     }
 
@@ -86,8 +89,15 @@ impl Batch {
     pub fn part(&self, rows: Range<usize>) -> Part<'_> {
         let time = self.ids.len() / self.rows.max(1);
         let of = rows.start * time..rows.end * time;
-        let places = (!self.places.is_empty()).then(|| &self.places[of.clone()]);
-        Part { ids: &self.ids[of.clone()], targets: &self.targets[of], places, rows: rows.len() }
+        let some = |x: &Vec<u32>| (!x.is_empty()).then(|| of.clone());
+        let (places, segments) = (some(&self.places), some(&self.segments));
+        Part {
+            ids: &self.ids[of.clone()],
+            targets: &self.targets[of.clone()],
+            places: places.map(|of| &self.places[of]),
+            segments: segments.map(|of| &self.segments[of]),
+            rows: rows.len(),
+        }
     }
 
     /// All rows.
@@ -110,6 +120,8 @@ pub struct Part<'a> {
     pub targets: &'a [u32],
     /// As [`Batch::places`], if there are any.
     pub places: Option<&'a [u32]>,
+    /// As [`Batch::segments`], if there are any.
+    pub segments: Option<&'a [u32]>,
     /// How many rows.
     pub rows: usize,
 }

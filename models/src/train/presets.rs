@@ -39,6 +39,16 @@ pub const PRESETS: &[Preset] = &[
                   initializer_range = 0.05\neval_every = 320",
     },
     Preset {
+        name: "char-best",
+        about: "Shakespeare as well as a megabyte of it teaches, in half an hour (5M parameters)",
+        // Twenty passes over the text: Muon gets there soonest, dropout and decay keep it from learning by heart, and more
+        // than half of the gain comes while the rates fall. Small steps of 4,096 tokens use the text better than large ones.
+        options: "layers = 4\nheads = 5\nwidth = 320\nblock_size = 256\nvocab_size = 256\nbatch_size = 16\nsteps = 5200\n\
+                  optimizer = \"muon\"\nlr = 2e-3\nmuon_lr = 2e-2\nmin_lr = 0.0\nschedule = \"warmup-stable-decay\"\n\
+                  decay_share = 0.6\nbeta2 = 0.99\nweight_decay = 0.1\ndropout = 0.2\ninitializer_range = 0.05\n\
+                  precision = \"bf16\"",
+    },
+    Preset {
         name: "mini",
         about: "a first real language model in an hour (14M parameters)",
         options: "layers = 6\nheads = 6\nwidth = 384\nblock_size = 256\nvocab_size = 8192\nbatch_size = 8\nsteps = 4000\n\

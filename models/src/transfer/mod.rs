@@ -1,5 +1,12 @@
 //! What was learned, in use.
 //!
-//! [`generate`]: a GPT continues a text.
+//! - [`generate`]: a GPT continues a text.
+//! - [`pretrained`]: a model with its tokenizer, and texts as its rows.
+//! - [`fill`]: a BERT finds hidden tokens.
+//! - [`finetune`]: a model learns a task from labelled examples; [`logistic`]: what simple features are worth.
 
+pub mod fill;
+pub mod finetune;
 pub mod generate;
+pub mod logistic;
+pub mod pretrained;

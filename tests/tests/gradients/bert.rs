@@ -78,7 +78,7 @@ fn the_head_at_hidden_positions_gives_the_gradients_of_the_head_everywhere() {
     let batch = batch(&[&t[..2], &t[2..]]);
     let some = loss_and_gradients(&model, &params, &batch);
     let (tape, mut gradients) = (Tape::new(&params), Gradients::new(&params));
-    let logits = model.logits(&tape, &batch.ids, Some(&batch.places), batch.rows);
+    let logits = model.logits(&tape, batch.all());
     let loss = logits.cross_entropy(&batch.targets, batch.count() as f64);
     loss.backward(&mut gradients);
     assert!((some.0 - loss.item()).abs() < 1e-6 * some.0, "{} {}", some.0, loss.item());

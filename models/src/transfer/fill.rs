@@ -1,0 +1,60 @@
+//! Filling: what may stand in the place of each [MASK] of a text.
+
+use autograd::{IGNORE, Tape};
+use tensor::{Tensor, rows};
+
+use super::pretrained::{Packed, Pretrained};
+use crate::Model;
+use crate::error::{Error, Result};
+
+/// A token that may stand in a hidden place.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Guess {
+    /// The token's text, with the space before it.
+    pub token: String,
+    /// Its id.
+    pub id: u32,
+    /// How likely the model thinks it is, among all tokens.
+    pub probability: f32,
+}
+
+/// The `k` likeliest tokens for each \[MASK\] of a text, the likeliest first. Of several masks each is filled while the
+/// others stay hidden.
+///
+/// Errors: a model that does not see both sides; a text without a mask, or longer than the model sees.
+pub fn fill(with: &Pretrained, text: &str, k: usize) -> Result<Vec<Vec<Guess>>> {
+    let (Model::Bert(model), Some(frame)) = (&with.model, with.tokenizer.frame()) else {
+        return Err(Error::Options(
+            "the model sees only what came before: fill needs one trained by `train bert`".into(),
+        ));
+    };
+    let text = with.ids_with_special(text)?;
+    if text.cut {
+        let block = with.model.block_size();
+        return Err(Error::Options(format!(
+            "the text has more tokens than the {block} that the model sees: shorten it"
+        )));
+    }
+    let mut packed = Packed::new([&text.ids[..]], with.model.block_size());
+    for (target, &id) in packed.batch.targets.iter_mut().zip(&packed.batch.ids) {
+        *target = if id == frame.mask { frame.mask } else { IGNORE };
+    }
+    if packed.batch.count() == 0 {
+        return Err(Error::Options("the text has no [MASK]: write it where a token is to be found".to_owned()));
+    }
+    let tape = Tape::no_grad(&with.params);
+    let mut scores: Tensor = model.target_logits(&tape, packed.batch.all()).0.value(); // [masks, V]
+    let vocab = scores.shape().cols();
+    let best = |scores: &mut [f32]| {
+        rows::softmax(scores);
+        let mut ids: Vec<u32> = (0..vocab as u32).filter(|&id| !frame.holds(id)).collect();
+        ids.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b)));
+        let guess = |&id: &u32| Guess {
+            token: String::from_utf8_lossy(with.tokenizer.token(id).unwrap_or_default()).into_owned(),
+            id,
+            probability: scores[id as usize],
+        };
+        ids.iter().take(k).map(guess).collect()
+    };
+    Ok(scores.data_mut().chunks_exact_mut(vocab).map(best).collect())
+}

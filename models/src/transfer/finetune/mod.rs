@@ -1,0 +1,204 @@
+//! Fine-tuning: a pre-trained model gets a small layer on top and learns a task from labelled examples.
+//!
+//! The new layer begins with small random weights, the rest where pre-training left it. All of it is trained, the lower
+//! layers more slowly: what they know serves any task (layer-wise decay of the learning rate, Howard and Ruder 2018,
+//! section 3.2). The rate rises over the first steps and falls in a straight line to zero. Where there are examples to
+//! validate on, the best weights on the way are kept, and training ends when they have not improved for some time.
+//!
+//! - [`classify`]: a label for a text.
+//! - [`tag`]: a label for each word.
+//! - [`answer`]: where in a text the answer to a question stands.
+
+use autograd::{AdamW, AdamWOptions, DropoutKey, Gradients, Params, Schedule, Tape, schedule::Shape};
+use tensor::matmul::Precision;
+use tensor::parallel;
+use tensor::random::{Random, Stream};
+
+use crate::nn::Value;
+use crate::{Config, Model};
+
+pub mod classify;
+
+use super::pretrained::Pretrained;
+
+/// How a task is learned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Passes over the examples.
+    pub epochs: u64,
+    /// Steps, if the passes would be fewer: a handful of examples needs many passes.
+    pub least_steps: u64,
+    /// Examples of a step.
+    pub batch_size: usize,
+    /// Full learning rate of the new layer.
+    pub lr: f64,
+    /// Each layer's rate as a share of the one above it.
+    pub layer_decay: f64,
+    /// The share of the steps over which the rate rises.
+    pub warmup: f64,
+    /// The share that dropout drops.
+    pub dropout: f64,
+    /// Decay of matrices.
+    pub weight_decay: f64,
+    /// What matrix products do with their operands.
+    pub precision: Precision,
+    /// Passes without improvement on the validation examples after which training ends.
+    pub patience: u64,
+    /// What makes one run different from another with the same options.
+    pub seed: u64,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            epochs: 10,
+            least_steps: 200,
+            batch_size: 16,
+            lr: 1e-3,
+            layer_decay: 0.9,
+            warmup: 0.1,
+            dropout: 0.1,
+            weight_decay: 0.01,
+            precision: Precision::Full,
+            patience: 3,
+            seed: 1,
+        }
+    }
+}
+
+/// Something to be learned from labelled examples.
+pub trait Task: Sync {
+    /// How many examples there are.
+    fn examples(&self) -> usize;
+    /// The losses of some examples, summed, divided by `divisor`.
+    fn loss<'t>(&self, tape: &'t Tape<'t>, examples: &[usize], divisor: f64) -> Value<'t>;
+}
+
+/// How it went.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Fitted {
+    /// Steps made.
+    pub steps: u64,
+    /// The best validation score, if there was one.
+    pub best: Option<f64>,
+    /// The mean loss of the last pass.
+    pub loss: f64,
+}
+
+/// Trains `params` on a task. `pace` is each parameter's share of the learning rate, by its name. `score` says after each
+/// pass how good they are on other examples, if there are any (a larger score is better); the best are kept. `report` is
+/// told of each pass: its number, the mean loss, the score.
+pub fn fit(
+    task: &impl Task,
+    params: &mut Params,
+    recipe: &Recipe,
+    pace: impl Fn(&str) -> f64,
+    mut score: impl FnMut(&Params) -> Option<f64>,
+    mut report: impl FnMut(u64, f64, Option<f64>),
+) -> Fitted {
+    let n = task.examples();
+    let a_pass = n.div_ceil(recipe.batch_size) as u64;
+    let passes = recipe.epochs.max(recipe.least_steps.div_ceil(a_pass));
+    let steps = passes * a_pass;
+    let warmup = (recipe.warmup * steps as f64) as u64;
+    let schedule =
+        Schedule { lr: recipe.lr, min_lr: 0.0, warmup, steps, shape: Shape::WarmupStableDecay(1.0 - recipe.warmup) };
+    let options = AdamWOptions { beta2: 0.98, weight_decay: recipe.weight_decay, ..AdamWOptions::default() };
+    let mut optimizer = AdamW::paced(params, options, |id| pace(params.name(id)));
+    let mut gradients = Gradients::new(params);
+    let mut fitted = Fitted { steps: 0, best: None, loss: f64::NAN };
+    let (mut kept, mut since) = (None, 0);
+    for pass in 0..passes {
+        let order = shuffled(n, recipe.seed, pass);
+        let mut total = 0.0;
+        for examples in order.chunks(recipe.batch_size) {
+            let key = DropoutKey { seed: recipe.seed, step: fitted.steps, first_row: 0 };
+            total += gradient(task, params, &mut gradients, examples, key, recipe.precision) * examples.len() as f64;
+            optimizer.step(params, &gradients, schedule.at(fitted.steps));
+            fitted.steps += 1;
+        }
+        fitted.loss = total / n as f64;
+        let now = score(params);
+        report(pass + 1, fitted.loss, now);
+        since += 1;
+        if now.is_some() && (fitted.best.is_none() || now > fitted.best) {
+            (fitted.best, kept, since) = (now, Some(params.clone()), 0);
+        }
+        if now.is_some() && since >= recipe.patience.max(passes.div_ceil(10)) {
+            break;
+        }
+    }
+    if let Some(best) = kept {
+        *params = best;
+    }
+    fitted
+}
+
+/// The mean loss of some examples and its gradient, in two halves side by side: one after the other, a small model's
+/// threads would mostly wait for each other.
+fn gradient(
+    task: &impl Task,
+    params: &Params,
+    gradients: &mut Gradients,
+    examples: &[usize],
+    key: DropoutKey,
+    precision: Precision,
+) -> f64 {
+    let part = |examples: &[usize], key: DropoutKey, gradients: &mut Gradients| {
+        let tape = Tape::new(params).with_precision(precision).with_dropout(key);
+        let loss = task.loss(&tape, examples, 1.0);
+        loss.backward(gradients);
+        f64::from(loss.item())
+    };
+    gradients.zero();
+    let mut others = gradients.another();
+    let (first, second) = examples.split_at(examples.len().div_ceil(2));
+    let other_key = DropoutKey { first_row: first.len() as u64, ..key };
+    let (a, b) = parallel::both(
+        || part(first, key, gradients),
+        || if second.is_empty() { 0.0 } else { part(second, other_key, &mut others) },
+    );
+    gradients.add(&others);
+    gradients.scale(1.0 / examples.len() as f64);
+    (a + b) / examples.len() as f64
+}
+
+/// The numbers below n in an order that depends on (seed, pass) alone.
+fn shuffled(n: usize, seed: u64, pass: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    let mut random = Random::new(seed, Stream::Data, pass);
+    (1..n).rev().for_each(|i| order.swap(i, random.below(i as u64 + 1) as usize));
+    order
+}
+
+/// The same kind of model for a task: with this share of dropout, and without the head that pre-training needed.
+pub(super) fn for_task(config: &Config, dropout: f64) -> Config {
+    match config.clone() {
+        Config::Gpt(config) => Config::Gpt(config.with_dropout(dropout)),
+        Config::Bert(config) => Config::Bert(config.with_dropout(dropout)),
+    }
+}
+
+/// Each parameter's share of the learning rate: 1 for what stands on top of the last block, and less by one factor for
+/// each block below.
+pub(super) fn layerwise(model: &Model, decay: f64) -> impl Fn(&str) -> f64 {
+    let (blocks, layers) = (format!("{}.", model.style().blocks), model.layers());
+    move |name: &str| {
+        let block = name.strip_prefix(&blocks).and_then(|rest| rest.split('.').next()?.parse::<i32>().ok());
+        let below = match block {
+            Some(block) => layers as i32 - block,
+            None if name.contains("embed") || name.starts_with("wte") || name.starts_with("wpe") => layers as i32 + 1,
+            None => 0,
+        };
+        decay.powi(below)
+    }
+}
+
+impl Pretrained {
+    /// The same model with random weights: what there would be without pre-training.
+    #[must_use]
+    pub fn from_scratch(&self, seed: u64) -> Self {
+        let (model, params) = self.model.config().init(seed);
+        Self { model, params, tokenizer: self.tokenizer.clone() }
+    }
+}
