@@ -19,6 +19,8 @@ use tokenizer::{Frame, Tokenizer};
 
 use super::Batch;
 
+/// The share of a text's tokens that BERT chooses.
+pub const MASK_SHARE: f64 = 0.15;
 /// The share of the chosen that \[MASK\] hides; of the rest, one half gets a random token and one half stays.
 const HIDDEN: f64 = 0.8;
 /// The probability that a span ends with each of its words, and its most words (SpanBERT's).

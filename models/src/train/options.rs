@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::gpt::GptConfig;
 use crate::nn::INITIAL_DEVIATION;
 use crate::pretext::Unit;
+use crate::pretext::masked::MASK_SHARE;
 
 /// Which model is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -446,7 +447,7 @@ fn derive(table: &mut Table, said: &Table, model: ModelName) {
         ("warmup", 0.into()),
     ];
     let of_bert: [(&str, Value); 3] =
-        [("norm", "pre".into()), ("mask_share", 0.15.into()), ("mask_unit", "token".into())];
+        [("norm", "pre".into()), ("mask_share", MASK_SHARE.into()), ("mask_unit", "token".into())];
     let of_bert = of_bert.into_iter().filter(|_| model == ModelName::Bert);
     for (key, value) in defaults.into_iter().chain(of_bert) {
         table.entry(key).or_insert(value);

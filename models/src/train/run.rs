@@ -164,7 +164,7 @@ impl Run {
         let last = self.position.step == o.steps;
         let limit = (!last).then_some(o.eval_tokens);
         let Setup { model, params, corpus, .. } = &self.setup;
-        let data = (corpus, self.setup.objective());
+        let data = (corpus, self.setup.validation());
         let evaluation = evaluate(model, params, data, o.block_size, o.micro_batch, limit);
         let loss = evaluation.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
@@ -319,7 +319,7 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     let a_step = times[times.len() / 2];
     let start = Instant::now();
     let few = (o.micro_batch * o.block_size).min(o.eval_tokens);
-    evaluate(&setup.model, &params, (&setup.corpus, setup.objective()), o.block_size, o.micro_batch, Some(few));
+    evaluate(&setup.model, &params, (&setup.corpus, setup.validation()), o.block_size, o.micro_batch, Some(few));
     let a_token = start.elapsed().as_secs_f64() / few as f64;
     let all = setup.corpus.val_tokens() as f64;
     // Ten evaluations on the way (a tenth of the steps apart) and one of the whole at the end.

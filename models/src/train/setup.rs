@@ -14,6 +14,7 @@ use crate::data::stories::Stories;
 use crate::data::text::{self, TextFiles};
 use crate::data::world::World;
 use crate::error::{Error, Result};
+use crate::pretext::masked::{MASK_SHARE, Unit};
 use crate::pretext::{Batch, Masking, Objective};
 
 /// A tokenizer, data in tokens and an untrained model, as the options ask for.
@@ -85,6 +86,16 @@ impl Setup {
                 Objective::Masked(Masking { tokenizer: &self.tokenizer, frame, share, unit })
             }
             _ => Objective::NextToken,
+        }
+    }
+
+    /// What is to be learned, as validation asks for it: the same for every run, so that runs compare.
+    pub fn validation(&self) -> Objective<'_> {
+        match self.objective() {
+            Objective::Masked(masking) => {
+                Objective::Masked(Masking { share: MASK_SHARE, unit: Unit::Token, ..masking })
+            }
+            objective => objective,
         }
     }
 

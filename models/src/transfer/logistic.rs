@@ -190,14 +190,14 @@ mod tests {
         let mut random = Random::new(5, Stream::Other, 0);
         let at = Logistic { classes: 3, weights: (0..18).map(|_| random.normal()).collect() };
         let gradient = at.loss(&rows, &labels, 0.5).1;
-        for i in 0..18 {
+        for (i, &gradient) in gradient.iter().enumerate() {
             let moved = |by: f64| {
                 let mut moved = at.clone();
                 moved.weights[i] += by;
                 moved.loss(&rows, &labels, 0.5).0
             };
             let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!((slope - gradient[i]).abs() < 1e-5 * slope.abs().max(1.0), "{i}: {slope} {}", gradient[i]);
+            assert!((slope - gradient).abs() < 1e-5 * slope.abs().max(1.0), "{i}: {slope} {gradient}");
         }
     }
 }
