@@ -49,6 +49,17 @@ impl<T: Float> Pack<T> for Plain {
 /// tile is a page of its own.
 const NEAR: usize = 512;
 
+/// Bytes in a line of the cache.
+const LINE: usize = 64;
+/// Lines whose distance is a multiple of this many bytes share a set of the first-level cache, which holds eight to twelve
+/// of them: the MR rows that a tile reads side by side had better not.
+const WAY: usize = 4096;
+
+/// Whether rows of A at this distance may be read side by side: at twice the distance they are not in one set yet.
+fn apart<T>(stride: usize) -> bool {
+    !(2 * stride * size_of::<T>()).is_multiple_of(WAY)
+}
+
 /// Some rows of A for some inner positions, as the tile reads them.
 pub struct Rows<'a, T: Float> {
     words: Words<'a, T>,
@@ -67,12 +78,16 @@ impl<'a, T: Float> Rows<'a, T> {
     /// Where they stand, if the words are the numbers and rows lie close together; else copied.
     pub fn new<P: Pack<T>>(a: Mat<'a, T>, rows: Range<usize>, inner: Range<usize>) -> Self {
         let (words, by_column) = (inner.len().div_ceil(P::STEP), a.transposed);
-        if P::PLAIN && (!by_column || a.stride <= NEAR) {
+        if P::PLAIN && if by_column { a.stride <= NEAR } else { rows.len() == 1 || apart::<T>(a.stride) } {
             let part = if by_column { a.t().part(inner, rows) } else { a.part(rows, inner) };
             return Self { words: Words::Here(part.data), stride: a.stride, by_column };
         }
-        let mut packed = Buffer::scratch(rows.len() * words);
-        let stride = if by_column { rows.len() } else { words };
+        let stride = match words {
+            _ if by_column => rows.len(),
+            words if apart::<T>(words) => words,
+            words => words + LINE / size_of::<T>(),
+        };
+        let mut packed = Buffer::scratch(rows.len() * stride);
         if by_column {
             for (to, k) in packed.chunks_exact_mut(stride).zip(inner.clone().step_by(P::STEP)) {
                 let row = |k: usize| &a.stored_row(k)[rows.clone()];
@@ -80,7 +95,7 @@ impl<'a, T: Float> Rows<'a, T> {
             }
         } else {
             for (to, i) in packed.chunks_exact_mut(stride).zip(rows) {
-                P::along(to, &a.stored_row(i)[inner.clone()]);
+                P::along(&mut to[..words], &a.stored_row(i)[inner.clone()]);
             }
         }
         Self { words: Words::Packed(packed), stride, by_column }
