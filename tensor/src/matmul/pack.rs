@@ -82,12 +82,12 @@ impl<'a, T: Float> Rows<'a, T> {
             let part = if by_column { a.t().part(inner, rows) } else { a.part(rows, inner) };
             return Self { words: Words::Here(part.data), stride: a.stride, by_column };
         }
-        let stride = match words {
-            _ if by_column => rows.len(),
-            words if apart::<T>(words) => words,
-            words => words + LINE / size_of::<T>(),
+        let (stride, runs) = match words {
+            words if by_column => (rows.len(), words),
+            words if apart::<T>(words) => (words, rows.len()),
+            words => (words + LINE / size_of::<T>(), rows.len()),
         };
-        let mut packed = Buffer::scratch(rows.len() * stride);
+        let mut packed = Buffer::scratch(runs * stride);
         if by_column {
             for (to, k) in packed.chunks_exact_mut(stride).zip(inner.clone().step_by(P::STEP)) {
                 let row = |k: usize| &a.stored_row(k)[rows.clone()];
