@@ -1,0 +1,275 @@
+//! Questions whose answers are passages of a context, in the JSON of SQuAD v1.1 (Rajpurkar et al. 2016).
+//!
+//! ```text
+//! {"data": [{"paragraphs": [{"context": "Der Fluß heißt Spree.",
+//!     "qas": [{"id": "q1", "question": "Wie heißt er?", "answers": [{"text": "Spree", "answer_start": 15}]}]}]}]}
+//! ```
+//!
+//! The file counts an answer's offset in characters (code points), and Rust slices strings by bytes, so offsets are
+//! converted here, once: `&context[start..start + text.len()] == text` holds for every [`Answer`]. Files that were
+//! edited by hand or by a program that counts otherwise have offsets that lead elsewhere. Such an answer is moved
+//! where there is one place for it, and left out where there is none or a choice; both are noted.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Tally, bad_line, text_of};
+use crate::error::{Error, Result};
+
+/// A file of answered questions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answered {
+    /// In the file's order.
+    pub questions: Vec<Question>,
+    /// What was mended or left out, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A question about a context.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// The file's name for it.
+    pub id: String,
+    /// The question itself; not empty.
+    pub question: String,
+    /// The text that holds the answers, shared by all questions about it.
+    pub context: Arc<str>,
+    /// One for training, several by different people for evaluation; none where none could be kept.
+    pub answers: Vec<Answer>,
+}
+
+/// A passage of the context.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The passage; not empty.
+    pub text: String,
+    /// The byte of the context where it begins.
+    pub start: usize,
+}
+
+#[derive(Deserialize)]
+struct File {
+    data: Vec<Article>,
+}
+
+#[derive(Deserialize)]
+struct Article {
+    paragraphs: Vec<Paragraph>,
+}
+
+#[derive(Deserialize)]
+struct Paragraph {
+    context: String,
+    qas: Vec<Qa>,
+}
+
+#[derive(Deserialize)]
+struct Qa {
+    id: String,
+    question: String,
+    answers: Vec<RawAnswer>,
+}
+
+#[derive(Deserialize)]
+struct RawAnswer {
+    text: String,
+    answer_start: i64, // some files write -1 for an answer without a place
+}
+
+/// Reads a file of questions with answers. Keys that SQuAD v1.1 does not have are passed over.
+///
+/// # Errors
+///
+/// A file that cannot be read, is not UTF-8, is not SQuAD's JSON or has no question; a question that is empty.
+pub fn read(path: &Path) -> Result<Answered> {
+    let file: File = parse(path)?;
+    let mut answered = Answered::default();
+    let mut mended = Mended::default();
+    for Paragraph { context, qas } in file.data.into_iter().flat_map(|article| article.paragraphs) {
+        let context = Arc::<str>::from(context);
+        for Qa { id, question, answers } in qas {
+            if question.trim().is_empty() {
+                let what = format!("the question with id {id:?} is empty: write it or remove its entry");
+                return Err(Error::file(path, what));
+            }
+            let answers = mended.answers(&context, &id, answers);
+            answered.questions.push(Question { id, question, context: context.clone(), answers });
+        }
+    }
+    if answered.questions.is_empty() {
+        return Err(Error::file(path, "it has no question: give a file whose \"qas\" are not all empty"));
+    }
+    mended.note(path, &mut answered.notes);
+    Ok(answered)
+}
+
+fn parse(path: &Path) -> Result<File> {
+    let text = text_of(path)?;
+    serde_json::from_str(&text).map_err(|e| {
+        let line = text.lines().nth(e.line().saturating_sub(1)).unwrap_or_default().as_bytes();
+        // The parser names the byte after what it did not expect, and one line may be the whole file.
+        let from = e.column().saturating_sub(24).min(line.len());
+        let near = String::from_utf8_lossy(&line[from..line.len().min(from + 48)]);
+        let wrong = format!("is not as in SQuAD v1.1: {e}");
+        let way_out = "give one JSON object with data, paragraphs, context, qas, id, question, answers, text and \
+                       answer_start, one within the other as in SQuAD's own files";
+        bad_line(path, e.line(), &wrong, near.trim_matches('\u{fffd}'), way_out) // characters that were cut
+    })
+}
+
+/// What was done about answers that are not where the file says.
+#[derive(Default)]
+struct Mended {
+    moved: Tally,
+    left_out: Tally,
+    unanswered: Tally,
+}
+
+impl Mended {
+    fn answers(&mut self, context: &str, id: &str, raw: Vec<RawAnswer>) -> Vec<Answer> {
+        let place = || format!("that of question {id:?}");
+        let mut kept = Vec::with_capacity(raw.len());
+        for RawAnswer { text, answer_start } in raw {
+            let start = standing_at(context, &text, answer_start).or_else(|| {
+                let only = only_place(context, &text);
+                if only.is_some() {
+                    self.moved.add(place)
+                } else {
+                    self.left_out.add(place)
+                }
+                only
+            });
+            kept.extend(start.map(|start| Answer { text, start }));
+        }
+        if kept.is_empty() {
+            self.unanswered.add(|| format!("{id:?}"));
+        }
+        kept
+    }
+
+    fn note(&self, path: &Path, notes: &mut Vec<String>) {
+        let one = "answer stands not at its offset but at one other place, and was moved there";
+        let many = "answers stand not at their offset but at one other place each, and were moved there";
+        self.moved.note(path, one, many, notes);
+        let one = "answer stands neither at its offset nor at one other place alone, and was left out";
+        let many = "answers stand neither at their offset nor at one other place alone, and were left out";
+        self.left_out.note(path, one, many, notes);
+        let one = "question has no answer, and serves for evaluation only";
+        let many = "questions have no answer, and serve for evaluation only";
+        self.unanswered.note(path, one, many, notes);
+    }
+}
+
+/// The byte of character `start` of `context`, if `text` stands there.
+fn standing_at(context: &str, text: &str, start: i64) -> Option<usize> {
+    let (byte, _) = context.char_indices().nth(usize::try_from(start).ok()?)?;
+    (!text.is_empty() && context[byte..].starts_with(text)).then_some(byte)
+}
+
+/// Where `text` stands in `context`, if that is one place.
+fn only_place(context: &str, text: &str) -> Option<usize> {
+    let first = context.find(text)?;
+    let next = first + text.chars().next()?.len_utf8(); // places may overlap
+    (!context[next..].contains(text)).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::testing::{assert_refused, read_as};
+    use super::*;
+
+    fn file(context: &str, qas: &Value) -> String {
+        json!({"version": "1.1", "data": [{"title": "t", "paragraphs": [{"context": context, "qas": qas}]}]})
+            .to_string()
+    }
+
+    /// The starts of what is kept of `answers`, and the notes.
+    fn starts(context: &str, answers: &[(&str, i64)]) -> (Vec<usize>, Vec<String>) {
+        let answers: Vec<_> = answers.iter().map(|(text, at)| json!({"text": text, "answer_start": at})).collect();
+        let qas = json!([{"id": "q1", "question": "?", "answers": answers}]);
+        let Answered { questions, notes } = read_as("some.json", file(context, &qas), read).unwrap();
+        for Answer { text, start } in &questions[0].answers {
+            assert_eq!(&context[*start..start + text.len()], text);
+        }
+        (questions[0].answers.iter().map(|answer| answer.start).collect(), notes)
+    }
+
+    #[test]
+    fn offsets_in_characters_become_offsets_in_bytes() {
+        let context = "Ein 🎉 am Fluß: Spree"; // 3 bytes more than characters from the fifth on, 4 from the ß on
+        let (starts, notes) = starts(context, &[("Ein", 0), ("🎉", 4), ("am", 6), ("ß", 12), ("Spree", 15)]);
+        assert_eq!(starts, [0, 4, 9, 15, 19]);
+        assert!(notes.is_empty(), "{notes:?}");
+    }
+
+    #[test]
+    fn questions_share_their_context() {
+        let qa = |id| json!({"id": id, "question": "?", "answers": [{"text": "b", "answer_start": 1}], "more": 1});
+        let content = file("abc", &json!([qa("q1"), qa("q2")]));
+        let Answered { questions, .. } = read_as("some.json", format!("\u{feff}{content}\r\n"), read).unwrap();
+        assert_eq!(questions.iter().map(|q| q.id.as_str()).collect::<Vec<_>>(), ["q1", "q2"]);
+        assert!(Arc::ptr_eq(&questions[0].context, &questions[1].context));
+    }
+
+    #[test]
+    fn an_answer_elsewhere_is_moved_if_there_is_one_place_and_left_out_otherwise() {
+        let moved = "1 answer stands not at its offset but at one other place, and was moved there: that of question \
+                     \"q1\" of some.json";
+        let left_out = "1 answer stands neither at its offset nor at one other place alone, and was left out: that of \
+                        question \"q1\" of some.json";
+        let table = [
+            (("red", 5), Some(4), moved),
+            (("red", -1), Some(4), moved),
+            (("red", i64::MAX), Some(4), moved),
+            (("green", 0), None, left_out),
+            (("a", 1), None, left_out),  // at 0, 2 and 8
+            (("oo", 1), None, left_out), // at 10 and 11, which overlap
+            (("", 0), None, left_out),
+            (("red", 4), Some(4), ""),
+        ];
+        for (answer, expected, note) in table {
+            let (found, notes) = starts("a a red a ooo", &[answer, ("red", 4)]);
+            assert_eq!(found, expected.into_iter().chain([4]).collect::<Vec<_>>(), "{answer:?}");
+            assert_eq!(notes.concat(), note, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_question_without_answers_is_kept_and_noted() {
+        let lost = json!([{"text": "x", "answer_start": 0}, {"text": "y", "answer_start": 0}]);
+        let qas = json!([
+            {"id": "q1", "question": "?", "answers": lost},
+            {"id": "q2", "question": "?", "answers": []},
+        ]);
+        let Answered { questions, notes } = read_as("some.json", file("abc", &qas), read).unwrap();
+        assert!(questions.len() == 2 && questions.iter().all(|q| q.answers.is_empty()));
+        assert!(
+            notes[0].starts_with("2 answers stand neither") && notes[0].contains("first is that of question \"q1\"")
+        );
+        let unanswered = "2 questions have no answer, and serve for evaluation only, the first is \"q1\" of some.json";
+        assert_eq!(notes[1..], [unanswered]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_squads_json_is_refused_with_its_place() {
+        let open = file("abc", &json!([{"id": "q1", "question": "?", "answers": []}])).replace('}', "");
+        let keyless = file("abc", &json!([{"id": "q1", "question": "?"}]));
+        let silent = file("abc", &json!([{"id": "q7", "question": " ", "answers": []}]));
+        let table: [(&[u8], &[&str]); 7] = [
+            (b"{\n\"data\": oops}", &["line 2", "\"\\\"data\\\": oops}\"", "SQuAD v1.1"]),
+            (b"{\"text\": \"a\", \"label\": \"b\"}", &["line 1", "missing field `data`"]),
+            (b"{\"data\": [\n\xe9]}", &["line 2", "not UTF-8"]),
+            (open.as_bytes(), &["line 1", "expected"]),
+            (keyless.as_bytes(), &["line 1", "missing field `answers`"]),
+            (silent.as_bytes(), &["question with id \"q7\" is empty"]),
+            (b"{\"data\": []}", &["no question"]),
+        ];
+        for (content, words) in table {
+            assert_refused("some.json", content, words, read);
+        }
+    }
+}
