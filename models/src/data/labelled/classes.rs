@@ -104,7 +104,7 @@ fn json_lines(path: &Path, text: &str) -> Result<Labelled> {
         if !line.trim_start().starts_with('{') {
             return Err(refuse("it does not begin with {")); // a list would be taken for an object's values
         }
-        let Example { text, label } = serde_json::from_str(line).map_err(|e| refuse(&why(&e)))?;
+        let Example { text, label } = serde_json::from_str(line).map_err(|e| refuse(&in_words(&e)))?;
         let label = match label {
             Value::String(label) => label,
             Value::Bool(_) => label.to_string(),
@@ -118,9 +118,10 @@ fn json_lines(path: &Path, text: &str) -> Result<Labelled> {
 }
 
 /// The parser's words; the line that it names is always the first, for it sees one at a time.
-fn why(error: &serde_json::Error) -> String {
+fn in_words(error: &serde_json::Error) -> String {
     let words = error.to_string();
-    words.split(" at line ").next().map(|what| format!("{what} at column {}", error.column())).unwrap_or(words)
+    let what = words.split(" at line ").next().unwrap_or(&words);
+    format!("{what} at column {}", error.column())
 }
 
 fn comma_separated(path: &Path, text: &str) -> Result<Labelled> {
@@ -146,6 +147,7 @@ fn comma_separated(path: &Path, text: &str) -> Result<Labelled> {
         }
         labelled.push(path, number, &row[label], &row[text])?;
     }
+    places.advance(text.len(), &mut empty);
     empty.note_empty_lines(path, &mut labelled.notes);
     Ok(labelled)
 }
@@ -226,14 +228,14 @@ impl<'a> Places<'a> {
     /// The number and the text of the line where the row begins that was found from byte `from` on; the empty lines
     /// before it are counted.
     fn advance(&mut self, from: usize, empty: &mut Tally) -> (usize, &'a str) {
-        let is_end = |c| matches!(c, '\r' | '\n');
+        let is_end = |c: char| matches!(c, '\r' | '\n');
         let after = self.text[from..].trim_start_matches(is_end);
         let start = self.text.len() - after.len();
         self.line += line_at(&self.text[self.seen..], start - self.seen) - 1;
         self.seen = start;
         let before = self.text[..start].trim_end_matches(is_end);
         let ends = self.text[before.len()..start].matches('\n').count();
-        let blank = if before.is_empty() { ends } else { ends - 1 }; // one of them ends the row before
+        let blank = if before.is_empty() { ends } else { ends.saturating_sub(1) }; // one of them ends the row before
         for back in (1..=blank).rev() {
             empty.add(|| format!("line {}", self.line - back));
         }

@@ -134,11 +134,8 @@ impl Mended {
         for RawAnswer { text, answer_start } in raw {
             let start = standing_at(context, &text, answer_start).or_else(|| {
                 let only = only_place(context, &text);
-                if only.is_some() {
-                    self.moved.add(place)
-                } else {
-                    self.left_out.add(place)
-                }
+                let tally = if only.is_some() { &mut self.moved } else { &mut self.left_out };
+                tally.add(place);
                 only
             });
             kept.extend(start.map(|start| Answer { text, start }));
@@ -208,7 +205,8 @@ mod tests {
 
     #[test]
     fn questions_share_their_context() {
-        let qa = |id| json!({"id": id, "question": "?", "answers": [{"text": "b", "answer_start": 1}], "more": 1});
+        let qa =
+            |id: &str| json!({"id": id, "question": "?", "answers": [{"text": "b", "answer_start": 1}], "more": 1});
         let content = file("abc", &json!([qa("q1"), qa("q2")]));
         let Answered { questions, .. } = read_as("some.json", format!("\u{feff}{content}\r\n"), read).unwrap();
         assert_eq!(questions.iter().map(|q| q.id.as_str()).collect::<Vec<_>>(), ["q1", "q2"]);

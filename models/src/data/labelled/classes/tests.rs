@@ -65,7 +65,7 @@ fn empty_lines_are_passed_over_and_noted_with_the_first() {
 #[test]
 fn a_quoted_field_may_hold_lines_and_later_rows_keep_their_numbers() {
     let content = "label,text\r\na,\"one\r\n\r\ntwo\"\r\n\r\nb,\"x\n\"\n\n\nc,\n";
-    let wrong = &["line 9", "empty text", "\"c\""];
+    let wrong = &["line 10", "empty text", "\"c\""];
     assert_refused("some.csv", content.as_bytes(), wrong, read);
     let labelled = read_as("some.csv", content.replace("c,\n", "c,z\n"), read).unwrap();
     assert_eq!(pairs(&labelled), [("a", "one\r\n\r\ntwo"), ("b", "x\n"), ("c", "z")]);
