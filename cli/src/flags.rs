@@ -1,5 +1,9 @@
 //! Options that several commands share.
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use tensor::{matmul, parallel};
@@ -37,4 +41,14 @@ impl From<Precision> for matmul::Precision {
             Precision::Bf16 => Self::Bf16,
         }
     }
+}
+
+/// The lines of a file, or of standard input.
+pub fn lines(file: Option<&Path>) -> Result<Box<dyn BufRead>> {
+    let Some(path) = file else {
+        return Ok(Box::new(std::io::stdin().lock()));
+    };
+    let opened =
+        std::fs::File::open(path).with_context(|| format!("{}: cannot read it: check the path", path.display()))?;
+    Ok(Box::new(BufReader::new(opened)))
 }

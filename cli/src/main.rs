@@ -1,15 +1,18 @@
 //! The `pretext` program: learns from raw data without labels, and uses what was learned.
 //!
-//! A file a command, each a thin call into the `models` crate: `train`, `generate`, `fill`, `tokenizer`, `verify`,
-//! `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
+//! A file a command, each a thin call into the `models` crate: `train`, `generate`, `fill`, `finetune`, `classify`,
+//! `tag`, `tokenizer`, `verify`, `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
 
 #![forbid(unsafe_code)]
 
 mod bench;
+mod classify;
 mod fill;
+mod finetune;
 mod flags;
 mod generate;
 mod progress;
+mod tag;
 mod tokenizer;
 mod train;
 mod verify;
@@ -31,6 +34,9 @@ enum Command {
     Train(Box<train::Args>),
     Generate(generate::Args),
     Fill(fill::Args),
+    Finetune(finetune::Args),
+    Classify(classify::Args),
+    Tag(tag::Args),
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
     Verify(verify::Args),
@@ -57,6 +63,9 @@ fn main() -> ExitCode {
             Command::Train(args) => train::run(&args),
             Command::Generate(args) => generate::run(&args),
             Command::Fill(args) => fill::run(&args),
+            Command::Finetune(args) => finetune::run(&args),
+            Command::Classify(args) => classify::run(&args),
+            Command::Tag(args) => tag::run(&args),
             Command::Tokenizer(command) => tokenizer::run(&command),
             Command::Verify(args) => return verify::run(&args),
             Command::Bench(command) => bench::run(&command),

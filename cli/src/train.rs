@@ -241,7 +241,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 }
                 _ => error,
             })?;
-            let directory = args.out.clone().unwrap_or_else(|| new_directory(&options));
+            let name = || format!("{}-{}", options.model.name(), options.preset);
+            let directory = args.out.clone().unwrap_or_else(|| new_directory(&name()));
             Run::create(&directory, &file, &flags, &mut progress)?
         }
     };

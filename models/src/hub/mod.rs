@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use autograd::Params;
+use autograd::{Params, Scope};
 use serde_json::Value;
 use tokenizer::Tokenizer;
 
@@ -22,43 +22,67 @@ use crate::{Config, Model, files};
 
 /// Opens the checkpoint in a directory, of any model that is known here.
 pub fn open(directory: &Path) -> Result<(Model, Params)> {
-    if !directory.is_dir() {
-        let what = "no such directory: give the directory of a run or of a Hugging Face checkpoint";
-        return Err(Error::file(directory, what));
+    let checkpoint = Checkpoint::open(directory)?;
+    checkpoint.fill(Config::build)
+}
+
+/// A checkpoint whose config.json was read and whose weights are mapped.
+pub struct Checkpoint {
+    config: Config,
+    /// What else stands in config.json.
+    pub json: Value,
+    weights: Weights,
+    names: Vec<String>,
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint in a directory and compares its sizes, before memory is taken for what config.json says.
+    pub fn open(directory: &Path) -> Result<Self> {
+        if !directory.is_dir() {
+            let what = "no such directory: give the directory of a run or of a Hugging Face checkpoint";
+            return Err(Error::file(directory, what));
+        }
+        let (config, json) = read_config(&directory.join("config.json"))?;
+        let weights = Weights::open(&directory.join("model.safetensors"))?;
+        let names = weights.names();
+        check_sizes(&config, &weights, &names)?;
+        Ok(Self { config, json, weights, names })
     }
-    let config = read_config(&directory.join("config.json"))?;
-    let weights = Weights::open(&directory.join("model.safetensors"))?;
-    let names = weights.names();
-    check_sizes(&config, &weights, &names)?; // before memory is taken for what config.json says
-    let (model, mut params) = config.build_zeroed();
-    weights.fill(&mut params, |name| {
-        stored_name(&config, &names, name).ok_or_else(|| missing(&weights, name)).map(str::to_owned)
-    })?;
-    let superfluous = |name: &&String| {
-        let bare = bare_name(&config, name);
-        !extra(&config, bare) && params.pieces().all(|piece| bare_name(&config, piece.name) != bare)
-    };
-    if let Some(name) = names.iter().find(superfluous) {
-        let what = format!("{name} is no parameter of the model that config.json describes");
-        return Err(Error::file(weights.path(), what));
+
+    /// The parameters of what `build` makes of the config: exactly those that the file holds, but for what checkpoints carry
+    /// along.
+    pub fn fill<M>(&self, build: impl FnOnce(&Config, Scope) -> M) -> Result<(M, Params)> {
+        let (config, names) = (&self.config, &self.names);
+        let (model, mut params) = Params::build_zeroed(|at| build(config, at));
+        self.weights.fill(&mut params, |name| {
+            stored_name(config, names, name).ok_or_else(|| missing(&self.weights, name)).map(str::to_owned)
+        })?;
+        let superfluous = |name: &&String| {
+            let bare = bare_name(config, name);
+            !extra(config, bare) && params.pieces().all(|piece| bare_name(config, piece.name) != bare)
+        };
+        if let Some(name) = names.iter().find(superfluous) {
+            let what = format!("{name} is no parameter of the model that config.json describes");
+            return Err(Error::file(self.weights.path(), what));
+        }
+        Ok((model, params))
     }
-    Ok((model, params))
 }
 
 /// Reads a config.json, and refuses what would silently compute something else.
-fn read_config(path: &Path) -> Result<Config> {
+fn read_config(path: &Path) -> Result<(Config, Value)> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))?;
     let json: Value = serde_json::from_str(&text)
         .map_err(|error| Error::file(path, format!("not JSON ({error}): expected the config.json of a checkpoint")))?;
     let kind = json.get("model_type").and_then(Value::as_str).unwrap_or("none").to_owned();
     let config = match kind.as_str() {
-        "gpt2" => gpt2::config(json).map(Config::Gpt),
-        "bert" | "roberta-prelayernorm" => bert::config(json).map(Config::Bert),
+        "gpt2" => gpt2::config(json.clone()).map(Config::Gpt),
+        "bert" | "roberta-prelayernorm" => bert::config(json.clone()).map(Config::Bert),
         _ => Err(format!("model_type is {kind}; gpt2, bert and roberta-prelayernorm checkpoints can be opened")),
     };
     let config = config.map_err(|what| Error::file(path, what))?;
     config.check().map_err(|what| Error::file(path, what))?;
-    Ok(config)
+    Ok((config, json))
 }
 
 /// An error if a field of a config.json has a value other than those given, the first of which is the common one.
@@ -119,11 +143,17 @@ fn extra(config: &Config, bare: &str) -> bool {
 
 /// Writes config.json and model.safetensors into a directory, each complete or not at all.
 pub fn save(directory: &Path, model: &Model, params: &Params, tokenizer: &Tokenizer) -> Result<()> {
+    save_with(directory, model, params, tokenizer, Value::Null)
+}
+
+/// The same with more fields in config.json, or others.
+pub fn save_with(directory: &Path, model: &Model, params: &Params, tokenizer: &Tokenizer, more: Value) -> Result<()> {
     let path = directory.join("config.json");
     let json = match model {
         Model::Gpt(model) => gpt2::config_json(&model.config, tokenizer.end_of_text()),
         Model::Bert(model) => bert::config_json(&model.config, tokenizer.frame()),
     };
+    let json = extended(&json, more);
     files::write(&path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(&path, "write", &error))?;
     weights::write(&directory.join("model.safetensors"), &weights::named(params), ("format", "pt"))
 }

@@ -328,9 +328,8 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     ((left / a_step) as u64).max(1)
 }
 
-/// A new directory for a run: `runs/MODEL-PRESET-1`, or the first number that is free.
-pub fn new_directory(options: &Options) -> PathBuf {
-    let (model, preset) = (options.model.name(), &options.preset);
-    let name = |i: u32| Path::new("runs").join(format!("{model}-{preset}-{i}"));
+/// A new directory for something called `what`: `runs/WHAT-1`, or the first number that is free.
+pub fn new_directory(what: &str) -> PathBuf {
+    let name = |i: u32| Path::new("runs").join(format!("{what}-{i}"));
     (1..).map(name).find(|path| !path.exists()).expect("numbers do not end")
 }

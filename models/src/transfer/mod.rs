@@ -10,3 +10,4 @@ pub mod finetune;
 pub mod generate;
 pub mod logistic;
 pub mod pretrained;
+pub mod score;

@@ -48,31 +48,37 @@ impl Pretrained {
     /// A text as the model knows texts: in its frame, or after the mark that ends the text before. Of more tokens than the
     /// model sees the first are taken.
     pub fn ids(&self, text: &str) -> Ids {
-        let mut ids = Vec::new();
-        let frame = self.tokenizer.frame();
-        ids.extend(frame.map(|frame| frame.cls).or(self.tokenizer.end_of_text()));
-        self.tokenizer.encode_ordinary(text.as_bytes(), &mut ids);
-        self.closed(ids)
+        ids(&self.tokenizer, self.model.block_size(), text)
     }
 
     /// The same of a text in which the names of special tokens are these.
     pub fn ids_with_special(&self, text: &str) -> Result<Ids> {
         let inside = self.tokenizer.encode(text.as_bytes(), Special::Allow)?;
         let first = self.tokenizer.frame().map(|frame| frame.cls).or(self.tokenizer.end_of_text());
-        Ok(self.closed(first.into_iter().chain(inside).collect()))
+        let ids = first.into_iter().chain(inside).collect();
+        Ok(closed(&self.tokenizer, self.model.block_size(), ids))
     }
+}
 
-    fn closed(&self, mut ids: Vec<u32>) -> Ids {
-        let last = self.tokenizer.frame().map(|frame| frame.sep);
-        let room = self.model.block_size() - last.iter().len();
-        let cut = ids.len() > room;
-        ids.truncate(room);
-        ids.extend(last);
-        if ids.is_empty() {
-            ids.push(u32::from(b'\n')); // a model of bytes has no mark, and an empty text is one as well
-        }
-        Ids { ids, cut }
+/// A text as a model of `block` positions knows texts: see [`Pretrained::ids`].
+pub fn ids(tokenizer: &Tokenizer, block: usize, text: &str) -> Ids {
+    let mut ids = Vec::new();
+    ids.extend(tokenizer.frame().map(|frame| frame.cls).or(tokenizer.end_of_text()));
+    tokenizer.encode_ordinary(text.as_bytes(), &mut ids);
+    closed(tokenizer, block, ids)
+}
+
+/// Ids cut to what the model sees, with the frame's end.
+fn closed(tokenizer: &Tokenizer, block: usize, mut ids: Vec<u32>) -> Ids {
+    let last = tokenizer.frame().map(|frame| frame.sep);
+    let room = block - last.iter().len();
+    let cut = ids.len() > room;
+    ids.truncate(room);
+    ids.extend(last);
+    if ids.is_empty() {
+        ids.push(u32::from(b'\n')); // a model of bytes has no mark, and an empty text is one as well
     }
+    Ids { ids, cut }
 }
 
 /// A text as ids.

@@ -4,6 +4,7 @@
 //! is in use, a place where something stands) is not offered. So each choice is among options of known probability,
 //! the text shows which was taken, and p(text) is the product of these probabilities.
 
+use super::labels::Entity;
 use super::scene::{Colour, Object, Place, Scene, Shape, Size, without};
 use super::teller::{Choice, Teller};
 use super::words::{ADVERBS, DAYS, EVENTS, OPENINGS, PEOPLE, Person, QUESTIONS, REACTIONS, ROOMS, TABLES, WEATHER};
@@ -71,7 +72,7 @@ impl<T: Teller> Telling<'_, T> {
                 let strangers = without(PEOPLE, |p| self.people.contains(&p));
                 let person = self.one_of(Choice::Name, &strangers)?;
                 self.people.push(person);
-                self.teller.say(person.name)
+                self.named(Entity::Person, person.name)
             }
             "objects" => self.set_table(),
             "who" => {
@@ -110,14 +111,22 @@ impl<T: Teller> Telling<'_, T> {
     /// Fills a slot with what is known: how the person or the object that was named last is called, or is now.
     fn recall(&mut self, slot: &str) -> Option<()> {
         let (who, object) = (self.people[self.who], self.scene.objects[self.object]);
-        self.teller.say(match slot {
-            "who" => who.name,
-            "She" => who.she,
-            "shape" => object.shape.word(),
-            "colour" => object.colour.word(),
-            "place" => object.place.word(),
+        match slot {
+            "who" => self.named(Entity::Person, who.name),
+            "She" => self.teller.say(who.she),
+            "shape" => self.named(Entity::Object, object.shape.word()),
+            "colour" => self.teller.say(object.colour.word()),
+            "place" => self.named(Entity::Place, object.place.word()),
             _ => panic!("nothing known fills the slot {{={slot}}}"),
-        })
+        }
+    }
+
+    /// Says what names something.
+    fn named(&mut self, entity: Entity, words: &str) -> Option<()> {
+        self.teller.begin(entity);
+        self.teller.say(words)?;
+        self.teller.end();
+        Some(())
     }
 
     /// "a small red ball on the left, a …": puts two or three objects on the table.
@@ -129,14 +138,17 @@ impl<T: Teller> Telling<'_, T> {
                 _ if i == count - 1 => " and a ",
                 _ => ", a ",
             })?;
+            self.teller.begin(Entity::Object);
             let size = self.one_of(Choice::Looks, Size::ALL)?;
             self.teller.say(size.word())?;
             let colour = self.one_of(Choice::Looks, Colour::ALL)?;
             self.teller.say(&format!(" {} ", colour.word()))?;
             let shape: Shape = self.one_of(Choice::Looks, &self.scene.unused_shapes())?;
-            self.teller.say(&format!("{} ", shape.word()))?;
+            self.teller.say(shape.word())?;
+            self.teller.end();
+            self.teller.say(" ")?;
             let place: Place = self.one_of(Choice::FirstPlace, &self.scene.free_places())?;
-            self.teller.say(place.word())?;
+            self.named(Entity::Place, place.word())?;
             self.scene.objects.push(Object { shape, colour, size, place });
         }
         Some(())
@@ -146,11 +158,15 @@ impl<T: Teller> Telling<'_, T> {
     fn refer(&mut self, candidates: &[usize]) -> Option<()> {
         self.object = self.one_of(Choice::Which, candidates)?;
         self.teller.say("the ")?;
+        let Object { shape, colour, .. } = self.scene.objects[self.object];
+        self.teller.begin(Entity::Object);
         if self.teller.choose(Choice::Which, &[7, 1])? == 1 {
-            self.recall("colour")?;
+            self.teller.say(colour.word())?;
             self.teller.say(" ")?;
         }
-        self.recall("shape")
+        self.teller.say(shape.word())?;
+        self.teller.end();
+        Some(())
     }
 
     /// Two objects change places.

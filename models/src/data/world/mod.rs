@@ -17,10 +17,11 @@
 //! more than that.
 //!
 //! The files, in the order to read them: [`scene`] is what there is, `words` the sentences, `grammar` fills them,
-//! `teller` decides; `expect` computes the entropy, `score` the probability of any text.
+//! `teller` decides; `expect` computes the entropy, `score` the probability of any text; [`labels`] is what is true of a story.
 
 mod expect;
 mod grammar;
+pub mod labels;
 pub mod scene;
 mod score;
 mod teller;
@@ -67,10 +68,15 @@ impl World {
     /// Story number `index` of a stream: [`Stream::World`] to train on, [`Stream::WorldVal`] to validate on.
     /// It depends on (seed, stream, index) alone.
     pub fn story(&self, stream: Stream, index: u64) -> Story {
-        let random = Random::new(self.seed, stream, index);
-        let mut teller = teller::Draw { random, text: String::new(), nats: 0.0 };
-        grammar::tell(&mut teller).expect("a teller that draws never breaks off");
+        let teller = self.tell(stream, index);
         Story { text: teller.text, nats: teller.nats }
+    }
+
+    fn tell(&self, stream: Stream, index: u64) -> teller::Draw {
+        let random = Random::new(self.seed, stream, index);
+        let mut teller = teller::Draw { random, text: String::new(), nats: 0.0, labels: labels::Labels::default() };
+        grammar::tell(&mut teller).expect("a teller that draws never breaks off");
+        teller
     }
 
     /// The expected nats of a story, exactly; the same for every seed.

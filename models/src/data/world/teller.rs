@@ -10,6 +10,8 @@
 
 use tensor::random::Random;
 
+use super::labels::{Entity, Labels};
+
 /// What a choice is about. [`World::entropy_by_choice`](super::World::entropy_by_choice) tells how many nats each is
 /// worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,12 @@ pub(super) trait Teller {
     /// The next piece of text.
     fn say(&mut self, text: &str) -> Option<()>;
 
+    /// What is said from here on, up to [`Self::end`], names something. Only who makes labels cares.
+    fn begin(&mut self, _: Entity) {}
+
+    /// The end of what was begun.
+    fn end(&mut self) {}
+
     /// Takes one of `options` equally probable options.
     fn pick(&mut self, what: Choice, options: usize) -> Option<usize> {
         const ONES: [u32; 32] = [1; 32];
@@ -78,15 +86,16 @@ pub(super) fn nats(weights: &[u32], taken: usize) -> f64 {
     (f64::from(weights.iter().sum::<u32>()) / f64::from(weights[taken])).ln()
 }
 
-/// The teller of stories: draws each option with its probability, and adds up what it was worth.
+/// The teller of stories: draws each option with its probability, adds up what it was worth, and keeps what is true.
 pub(super) struct Draw {
     pub random: Random,
     pub text: String,
     pub nats: f64,
+    pub labels: Labels,
 }
 
 impl Teller for Draw {
-    fn choose(&mut self, _: Choice, weights: &[u32]) -> Option<usize> {
+    fn choose(&mut self, what: Choice, weights: &[u32]) -> Option<usize> {
         let total = weights.iter().map(|&w| u64::from(w)).sum();
         let mut left = self.random.below(total);
         let taken = weights.iter().position(|&w| {
@@ -95,12 +104,27 @@ impl Teller for Draw {
             here
         })?;
         self.nats += nats(weights, taken);
+        match what {
+            Choice::Event => self.labels.last_event = taken,
+            Choice::QuestionCount => self.labels.told = self.text.len(),
+            _ => {}
+        }
         Some(taken)
     }
 
     fn say(&mut self, text: &str) -> Option<()> {
         self.text.push_str(text);
         Some(())
+    }
+
+    fn begin(&mut self, entity: Entity) {
+        self.labels.entities.push((self.text.len()..self.text.len(), entity));
+    }
+
+    fn end(&mut self) {
+        if let Some((place, _)) = self.labels.entities.last_mut() {
+            place.end = self.text.len();
+        }
     }
 }
 

@@ -1,54 +1,74 @@
 //! Classification: a label for a text, from the mean of its hidden states.
 
+use std::path::Path;
+
 use autograd::{IGNORE, Params, Tape};
 use tensor::{parallel, rows};
+use tokenizer::Tokenizer;
 
 use super::super::logistic::{Logistic, Row};
 use super::super::pretrained::{Packed, Pooling, Pretrained};
-use super::{Fitted, Recipe, Task, fit, for_task, layerwise};
+use super::super::score;
+use super::examples::{Example, Examples};
+use super::tuned::{About, Kind, Tuned};
+use super::{Fitted, Recipe, Task, fit, layerwise};
 use crate::Model;
-use crate::nn::{INITIAL_DEVIATION, Linear, Value};
+use crate::error::Result;
+use crate::nn::Value;
 
-/// A text as ids, and its label's number.
-pub type Example = (Vec<u32>, usize);
-
-/// A model with a layer on top that gives a score for each label.
+/// A model that gives each text a label.
 #[derive(Clone, Debug)]
 pub struct Classifier {
-    model: Model,
-    head: Linear, // C → labels
+    /// The model and its last layer.
+    pub tuned: Tuned,
     /// How a text's hidden states become one vector.
     pub pooling: Pooling,
-    /// Its parameters.
-    pub params: Params,
 }
 
 /// Texts that are put through the model at once, when nothing is learned.
 const AT_ONCE: usize = 64;
+/// Examples that the first fit of the head looks at, at most: more would take long and change little.
+const PROBED: usize = 2000;
+
+/// How good a classifier is on examples that it did not learn from.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Scores {
+    /// The share of right labels.
+    pub accuracy: f64,
+    /// The mean of the labels' F1.
+    pub macro_f1: f64,
+}
 
 impl Classifier {
-    /// A classifier whose body is what was pre-trained and whose head knows nothing yet.
-    pub fn new(from: &Pretrained, labels: usize, pooling: Pooling, dropout: f64, seed: u64) -> Self {
-        let config = for_task(&from.model.config(), dropout);
-        let ((model, head), mut params) = Params::build(seed, |mut at| {
-            let model = config.build_body(at.here());
-            let width = model.width();
-            (model, Linear::by_output(width, labels, INITIAL_DEVIATION, at.enter("classifier")))
-        });
-        params.adopt(&from.params);
-        Self { model, head, pooling, params }
+    /// Opens what [`Self::save`] wrote, with its tokenizer and the names of its labels.
+    ///
+    /// Errors: those of [`Tuned::open`].
+    pub fn open(directory: &Path) -> Result<(Self, Tokenizer, Vec<String>)> {
+        let (tuned, tokenizer, labels, about) = Tuned::open(directory, Kind::Classify)?;
+        Ok((Self { tuned, pooling: about.pooling }, tokenizer, labels))
+    }
+
+    /// Writes it into a directory that holds no model yet.
+    pub fn save(&self, directory: &Path, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
+        let about = About { task: Kind::Classify, pooling: self.pooling };
+        self.tuned.save(directory, tokenizer, labels, &about)
+    }
+
+    /// How many tokens of a text it sees.
+    pub fn block_size(&self) -> usize {
+        self.tuned.model.block_size()
     }
 
     /// Scores of the labels for packed texts: `[n, labels]`.
     fn scores<'t>(&self, tape: &'t Tape<'t>, packed: &Packed, dropout: f64) -> Value<'t> {
-        self.head.forward(packed.pooled(&self.model, tape, self.pooling).dropout(dropout))
+        self.tuned.head.forward(packed.pooled(&self.tuned.model, tape, self.pooling).dropout(dropout))
     }
 
     /// The probability of each label for each text, and so on for all of them: `[texts, labels]` by rows.
     pub fn probabilities(&self, params: &Params, texts: &[&[u32]]) -> Vec<Vec<f32>> {
         let some = |texts: &[&[u32]]| {
             let tape = Tape::no_grad(params);
-            let packed = Packed::new(texts.iter().copied(), self.model.block_size());
+            let packed = Packed::new(texts.iter().copied(), self.tuned.model.block_size());
             let mut scores = self.scores(&tape, &packed, 0.0).value();
             let labels = scores.shape().cols();
             let probabilities = scores.data_mut().chunks_exact_mut(labels).map(|row| {
@@ -66,24 +86,33 @@ impl Classifier {
         self.probabilities(params, texts).iter().map(|p| likeliest(p).unwrap_or(0)).collect()
     }
 
+    /// How good it is with these parameters on some examples.
+    pub fn scores_on(&self, params: &Params, examples: &[Example]) -> Scores {
+        let texts: Vec<&[u32]> = examples.iter().map(|(ids, _)| &ids[..]).collect();
+        let truth: Vec<usize> = examples.iter().map(|&(_, label)| label).collect();
+        let predicted = self.predict(params, &texts);
+        Scores { accuracy: score::accuracy(&truth, &predicted), macro_f1: score::macro_f1(&truth, &predicted) }
+    }
+
     /// The pooled hidden states of texts, as features for something else.
     pub fn features(&self, texts: &[&[u32]]) -> Vec<Row> {
-        features(&self.model, &self.params, self.pooling, texts)
+        features(&self.tuned.model, &self.tuned.params, self.pooling, texts)
     }
 
     /// Sets the head to what logistic regression makes of the body's features, before anything else is trained: a random
     /// head would pull the body out of shape until it fits (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained
     /// Features and Underperform Out-of-Distribution").
     pub fn probe_first(&mut self, examples: &[Example], labels: usize) {
+        let examples = &examples[..examples.len().min(PROBED)];
         let texts: Vec<&[u32]> = examples.iter().map(|(ids, _)| &ids[..]).collect();
         let of: Vec<usize> = examples.iter().map(|&(_, label)| label).collect();
-        let width = self.model.width();
+        let width = self.tuned.model.width();
         let probe = Logistic::train(&self.features(&texts), &of, labels, width, 1.0);
-        let [weight, bias] = self.head.params();
-        for (i, w) in self.params.value_mut(weight).iter_mut().enumerate() {
+        let [weight, bias] = self.tuned.head.params();
+        for (i, w) in self.tuned.params.value_mut(weight).iter_mut().enumerate() {
             *w = probe.weight(Some(i % width), i / width) as f32;
         }
-        for (k, b) in self.params.value_mut(bias).iter_mut().enumerate() {
+        for (k, b) in self.tuned.params.value_mut(bias).iter_mut().enumerate() {
             *b = probe.weight(None, k) as f32;
         }
     }
@@ -96,13 +125,33 @@ impl Classifier {
         score: impl FnMut(&Self, &Params) -> Option<f64>,
         report: impl FnMut(u64, f64, Option<f64>),
     ) -> Fitted {
-        let (mut params, mut score) = (self.params.clone(), score);
-        let pace = layerwise(&self.model, recipe.layer_decay);
+        let (mut params, mut score) = (self.tuned.params.clone(), score);
+        let pace = layerwise(&self.tuned.model, recipe.layer_decay);
         let task = Learning { classifier: self, examples, dropout: recipe.dropout };
         let fitted = fit(&task, &mut params, recipe, pace, |params| score(self, params), report);
-        self.params = params;
+        self.tuned.params = params;
         fitted
     }
+}
+
+/// Fine-tunes what was pre-trained on a task's training examples: first the head alone, then all of it. The best weights by
+/// the accuracy on the validation examples are kept, where there are any.
+pub fn finetune(
+    from: &Pretrained,
+    examples: &Examples,
+    pooling: Pooling,
+    recipe: &Recipe,
+    report: impl FnMut(u64, f64, Option<f64>),
+) -> (Classifier, Fitted) {
+    let labels = examples.labels.len();
+    let tuned = Tuned::new(from, labels, recipe.dropout, recipe.seed);
+    let mut classifier = Classifier { tuned, pooling };
+    classifier.probe_first(&examples.train, labels);
+    let score = |classifier: &Classifier, params: &Params| {
+        (!examples.val.is_empty()).then(|| classifier.scores_on(params, &examples.val).accuracy)
+    };
+    let fitted = classifier.learn(&examples.train, recipe, score, report);
+    (classifier, fitted)
 }
 
 /// The pooled hidden states of texts.
@@ -129,7 +178,7 @@ impl Task for Learning<'_> {
 
     fn loss<'t>(&self, tape: &'t Tape<'t>, examples: &[usize], divisor: f64) -> Value<'t> {
         let texts = examples.iter().map(|&i| &self.examples[i].0[..]);
-        let packed = Packed::new(texts, self.classifier.model.block_size());
+        let packed = Packed::new(texts, self.classifier.tuned.model.block_size());
         let mut labels = vec![IGNORE; examples.len()];
         labels.iter_mut().zip(examples).for_each(|(label, &i)| *label = self.examples[i].1 as u32);
         self.classifier.scores(tape, &packed, self.dropout).cross_entropy(&labels, divisor)

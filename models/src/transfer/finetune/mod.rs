@@ -7,7 +7,7 @@
 //!
 //! - [`classify`]: a label for a text.
 //! - [`tag`]: a label for each word.
-//! - [`answer`]: where in a text the answer to a question stands.
+//! - [`examples`]: from labelled texts to what is learned from. [`tuned`]: a model with a layer on top, and its directory.
 
 use autograd::{AdamW, AdamWOptions, DropoutKey, Gradients, Params, Schedule, Tape, schedule::Shape};
 use tensor::matmul::Precision;
@@ -18,6 +18,9 @@ use crate::nn::Value;
 use crate::{Config, Model};
 
 pub mod classify;
+pub mod examples;
+pub mod tag;
+pub mod tuned;
 
 use super::pretrained::Pretrained;
 

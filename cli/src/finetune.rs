@@ -1,0 +1,265 @@
+//! `pretext finetune`: a pre-trained model learns a task from labelled examples.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args as ClapArgs, Subcommand};
+use models::data::labelled::{classes, conll};
+use models::train::run::new_directory;
+use models::transfer::finetune::examples::{Examples, Sentences};
+use models::transfer::finetune::tuned::{self, Kind};
+use models::transfer::finetune::{Fitted, Recipe, classify, tag};
+use models::transfer::pretrained::{Pooling, Pretrained};
+use models::transfer::score::{EntityScore, mean};
+use serde::Serialize;
+
+use crate::flags::{Precision, Threads};
+
+/// Fine-tune a pre-trained model on labelled examples.
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Examples:
+  pretext finetune runs/bert-nano-1 classify                              the built-in world's task
+  pretext finetune runs/bert-mini-1 classify --data train.tsv --test-data test.tsv
+  pretext finetune runs/bert-mini-1 classify --data reviews.csv --seeds 5 --json
+  pretext finetune runs/bert-mini-1 tag --data train.conll --val-data valid.conll --test-data test.conll")]
+pub struct Args {
+    /// A run of `train`, or a Hugging Face checkpoint with its tokenizer.json
+    dir: PathBuf,
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// What is learned.
+#[derive(Subcommand)]
+enum Task {
+    /// A label for a text: lines `label TAB text`, CSV with the columns text and label, or JSON lines with these fields;
+    /// without --data the built-in world's stories, labelled by what happens last
+    Classify {
+        /// How a text becomes one vector
+        #[arg(long, value_enum, default_value_t = PoolingName::Mean)]
+        pooling: PoolingName,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// A label for each word: CoNLL files, a word and its BIO tag a line and an empty line after each sentence; without
+    /// --data the built-in world's stories, with people, objects and places tagged
+    Tag(Options),
+}
+
+#[derive(ClapArgs)]
+struct Options {
+    /// Labelled examples to learn from [default: 200 stories of the built-in world]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Labelled examples to choose the best weights by [default: a fifth of --data, if there are 50]
+    #[arg(long, value_name = "FILE", requires = "data")]
+    val_data: Option<PathBuf>,
+    /// Labelled examples to say at the end how good the model is
+    #[arg(long, value_name = "FILE", requires = "data")]
+    test_data: Option<PathBuf>,
+    /// Directory of the fine-tuned model [default: a new one under runs/]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Passes over the examples, at most
+    #[arg(long, default_value_t = Recipe::default().epochs, value_name = "N")]
+    epochs: u64,
+    /// Examples of a step
+    #[arg(long, default_value_t = Recipe::default().batch_size as u64, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1 << 16))]
+    batch_size: u64,
+    /// Learning rate of the new layer
+    #[arg(long, default_value_t = Recipe::default().lr)]
+    lr: f64,
+    /// Each block's learning rate as a share of the one above it
+    #[arg(long, default_value_t = Recipe::default().layer_decay, value_name = "SHARE")]
+    layer_decay: f64,
+    /// The share that dropout drops
+    #[arg(long, default_value_t = Recipe::default().dropout, value_name = "SHARE")]
+    dropout: f64,
+    /// Repeat with so many seeds and give the mean; the best on the validation examples is kept
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Precision of the matrix product
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
+    /// Print the results as one JSON line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+/// How a text becomes one vector.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum PoolingName {
+    /// The first token's
+    First,
+    /// The last token's
+    Last,
+    /// The mean of all tokens'
+    Mean,
+}
+
+/// One seed's results: named scores on the test examples, if there are any.
+#[derive(Serialize)]
+struct Trial {
+    seed: u64,
+    fitted: Fitted,
+    test: Vec<(&'static str, f64)>,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    match &args.task {
+        Task::Classify { pooling, options } => classify(args, options, (*pooling).into()),
+        Task::Tag(options) => tag(args, options),
+    }
+}
+
+fn classify(args: &Args, o: &Options, pooling: Pooling) -> Result<()> {
+    let (recipe, from, out) = o.begin(args, "classify")?;
+    let examples = match &o.data {
+        None => Examples::world(&from, o.seed),
+        Some(data) => {
+            let [val, test] = o.others(classes::read)?;
+            Examples::new(&from, &classes::read(data)?, val.as_ref(), test.as_ref(), o.seed)
+        }
+    };
+    let sizes = [examples.train.len(), examples.val.len(), examples.test.len()];
+    introduce(&examples.notes, &format!("{} labels", examples.labels.len()), sizes);
+    let (classifier, trials) = o.trials(&recipe, |recipe| {
+        let (classifier, fitted) = classify::finetune(&from, &examples, pooling, recipe, report("accuracy"));
+        let scores = (sizes[2] > 0).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
+        let test = scores.map_or(Vec::new(), |s| vec![("accuracy", s.accuracy), ("macro F1", s.macro_f1)]);
+        (classifier, fitted, test)
+    });
+    classifier.save(&out, &from.tokenizer, &examples.labels)?;
+    o.conclude(&out, Kind::Classify, &trials)
+}
+
+fn tag(args: &Args, o: &Options) -> Result<()> {
+    let (recipe, from, out) = o.begin(args, "tag")?;
+    let sentences = match &o.data {
+        None => Sentences::world(&from, o.seed),
+        Some(data) => {
+            let [val, test] = o.others(conll::read)?;
+            Sentences::new(&from, conll::read(data)?, val, test, o.seed)
+        }
+    };
+    let sizes = [&sentences.train, &sentences.val, &sentences.test].map(|of| of.sentences());
+    introduce(&sentences.notes, &format!("{} tags", sentences.tags.len()), sizes);
+    let (tagger, trials) = o.trials(&recipe, |recipe| {
+        let parts = [&sentences.train, &sentences.val];
+        let (tagger, fitted) = tag::finetune(&from, parts, &sentences.tags, recipe, report("entity F1"));
+        let score = (sizes[2] > 0).then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
+        let named = |s: EntityScore| vec![("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())];
+        (tagger, fitted, score.map_or(Vec::new(), named))
+    });
+    tagger.save(&out, &from.tokenizer)?;
+    o.conclude(&out, Kind::Tag, &trials)
+}
+
+fn introduce(notes: &[String], labels: &str, [train, val, test]: [usize; 3]) {
+    notes.iter().for_each(|note| eprintln!("note: {note}"));
+    eprintln!("{labels}; {train} examples to learn from, {val} to validate on, {test} to test on");
+}
+
+/// A line for each pass over the examples.
+fn report(score: &str) -> impl FnMut(u64, f64, Option<f64>) + Send {
+    move |pass, loss, val| {
+        let val = val.map_or(String::new(), |val| format!("  validation {score} {:.1}%", 100.0 * val));
+        eprintln!("pass {pass}  loss {loss:.4}{val}");
+    }
+}
+
+impl Options {
+    fn recipe(&self) -> Result<Recipe> {
+        let share = |name: &str, x: f64, most: f64| {
+            let good = (0.0..=most).contains(&x);
+            if good { Ok(()) } else { Err(crate::Usage(format!("--{name} {x}: give a share from 0 to {most}"))) }
+        };
+        share("dropout", self.dropout, 0.9)?;
+        share("layer-decay", self.layer_decay, 1.0)?;
+        if !(self.lr > 0.0 && self.lr.is_finite()) {
+            return Err(crate::Usage(format!("--lr {}: give more than 0, such as 1e-3", self.lr)).into());
+        }
+        Ok(Recipe {
+            epochs: self.epochs,
+            batch_size: self.batch_size as usize,
+            lr: self.lr,
+            layer_decay: self.layer_decay,
+            dropout: self.dropout,
+            precision: self.precision.into(),
+            seed: self.seed,
+            ..Recipe::default()
+        })
+    }
+
+    /// What every task needs before its examples: the recipe, the model, and a place for the result.
+    fn begin(&self, args: &Args, name: &str) -> Result<(Recipe, Pretrained, PathBuf)> {
+        self.threads.set();
+        let recipe = self.recipe()?;
+        let from = Pretrained::open(&args.dir)?;
+        let out = self.out.clone().unwrap_or_else(|| new_directory(name));
+        tuned::vacant(&out)?;
+        Ok((recipe, from, out))
+    }
+
+    /// The validation and test files, where they are given.
+    fn others<E>(&self, read: impl Fn(&Path) -> models::Result<E>) -> models::Result<[Option<E>; 2]> {
+        let read = |path: &Option<PathBuf>| path.as_deref().map(&read).transpose();
+        Ok([read(&self.val_data)?, read(&self.test_data)?])
+    }
+
+    /// Learns once a seed. Keeps the model that validates best.
+    fn trials<M: Send>(
+        &self,
+        recipe: &Recipe,
+        learn: impl Fn(&Recipe) -> (M, Fitted, Vec<(&'static str, f64)>) + Sync,
+    ) -> (M, Vec<Trial>) {
+        let (mut trials, mut best): (Vec<Trial>, Option<(Option<f64>, M)>) = (Vec::new(), None);
+        for seed in self.seed..self.seed + self.seeds {
+            let recipe = Recipe { seed, ..recipe.clone() };
+            let (model, fitted, test) = tensor::parallel::inside(|| learn(&recipe));
+            if best.as_ref().is_none_or(|(other, _)| fitted.best > *other) {
+                best = Some((fitted.best, model));
+            }
+            trials.push(Trial { seed, fitted, test });
+        }
+        (best.expect("there is at least one seed").1, trials)
+    }
+
+    /// Writes and says how it went.
+    fn conclude(&self, out: &Path, kind: Kind, trials: &[Trial]) -> Result<()> {
+        tuned::save_results(out, &trials)?;
+        let mut to = std::io::stdout().lock();
+        if self.json {
+            writeln!(to, "{}", serde_json::to_string(trials)?)?;
+            return Ok(());
+        }
+        for (i, (name, _)) in trials[0].test.iter().enumerate() {
+            let all: Vec<f64> = trials.iter().map(|trial| 100.0 * trial.test[i].1).collect();
+            let mean = mean(&all);
+            let interval = mean.half_width.map_or(String::new(), |half| format!(" ± {half:.1} ({} seeds)", all.len()));
+            writeln!(to, "test {name} {:.1}%{interval}", mean.value)?;
+        }
+        writeln!(to, "the model is in {}; use it with", out.display())?;
+        writeln!(to, "  pretext {} {} \"a text\"", kind.command(), out.display())?;
+        Ok(())
+    }
+}
+
+impl From<PoolingName> for Pooling {
+    fn from(name: PoolingName) -> Self {
+        match name {
+            PoolingName::First => Self::First,
+            PoolingName::Last => Self::Last,
+            PoolingName::Mean => Self::Mean,
+        }
+    }
+}

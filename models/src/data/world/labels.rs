@@ -1,0 +1,143 @@
+//! What is true of a story by construction: labels that nobody had to write.
+//!
+//! A labelled story is told up to its questions. What happens last in it is one of four kinds of things, for a model to
+//! learn to classify: the words of all four may stand in the story, so it has to be read in order. The people, objects and
+//! places that it names are there to be tagged.
+
+use std::ops::Range;
+
+use tensor::random::Stream;
+
+use super::World;
+
+/// What a part of a story names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entity {
+    /// "Mia"
+    Person,
+    /// "tiny red ball", "ball"
+    Object,
+    /// "in the top left"
+    Place,
+}
+
+impl Entity {
+    /// The name of its kind in a tag.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Person => "PER",
+            Self::Object => "OBJ",
+            Self::Place => "LOC",
+        }
+    }
+}
+
+/// What can happen last, by the number of its event.
+pub const EVENTS: [&str; 4] = ["moved", "watched", "painted", "swapped"];
+
+/// What was noted while a story was told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Labels {
+    pub last_event: usize,
+    /// The length of the story before its questions.
+    pub told: usize,
+    pub entities: Vec<(Range<usize>, Entity)>,
+}
+
+/// A story without its questions, and what is true of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Labelled {
+    /// Some sentences in one line.
+    pub text: String,
+    /// What happens last: one of [`EVENTS`].
+    pub last_event: &'static str,
+    /// The people, objects and places that it names, by their bytes in the text, in order.
+    pub entities: Vec<(Range<usize>, Entity)>,
+}
+
+/// Labelled stories are numbered from here on, far beyond those to validate on.
+const FIRST: u64 = 1 << 32;
+
+impl Labelled {
+    /// The story's words with a BIO tag each, punctuation a word of its own.
+    pub fn tagged(&self) -> (Vec<String>, Vec<String>) {
+        let (mut words, mut tags) = (Vec::new(), Vec::new());
+        let mut entities = self.entities.iter().peekable();
+        let mut at = 0;
+        for part in self.text.split_inclusive([' ', ',', '.']) {
+            let word = part.trim_end_matches([' ', ',', '.']);
+            while entities.next_if(|(place, _)| place.end <= at).is_some() {}
+            let tag = match entities.peek() {
+                Some((place, entity)) if !word.is_empty() && place.contains(&at) => {
+                    format!("{}-{}", if place.start == at { 'B' } else { 'I' }, entity.name())
+                }
+                _ => "O".to_owned(),
+            };
+            let mark = part[word.len()..].trim_end();
+            for (text, tag) in [(word, tag), (mark, "O".to_owned())].into_iter().filter(|(text, _)| !text.is_empty()) {
+                words.push(text.to_owned());
+                tags.push(tag);
+            }
+            at += part.len();
+        }
+        (words, tags)
+    }
+}
+
+impl World {
+    /// Labelled story number `index`, which no model was trained or validated on.
+    pub fn labelled(&self, index: u64) -> Labelled {
+        let mut teller = self.tell(Stream::WorldVal, FIRST + index);
+        let Labels { last_event, told, mut entities } = teller.labels;
+        teller.text.truncate(told);
+        entities.retain(|(place, _)| place.end <= told);
+        Labelled { text: teller.text, last_event: EVENTS[last_event], entities }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tags_mark_the_same_entities() {
+        let story = Labelled {
+            text: "Mia and Henry see a tiny red ball at the top, it seems.".to_owned(),
+            last_event: EVENTS[0],
+            entities: vec![
+                (0..3, Entity::Person),
+                (8..13, Entity::Person),
+                (20..33, Entity::Object),
+                (34..44, Entity::Place),
+            ],
+        };
+        let (words, tags) = story.tagged();
+        assert_eq!(words.join(" "), "Mia and Henry see a tiny red ball at the top , it seems .");
+        assert_eq!(tags.join(" "), "B-PER O B-PER O O B-OBJ I-OBJ I-OBJ B-LOC I-LOC I-LOC O O O O");
+    }
+
+    #[test]
+    fn the_labels_are_what_the_text_says() {
+        let world = World::new(1);
+        for index in 0..500 {
+            let story = world.labelled(index);
+            let last = story.text.trim_end_matches('.').rsplit(". ").take(2).collect::<Vec<_>>().join(" ");
+            let words: &[&str] = match story.last_event {
+                "moved" => &["puts", "sets", "lays", "places"],
+                "watched" => &["looks", "points", "touches"],
+                "painted" => &["paints"],
+                _ => &["swaps", "exchanges"],
+            };
+            assert!(words.iter().any(|word| last.contains(word)), "{}: {}", story.last_event, story.text);
+            for (place, entity) in &story.entities {
+                let named = &story.text[place.clone()];
+                let good = match entity {
+                    Entity::Person => named.starts_with(char::is_uppercase),
+                    Entity::Object => !named.contains("the ") && named.split(' ').count() <= 3,
+                    Entity::Place => ["in the ", "on the ", "at the "].iter().any(|begin| named.starts_with(begin)),
+                };
+                assert!(good, "{entity:?} {named}");
+            }
+        }
+    }
+}
