@@ -8,8 +8,9 @@ use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll};
 use models::train::run::new_directory;
 use models::transfer::finetune::examples::{Examples, Sentences};
+use models::transfer::finetune::tag::{self, Tagged};
 use models::transfer::finetune::tuned::{self, Kind};
-use models::transfer::finetune::{Fitted, Recipe, classify, tag};
+use models::transfer::finetune::{Fitted, Recipe, classify};
 use models::transfer::pretrained::{Pooling, Pretrained};
 use models::transfer::score::{EntityScore, mean};
 use serde::Serialize;
@@ -151,7 +152,7 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
             Sentences::new(&from, conll::read(data)?, val, test, o.seed)
         }
     };
-    let sizes = [&sentences.train, &sentences.val, &sentences.test].map(|of| of.sentences());
+    let sizes = [&sentences.train, &sentences.val, &sentences.test].map(Tagged::sentences);
     introduce(&sentences.notes, &format!("{} tags", sentences.tags.len()), sizes);
     let (tagger, trials) = o.trials(&recipe, |recipe| {
         let parts = [&sentences.train, &sentences.val];
