@@ -1,12 +1,13 @@
 //! The `pretext` program: learns from raw data without labels, and uses what was learned.
 //!
 //! A file a command, each a thin call into the `models` crate: `train`, `generate`, `fill`, `finetune`, `classify`,
-//! `tag`, `tokenizer`, `verify`, `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
+//! `tag`, `curve`, `tokenizer`, `verify`, `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod classify;
+mod curve;
 mod fill;
 mod finetune;
 mod flags;
@@ -37,6 +38,7 @@ enum Command {
     Finetune(finetune::Args),
     Classify(classify::Args),
     Tag(tag::Args),
+    Curve(curve::Args),
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
     Verify(verify::Args),
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
             Command::Finetune(args) => finetune::run(&args),
             Command::Classify(args) => classify::run(&args),
             Command::Tag(args) => tag::run(&args),
+            Command::Curve(args) => curve::run(&args),
             Command::Tokenizer(command) => tokenizer::run(&command),
             Command::Verify(args) => return verify::run(&args),
             Command::Bench(command) => bench::run(&command),

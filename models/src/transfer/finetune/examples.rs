@@ -46,6 +46,15 @@ impl Examples {
         test: Option<&Labelled>,
         seed: u64,
     ) -> Self {
+        let mut examples = Self::whole(with, train, val, test);
+        if val.is_none() && examples.train.len() >= ENOUGH {
+            examples.val = hold_out(&mut examples.train, seed);
+        }
+        examples
+    }
+
+    /// The same with nothing held out.
+    pub fn whole(with: &Pretrained, train: &Labelled, val: Option<&Labelled>, test: Option<&Labelled>) -> Self {
         let labels: BTreeSet<&String> = train.labels.iter().collect();
         let mut examples = Self { labels: labels.into_iter().cloned().collect(), ..Self::default() };
         let mut notes = Vec::new();
@@ -58,21 +67,12 @@ impl Examples {
         examples.val = val.map_or_else(Vec::new, |val| examples.of(with, val, "validation", &mut notes));
         examples.test = test.map_or_else(Vec::new, |test| examples.of(with, test, "test", &mut notes));
         examples.notes = notes;
-        if val.is_none() && examples.train.len() >= ENOUGH {
-            examples.hold_out(seed);
-        }
         examples
     }
 
     /// The built-in world's stories, labelled by what happens last in them.
     pub fn world(with: &Pretrained, seed: u64) -> Self {
-        let world = World::new(seed);
-        let some = |numbers: std::ops::Range<u64>| {
-            let stories = numbers.map(|index| world.labelled(index));
-            let (texts, labels) = stories.map(|story| (story.text, story.last_event.to_owned())).unzip();
-            Labelled { texts, labels, notes: Vec::new() }
-        };
-        let (train, test) = (some(0..WORLD_TRAIN), some(WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST));
+        let [train, test] = world(seed);
         Self::new(with, &train, None, Some(&test), seed)
     }
 
@@ -98,11 +98,16 @@ impl Examples {
         }
         examples
     }
+}
 
-    /// Takes some training examples, chosen by `seed`, to validate on.
-    fn hold_out(&mut self, seed: u64) {
-        self.val = hold_out(&mut self.train, seed);
-    }
+/// The built-in world's stories, labelled by what happens last in them: some to learn from, and some to test on.
+pub fn world(seed: u64) -> [Labelled; 2] {
+    let world = World::new(seed);
+    [0..WORLD_TRAIN, WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST].map(|numbers| {
+        let stories = numbers.map(|index| world.labelled(index));
+        let (texts, labels) = stories.map(|story| (story.text, story.last_event.to_owned())).unzip();
+        Labelled { texts, labels, notes: Vec::new() }
+    })
 }
 
 /// Takes out some of many, chosen by `seed`; the others are shuffled.
