@@ -4,9 +4,11 @@
 //! - [`pretrained`]: a model with its tokenizer, and texts as its rows.
 //! - [`fill`]: a BERT finds hidden tokens.
 //! - [`finetune`]: a model learns a task from labelled examples; [`logistic`]: what simple features are worth.
+//! - [`score`]: how good it is, in the numbers that others state.
 
 pub mod fill;
 pub mod finetune;
 pub mod generate;
 pub mod logistic;
 pub mod pretrained;
+pub mod score;
