@@ -1,7 +1,8 @@
 //! What the tests share: the program as a user runs it.
 //!
 //! The tests themselves stand in `tests/tests`: `gradients` (property tests of every operation), `agreement` (against
-//! recorded answers of others), `program` (the program end to end: crashes, threads, bad input).
+//! recorded answers of others), `score` (against scores that others count), `program` (the program end to end: crashes,
+//! threads, bad input).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -3,8 +3,8 @@
 //! - [`generate`]: a GPT continues a text.
 //! - [`pretrained`]: a model with its tokenizer, and texts as its rows.
 //! - [`fill`]: a BERT finds hidden tokens.
-//! - [`finetune`]: a model learns a task from labelled examples; [`score`]: how good it is then.
-//! - [`curve`]: what pre-training was worth, against the number of labels; [`logistic`]: what simple features are worth.
+//! - [`finetune`]: a model learns a task from labelled examples; [`logistic`]: what simple features are worth.
+//! - [`score`]: how good it is, in the numbers that others state.
 
 pub mod curve;
 pub mod fill;

@@ -177,7 +177,7 @@ pub fn normalize_answer(answer: &str) -> String {
     let letters: Vec<char> = answer.to_lowercase().chars().filter(|c| !c.is_ascii_punctuation()).collect();
     let runs = letters.chunk_by(|&a, &b| of_a_word(a) == of_a_word(b));
     // The script puts a space where the article stood, which matters beside signs that are no space: "50–a–day".
-    let kept: String = runs.flat_map(|run| if is_article(run) { &[' '] } else { run }).collect();
+    let kept: String = runs.flat_map(|run| if is_article(run) { &[' '][..] } else { run }).collect();
     kept.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -203,7 +203,8 @@ pub fn exact_match<T: AsRef<str>>(prediction: &str, answers: &[T]) -> f64 {
 }
 
 /// F1 of the prediction's words against those of the true answer that it is nearest to. A word counts as often as it
-/// occurs in both. Of answers that normalise to nothing, two are equal and one is all wrong, as in SQuAD's second version.
+/// occurs in both. Of answers that normalise to nothing, two are equal and one is all wrong, as in SQuAD's second
+/// version.
 pub fn answer_f1<T: AsRef<str>>(prediction: &str, answers: &[T]) -> f64 {
     let prediction = normalize_answer(prediction);
     answers.iter().map(|answer| words_f1(&prediction, &normalize_answer(answer.as_ref()))).fold(0.0, f64::max)
@@ -278,13 +279,13 @@ pub fn reciprocal_rank(relevant: &[bool]) -> f64 {
 }
 
 /// Discounted cumulative gain of the first k results, as a share of the best that a ranking could have (Järvelin and
-/// Kekäläinen 2002): DCG = Σᵢ relᵢ/log₂(i + 1) over the ranks i = 1, …, k, and the best has all that was sought in front.
+/// Kekäläinen 2002): DCG = Σᵢ relᵢ/log₂(i + 1) over the ranks i = 1, …, k, and the best has all that was sought in
+/// front.
 pub fn ndcg_at(k: usize, relevant: &[bool]) -> f64 {
-    let gain = |ranked: &mut dyn Iterator<Item = bool>| -> f64 {
-        ranked.take(k).enumerate().map(|(i, yes)| if yes { 1.0 / (i as f64 + 2.0).log2() } else { 0.0 }).sum()
-    };
-    let best = gain(&mut (0..count(relevant)).map(|_| true));
-    share(gain(&mut relevant.iter().copied()), best)
+    let worth = |before: usize| 1.0 / (before as f64 + 2.0).log2(); // at rank i there are i − 1 before
+    let gain = (0..k.min(relevant.len())).filter(|&before| relevant[before]).map(worth).sum();
+    let best = (0..k.min(count(relevant))).map(worth).sum();
+    share(gain, best)
 }
 
 fn count(relevant: &[bool]) -> usize {
@@ -367,11 +368,11 @@ mod tests {
             let tags: Vec<&str> = tags.split(' ').collect();
             entities(&tags).into_iter().map(|entity| (entity.kind, entity.words)).collect()
         };
-        let span = |kind: &str, words| (kind.to_owned(), words);
+        let span = |kind: &str, words: Range<usize>| (kind.to_owned(), words);
         assert_eq!(spans("I-A I-A O I-A"), [span("A", 0..2), span("A", 3..4)]);
         assert_eq!(spans("B-A I-B I-B B-B"), [span("A", 0..1), span("B", 1..3), span("B", 3..4)]);
         assert_eq!(spans("B-A-x I-A-x I-A"), [span("A-x", 0..2), span("A", 2..3)]);
-        assert_eq!(spans("O [PAD] o"), []);
+        assert!(spans("O [PAD] o").is_empty());
     }
 
     #[test]
