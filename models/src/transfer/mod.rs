@@ -3,8 +3,8 @@
 //! - [`generate`]: a GPT continues a text.
 //! - [`pretrained`]: a model with its tokenizer, and texts as its rows.
 //! - [`fill`]: a BERT finds hidden tokens.
-//! - [`finetune`]: a model learns a task from labelled examples; [`logistic`]: what simple features are worth.
-//! - [`score`]: how good it is, in the numbers that others state.
+//! - [`finetune`]: a model learns a task from labelled examples; [`score`]: how good it is then, as others state it.
+//! - [`curve`]: what pre-training was worth, against the number of labels; [`logistic`]: what simple features are worth.
 
 pub mod curve;
 pub mod fill;
