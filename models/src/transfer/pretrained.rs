@@ -11,9 +11,10 @@ use tensor::Tensor;
 use tokenizer::{Special, Tokenizer};
 
 use crate::error::{Error, Result};
+use crate::hub::Checkpoint;
 use crate::nn::Value;
 use crate::pretext::Batch;
-use crate::{Model, hub};
+use crate::{Config, Model};
 
 /// A model that was trained on raw data, and what turns text into its ids.
 #[derive(Clone, Debug)]
@@ -26,12 +27,19 @@ pub struct Pretrained {
     pub tokenizer: Tokenizer,
 }
 
+/// The field of config.json that says what a fine-tuned model is for.
+pub(super) const TASK: &str = "pretext";
+
 impl Pretrained {
     /// Opens a run, or a Hugging Face checkpoint with its tokenizer.json.
     ///
-    /// Errors: a file that is missing or damaged; a tokenizer of another model.
+    /// Errors: a file that is missing or damaged; a tokenizer of another model; a model that was fine-tuned.
     pub fn open(directory: &Path) -> Result<Self> {
-        let (model, params) = hub::open(directory)?;
+        let checkpoint = Checkpoint::open(directory)?;
+        if checkpoint.json.get(TASK).is_some() {
+            return Err(Error::file(directory, "is fine-tuned: give the run that it was made from"));
+        }
+        let (model, params) = checkpoint.fill(Config::build)?;
         let tokenizer = Tokenizer::open(directory)?;
         let [has, wants] = [tokenizer.vocab_size(), model.vocab_size()];
         if has != wants {

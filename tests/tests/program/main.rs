@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod training;
+mod transfer;
 mod use_of_it;
 
 use std::path::Path;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokenizer::Tokenizer;
 
-use super::super::pretrained::{Pooling, Pretrained};
+use super::super::pretrained::{Pooling, Pretrained, TASK};
 use super::for_task;
 use crate::error::{Error, Result};
 use crate::hub::{self, Checkpoint};
@@ -35,7 +35,7 @@ impl Kind {
     }
 }
 
-/// What config.json says of the task.
+/// What config.json says of the task, in its field `pretext`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct About {
     /// What it is for.
@@ -43,9 +43,6 @@ pub struct About {
     /// How a text's hidden states become one vector, where they do.
     pub pooling: Pooling,
 }
-
-/// The field of config.json that holds [`About`].
-const FIELD: &str = "pretext";
 
 /// A model with a layer on top that gives scores of labels.
 #[derive(Clone, Debug)]
@@ -83,7 +80,7 @@ impl Tuned {
         std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let by_id: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (i.to_string(), json!(label))).collect();
         let by_label: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (label.clone(), json!(i))).collect();
-        let more = json!({ FIELD: about, "id2label": by_id, "label2id": by_label, "architectures": [] });
+        let more = json!({ TASK: about, "id2label": by_id, "label2id": by_label, "architectures": [] });
         let path = directory.join("tokenizer.json");
         tokenizer.save(&path).map_err(|error| Error::file(&path, error))?;
         hub::save_with(directory, &self.model, &self.params, tokenizer, more)
@@ -109,7 +106,7 @@ pub fn vacant(directory: &Path) -> Result<()> {
 /// Errors: a model that was not fine-tuned, or for another task than `wanted`.
 fn about(directory: &Path, checkpoint: &Checkpoint, wanted: Kind) -> Result<(About, Vec<String>)> {
     let config = directory.join("config.json");
-    let Some(about) = checkpoint.json.get(FIELD) else {
+    let Some(about) = checkpoint.json.get(TASK) else {
         let what = "is not fine-tuned: do it with `pretext finetune`";
         return Err(Error::file(directory, what));
     };
