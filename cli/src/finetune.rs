@@ -1,5 +1,6 @@
 //! `pretext finetune`: a pre-trained model learns a task from labelled examples.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -112,8 +113,11 @@ enum PoolingName {
 struct Trial {
     seed: u64,
     fitted: Fitted,
-    test: Vec<(&'static str, f64)>,
+    test: Scores,
 }
+
+/// Scores by their names.
+type Scores = BTreeMap<&'static str, f64>;
 
 pub fn run(args: &Args) -> Result<()> {
     match &args.task {
@@ -136,7 +140,7 @@ fn classify(args: &Args, o: &Options, pooling: Pooling) -> Result<()> {
     let (classifier, trials) = o.trials(&recipe, |recipe| {
         let (classifier, fitted) = classify::finetune(&from, &examples, pooling, recipe, report("accuracy"));
         let scores = (sizes[2] > 0).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
-        let test = scores.map_or(Vec::new(), |s| vec![("accuracy", s.accuracy), ("macro F1", s.macro_f1)]);
+        let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
         (classifier, fitted, test)
     });
     classifier.save(&out, &from.tokenizer, &examples.labels)?;
@@ -158,8 +162,9 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
         let parts = [&sentences.train, &sentences.val];
         let (tagger, fitted) = tag::finetune(&from, parts, &sentences.tags, recipe, report("entity F1"));
         let score = (sizes[2] > 0).then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
-        let named = |s: EntityScore| vec![("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())];
-        (tagger, fitted, score.map_or(Vec::new(), named))
+        let named =
+            |s: EntityScore| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
+        (tagger, fitted, score.map_or(Scores::new(), named))
     });
     tagger.save(&out, &from.tokenizer)?;
     o.conclude(&out, Kind::Tag, &trials)
@@ -221,7 +226,7 @@ impl Options {
     fn trials<M: Send>(
         &self,
         recipe: &Recipe,
-        learn: impl Fn(&Recipe) -> (M, Fitted, Vec<(&'static str, f64)>) + Sync,
+        learn: impl Fn(&Recipe) -> (M, Fitted, Scores) + Sync,
     ) -> (M, Vec<Trial>) {
         let (mut trials, mut best): (Vec<Trial>, Option<(Option<f64>, M)>) = (Vec::new(), None);
         for seed in self.seed..self.seed + self.seeds {
@@ -243,8 +248,8 @@ impl Options {
             writeln!(to, "{}", serde_json::to_string(trials)?)?;
             return Ok(());
         }
-        for (i, (name, _)) in trials[0].test.iter().enumerate() {
-            let all: Vec<f64> = trials.iter().map(|trial| 100.0 * trial.test[i].1).collect();
+        for name in trials[0].test.keys() {
+            let all: Vec<f64> = trials.iter().map(|trial| 100.0 * trial.test[name]).collect();
             let mean = mean(&all);
             let interval = mean.half_width.map_or(String::new(), |half| format!(" ± {half:.1} ({} seeds)", all.len()));
             writeln!(to, "test {name} {:.1}%{interval}", mean.value)?;

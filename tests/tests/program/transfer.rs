@@ -59,7 +59,7 @@ fn a_tagger_learns_is_kept_and_finds_entities() {
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
     let out = out.to_str().unwrap();
     // The last sentence is not closed by an empty line.
-    let data = file(here, "train.conll", &"Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9).trim_end().to_owned());
+    let data = file(here, "train.conll", "Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9).trim_end());
     let learn = ["finetune", model, "tag", "--data", &data, "--test-data", &data, "--out", out, "--lr", "1e-2"];
     let (content, text) = words(&learn);
     assert!(content && text.contains("9 examples to learn from") && text.contains("test entity F1 100.0%"), "{text}");
