@@ -1,4 +1,4 @@
-//! `pretext fill`: what may stand in the place of each [MASK].
+//! `pretext fill`: what may stand in the place of each \[MASK\].
 
 use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Filling: what may stand in the place of each [MASK] of a text.
+//! Filling: what may stand in the place of each \[MASK\] of a text.
 
 use autograd::{IGNORE, Tape};
 use tensor::{Tensor, rows};
