@@ -9,7 +9,7 @@ use models::transfer::pretrained::Pretrained;
 
 use crate::flags::Threads;
 
-/// Find the likeliest tokens for each [MASK] of a text. Without a text: line by line from standard input.
+/// Find the likeliest tokens for each `[MASK]` of a text. Without a text: line by line from standard input.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -18,7 +18,7 @@ Examples:
 pub struct Args {
     /// A run of `train bert`, or a Hugging Face BERT checkpoint with its tokenizer.json
     dir: PathBuf,
-    /// The text, with [MASK] where a token is to be found
+    /// The text, with `[MASK]` where a token is to be found
     text: Option<String>,
     /// How many tokens for each place
     #[arg(long, default_value_t = 5, value_name = "K")]
