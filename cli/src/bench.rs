@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use autograd::{AdamW, AdamWOptions, Gradients, IGNORE};
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use models::bert::BertConfig;
 use models::bert::config::Form;
@@ -37,6 +38,7 @@ pub enum Command {
         workload: Workload,
         /// Steps to time, after three to warm up
         #[arg(long, default_value_t = 10, value_name = "K")]
+        #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
         steps: usize,
         #[command(flatten)]
         common: Common,
@@ -50,6 +52,8 @@ pub enum Command {
     Generate {
         /// Tokens to generate
         #[arg(long, default_value_t = 128, value_name = "N")]
+        // With the prompt no more than the context.
+        #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=1008))]
         new: usize,
         #[command(flatten)]
         common: Common,
@@ -143,7 +147,7 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
     let how = Compute { micro_batch: rows, precision: common.precision.into(), recompute: false, profile: None };
     let mut times = Vec::new();
     let mut loss = 0.0;
-    for step in 0..steps.max(1) + 3 {
+    for step in 0..steps + 3 {
         let mut random = Random::new(0, Stream::Other, step as u64);
         let batch = random_batch(&model, &mut random, rows);
         let start = Instant::now();

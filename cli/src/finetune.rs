@@ -16,7 +16,7 @@ use models::transfer::pretrained::{Pooling, Pretrained};
 use models::transfer::score::{EntityScore, mean};
 use serde::Serialize;
 
-use crate::flags::{Precision, Threads};
+use crate::flags::{PoolingName, Precision, Threads};
 
 /// Fine-tune a pre-trained model on labelled examples.
 #[derive(ClapArgs)]
@@ -95,17 +95,6 @@ struct Options {
     json: bool,
     #[command(flatten)]
     threads: Threads,
-}
-
-/// How a text becomes one vector.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum PoolingName {
-    /// The first token's
-    First,
-    /// The last token's
-    Last,
-    /// The mean of all tokens'
-    Mean,
 }
 
 /// One seed's results: named scores on the test examples, if there are any.
@@ -257,15 +246,5 @@ impl Options {
         writeln!(to, "the model is in {}; use it with", out.display())?;
         writeln!(to, "  pretext {} {} \"a text\"", kind.command(), out.display())?;
         Ok(())
-    }
-}
-
-impl From<PoolingName> for Pooling {
-    fn from(name: PoolingName) -> Self {
-        match name {
-            PoolingName::First => Self::First,
-            PoolingName::Last => Self::Last,
-            PoolingName::Mean => Self::Mean,
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
+use models::transfer::pretrained::Pooling;
 use tensor::{matmul, parallel};
 
 /// How many cores to use.
@@ -39,6 +40,27 @@ impl From<Precision> for matmul::Precision {
         match precision {
             Precision::F32 => Self::Full,
             Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// How a text becomes one vector.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum PoolingName {
+    /// The first token's
+    First,
+    /// The last token's
+    Last,
+    /// The mean of all tokens'
+    Mean,
+}
+
+impl From<PoolingName> for Pooling {
+    fn from(name: PoolingName) -> Self {
+        match name {
+            PoolingName::First => Self::First,
+            PoolingName::Last => Self::Last,
+            PoolingName::Mean => Self::Mean,
         }
     }
 }

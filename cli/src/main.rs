@@ -1,18 +1,20 @@
 //! The `pretext` program: learns from raw data without labels, and uses what was learned.
 //!
 //! A file a command, each a thin call into the `models` crate: `train`, `generate`, `fill`, `finetune`, `classify`,
-//! `tag`, `curve`, `tokenizer`, `verify`, `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
+//! `tag`, `embed`, `search`, `curve`, `tokenizer`, `verify`, `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod classify;
 mod curve;
+mod embed;
 mod fill;
 mod finetune;
 mod flags;
 mod generate;
 mod progress;
+mod search;
 mod tag;
 mod tokenizer;
 mod train;
@@ -38,6 +40,8 @@ enum Command {
     Finetune(finetune::Args),
     Classify(classify::Args),
     Tag(tag::Args),
+    Embed(embed::Args),
+    Search(search::Args),
     Curve(curve::Args),
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
@@ -68,6 +72,8 @@ fn main() -> ExitCode {
             Command::Finetune(args) => finetune::run(&args),
             Command::Classify(args) => classify::run(&args),
             Command::Tag(args) => tag::run(&args),
+            Command::Embed(args) => embed::run(&args),
+            Command::Search(args) => search::run(&args),
             Command::Curve(args) => curve::run(&args),
             Command::Tokenizer(command) => tokenizer::run(&command),
             Command::Verify(args) => return verify::run(&args),

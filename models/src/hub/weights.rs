@@ -148,6 +148,11 @@ impl Weights {
                     format!("{name} has shape {shape:?}, but config.json asks for {want}: they are of two models");
                 return Err(Error::file(&self.path, what));
             }
+            // A training that saves checks them; what is damaged later would answer nonsense without a word.
+            if let Some(at) = numbers.iter().position(|x| !x.is_finite()) {
+                let what = format!("{name} holds {} at place {at}: the file is damaged; copy it again", numbers[at]);
+                return Err(Error::file(&self.path, what));
+            }
             params.flat_mut()[place].copy_from_slice(&numbers);
         }
         Ok(())

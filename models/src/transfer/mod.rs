@@ -3,10 +3,12 @@
 //! - [`generate`]: a GPT continues a text.
 //! - [`pretrained`]: a model with its tokenizer, and texts as its rows.
 //! - [`fill`]: a BERT finds hidden tokens.
+//! - [`embed`]: texts as vectors, and the search among them.
 //! - [`finetune`]: a model learns a task from labelled examples; [`score`]: how good it is then, as others state it.
 //! - [`curve`]: what pre-training was worth, against the number of labels; [`logistic`]: what simple features are worth.
 
 pub mod curve;
+pub mod embed;
 pub mod fill;
 pub mod finetune;
 pub mod generate;

@@ -202,12 +202,17 @@ fn begin<T: Float>(c: &mut [T], start: Start<T>) {
     }
 }
 
+/// All rows of C before anything is added to them.
+fn begin_rows<T: Float>(c: &mut MatMut<T>, start: Start<T>) {
+    (0..c.rows).for_each(|i| begin(&mut c.data[i * c.stride..][..c.cols], start));
+}
+
 /// C ← start + A·B on this thread alone: for products that are many and small, and run side by side.
 #[track_caller]
-pub fn matmul_serial<T: Float>(c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>, precision: Precision) {
+pub fn matmul_serial<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>, precision: Precision) {
     check([c.rows, c.cols], [c.rows, c.cols] == [a.rows, b.cols], start, &a, &b);
     match precision {
-        _ if a.cols == 0 => (0..c.rows).for_each(|i| begin(&mut c.data[i * c.stride..][..c.cols], start)),
+        _ if a.cols == 0 => begin_rows(&mut c, start),
         Precision::Full => blocks_serial::<T, Plain>(c, start, a, b),
         Precision::Bf16 => blocks_serial::<T, T::Bf16>(c, start, a, b),
     }
@@ -339,12 +344,13 @@ impl<T: Float> Packed<T> {
 
 /// C ← start + A·B with the first inner positions and columns of B, as many as A and C have, on this thread alone.
 #[track_caller]
-pub fn matmul_packed<T: Float>(c: MatMut<T>, start: Start<T>, a: Mat<T>, b: &Packed<T>) {
+pub fn matmul_packed<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: &Packed<T>) {
     let fits = c.rows == a.rows && a.cols <= b.inner && c.cols <= b.cols;
     // A word of two positions is used or not.
     assert!(fits && (a.cols == b.inner || a.cols.is_multiple_of(2)), "matmul: [{}, {}] of a packed B", a.rows, a.cols);
     let inner = 0..a.cols;
     match b.precision {
+        _ if a.cols == 0 => begin_rows(&mut c, start),
         Precision::Full => multiply_rows::<T, Plain>(c, start, a, inner, &b.panels),
         Precision::Bf16 => multiply_rows::<T, T::Bf16>(c, start, a, inner, &b.panels),
     }

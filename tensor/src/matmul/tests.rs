@@ -193,3 +193,22 @@ fn what_follows_a_product_is_done_once_to_every_element() {
         assert!(y.iter().zip(&want).all(|(y, c)| *y == 2.0 * c), "[{m}, {k}] x [{k}, {n}]");
     }
 }
+
+#[test]
+fn a_packed_b_gives_what_the_product_gives_also_for_its_first_rows_and_columns() {
+    for precision in [Precision::Full, Precision::Bf16] {
+        let (k, n) = (1026, 37);
+        let (a, b) = (numbers::<f32>(1026 * 29, 1), numbers::<f32>(k * n, 2));
+        let packed = Packed::new(Mat::new(&b, k, n), precision);
+        for (m, k, n) in [(29, 1026, 37), (13, 1024, 37), (1, 32, 33), (5, 2, 1), (7, 0, 9)] {
+            let first = Mat::strided(&b, k, n, 37);
+            for a in [Mat::strided(&a, m, k, 1026), Mat::strided(&a, k, m, 29).t()] {
+                let (mut want, mut got) = (vec![0.5; m * n], vec![0.5; m * n]);
+                add_matmul(&mut want, a, first, precision);
+                matmul_packed(MatMut::new(&mut got, m, n), Start::There, a, &packed);
+                let close = got.iter().zip(&want).all(|(x, y)| (x - y).abs() < 1e-4);
+                assert!(close, "{precision:?} [{m}, {k}] x [{k}, {n}]");
+            }
+        }
+    }
+}

@@ -84,6 +84,39 @@ fn a_curve_is_a_table_and_a_picture() {
 }
 
 #[test]
+fn texts_become_vectors_and_a_search_finds_the_line_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let model = model.to_str().unwrap();
+    let (content, text) = words(&["embed", model, "a text", "another"]);
+    assert!(content && text.matches("\"vector\":[").count() == 2, "{text}");
+    let lines = file(here, "lines.txt", "one thing\nanother thing\n\nsomething else\n");
+    for kept in ["the vectors are kept in", ""] {
+        let (content, text) = words(&["search", model, "another thing", "--in", &lines, "--top", "1"]);
+        assert!(content && text.contains("1.000\t2\tanother thing") && text.contains(kept), "{text}");
+    }
+    let pairs = file(here, "pairs.tsv", "5\tone thing\tone thing\n1\tone thing\tZZZ\n3.5\tthis\tthat\n");
+    let (content, text) = words(&["embed", model, "--pairs", &pairs]);
+    assert!(content && text.contains("\"spearman\":1.0"), "{text}");
+    let broken = file(here, "broken.tsv", "5\tone\ttwo\nfive\tone\ttwo\n");
+    let (content, text) = words(&["embed", model, "--pairs", &broken]);
+    assert!(!content && text.contains("line 2 is no pair"), "{text}");
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = bert(directory.path());
+    let weights = model.join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].fill(0xff);
+    fs::write(&weights, bytes).unwrap();
+    let (content, text) = words(&["fill", model.to_str().unwrap(), "a [MASK]"]);
+    assert!(!content && text.contains("holds NaN") && text.contains("copy it again"), "{text}");
+}
+
+#[test]
 fn labelled_files_that_are_none_are_refused_with_their_line() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));

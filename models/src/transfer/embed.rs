@@ -1,0 +1,205 @@
+//! Embedding: each text as one vector, so that texts of like meaning lie close together, and a search is a product.
+//!
+//! A text's vector is the mean of its hidden states. All of a model's states share a large common part, which would make
+//! any two texts look alike; so the mean of some texts' vectors, those that are searched or compared, is taken off first
+//! (Mu and Viswanath 2018, "All-but-the-Top", section 2), and what is left is brought to length 1. The score of two texts is
+//! the cosine of the angle between them, the sum of the products of their numbers: 1 for the same direction, 0 for
+//! nothing in common.
+//!
+//! An [`Index`] is the vectors of a file's lines in a file of its own, with a digest of the lines and of the model: it is
+//! made anew when either has changed.
+
+use std::path::{Path, PathBuf};
+
+use autograd::Tape;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tensor::tensor::Tensor;
+use tensor::{parallel, rows};
+
+use super::pretrained::{Packed, Pooling, Pretrained};
+use crate::error::{Error, Result};
+use crate::hub::weights::{self, Named, Weights};
+
+/// Texts that are put through the model at once.
+const AT_ONCE: usize = 64;
+
+/// The pooled hidden states of texts, as they are: `[n, C]`.
+pub fn states(with: &Pretrained, texts: &[&str], pooling: Pooling) -> Tensor {
+    let ids: Vec<Vec<u32>> = texts.iter().map(|text| with.ids(text).ids).collect();
+    let width = with.model.width();
+    let mut all = Tensor::zeros([texts.len(), width]);
+    parallel::inside(|| {
+        for (ids, states) in ids.chunks(AT_ONCE).zip(all.data_mut().chunks_mut(AT_ONCE * width)) {
+            let tape = Tape::no_grad(&with.params);
+            let packed = Packed::new(ids.iter().map(Vec::as_slice), with.model.block_size());
+            states.copy_from_slice(packed.pooled(&with.model, &tape, pooling).value().data());
+        }
+    });
+    all
+}
+
+/// The mean of the rows of `states`: what all of them share.
+pub fn common_part(states: &Tensor) -> Vec<f32> {
+    let width = states.shape().cols();
+    let mut sums = vec![0.0f64; width];
+    for row in states.data().chunks_exact(width) {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+    }
+    let n = states.shape().rows().max(1) as f64;
+    sums.iter().map(|sum| (sum / n) as f32).collect()
+}
+
+/// Each row less `common`, at length 1; a row with nothing left stays zero.
+pub fn directions(mut states: Tensor, common: &[f32]) -> Tensor {
+    for row in states.data_mut().chunks_exact_mut(common.len()) {
+        row.iter_mut().zip(common).for_each(|(x, c)| *x -= c);
+        let length = rows::dot(&*row, &*row).sqrt();
+        if length > 0.0 {
+            row.iter_mut().for_each(|x| *x /= length);
+        }
+    }
+    states
+}
+
+/// The lines of a file as vectors.
+pub struct Index {
+    lines: Vec<String>,
+    common: Vec<f32>,
+    /// `[n, C]`
+    vectors: Tensor,
+}
+
+/// A line that was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Hit {
+    /// Its number in the file, from 1.
+    pub line: usize,
+    /// The cosine of the angle between it and the query.
+    pub score: f32,
+    /// What it says.
+    pub text: String,
+}
+
+/// What an index was made from.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Made {
+    lines: String,
+    model: String,
+    pooling: Pooling,
+}
+
+const KEY: &str = "pretext";
+
+impl Index {
+    /// Where the index of a file is kept: beside it.
+    pub fn path(file: &Path) -> PathBuf {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".index.safetensors");
+        name.into()
+    }
+
+    /// The index of a file's lines: the one that is kept, or a new one, which is then kept. Says whether it is new.
+    ///
+    /// Errors: a file that cannot be read or has no line; an index that cannot be written.
+    pub fn of(with: &Pretrained, file: &Path, pooling: Pooling) -> Result<(Self, bool)> {
+        let bytes = std::fs::read(file).map_err(|error| Error::io(file, "read", &error))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        if lines.iter().all(|line| line.trim().is_empty()) {
+            return Err(Error::file(file, "has no line to search: give a file with a text on each line"));
+        }
+        let made = Made { lines: hex(&bytes), model: digest(with), pooling };
+        let path = Self::path(file);
+        if let Some((common, vectors)) = kept(&path, &made, [lines.len(), with.model.width()]) {
+            return Ok((Self { lines, common, vectors }, false));
+        }
+        let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let states = states(with, &texts, pooling);
+        let common = common_part(&states);
+        let vectors = directions(states, &common);
+        let index = Self { lines, common, vectors };
+        let named = |name: &str, shape: Vec<usize>, data| Named { name: name.to_owned(), shape, data };
+        let tensors = [
+            named("vectors", index.vectors.shape().to_vec(), index.vectors.data()),
+            named("common", vec![index.common.len()], &index.common),
+        ];
+        let made = serde_json::to_string(&made).expect("strings become JSON");
+        weights::write(&path, &tensors, (KEY, &made))?;
+        Ok((index, true))
+    }
+
+    /// The `k` lines nearest to a query, the nearest first; of equals the earlier. Empty lines are never found.
+    pub fn search(&self, with: &Pretrained, query: &str, pooling: Pooling, k: usize) -> Vec<Hit> {
+        let query = directions(states(with, &[query], pooling), &self.common);
+        let vectors = self.vectors.data().chunks_exact(self.common.len());
+        let scores: Vec<f32> = vectors.map(|vector| rows::dot(query.data(), vector)).collect();
+        let mut order: Vec<usize> = (0..self.lines.len()).filter(|&i| !self.lines[i].trim().is_empty()).collect();
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        order.truncate(k);
+        order.into_iter().map(|i| Hit { line: i + 1, score: scores[i], text: self.lines[i].clone() }).collect()
+    }
+}
+
+/// The index at `path`, if there is one of just this and it is whole.
+fn kept(path: &Path, made: &Made, shape: [usize; 2]) -> Option<(Vec<f32>, Tensor)> {
+    let file = path.exists().then(|| Weights::open(path).ok())??;
+    let of: Made = serde_json::from_str(&file.metadata(KEY)?).ok()?;
+    let ((has, vectors), (_, common)) = (file.numbers("vectors").ok()?, file.numbers("common").ok()?);
+    (of == *made && has == shape && common.len() == shape[1]).then(|| (common, Tensor::of(shape, &vectors)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What tells one model from another: its parameters and its tokenizer.
+fn digest(with: &Pretrained) -> String {
+    let mut hash = Sha256::new();
+    with.params.pieces().for_each(|piece| hash.update(tensor::bytemuck::cast_slice(&with.params.flat()[piece.place])));
+    hash.update(with.tokenizer.to_json());
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Model;
+    use crate::gpt::{Gpt, GptConfig};
+    use tokenizer::Tokenizer;
+
+    fn model() -> Pretrained {
+        let config = GptConfig { initializer_range: 0.3, ..GptConfig::new(256, 32, 1, 2, 16) };
+        let (model, params) = Gpt::init(&config, 3);
+        Pretrained { model: Model::Gpt(model), params, tokenizer: Tokenizer::bytes() }
+    }
+
+    #[test]
+    fn a_line_finds_itself_first_and_an_index_is_used_again_until_its_file_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, with) = (directory.path().join("lines.txt"), model());
+        std::fs::write(&file, "one thing\n\nanother thing\nsomething else\n").unwrap();
+        let (index, new) = Index::of(&with, &file, Pooling::Mean).unwrap();
+        assert!(new);
+        let hits = index.search(&with, "another thing", Pooling::Mean, 9);
+        assert_eq!((hits.len(), hits[0].line, &hits[0].text[..]), (3, 3, "another thing"));
+        assert!((hits[0].score - 1.0).abs() < 1e-5 && hits[1].score < hits[0].score);
+        let (again, new) = Index::of(&with, &file, Pooling::Mean).unwrap();
+        assert!(!new && again.search(&with, "another thing", Pooling::Mean, 9) == hits);
+        assert!(Index::of(&with, &file, Pooling::Last).unwrap().1, "another pooling is another index");
+        std::fs::write(&file, "one thing\n").unwrap();
+        assert!(Index::of(&with, &file, Pooling::Last).unwrap().1, "the file has changed");
+        std::fs::write(Index::path(&file), "no index").unwrap();
+        assert!(Index::of(&with, &file, Pooling::Last).unwrap().1, "a damaged index is made anew");
+    }
+
+    #[test]
+    fn directions_have_length_one_and_nothing_in_common() {
+        let states = Tensor::of([3, 2], &[1.0, 5.0, 3.0, 5.0, 2.0, 8.0]);
+        let common = common_part(&states);
+        assert_eq!(common, [2.0, 6.0]);
+        let d = directions(states, &common);
+        assert!(d.data().chunks(2).all(|row| (row[0] * row[0] + row[1] * row[1] - 1.0).abs() < 1e-6));
+        assert_eq!(directions(Tensor::of([1, 2], &[2.0, 6.0]), &common).data(), [0.0, 0.0]);
+    }
+}
