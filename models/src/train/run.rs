@@ -123,7 +123,11 @@ impl Run {
         for place in [directory, &directory.join("best")] {
             files::sweep(place).map_err(|error| Error::io(place, "tidy", &error))?;
         }
-        Self::begin(directory, setup)
+        let run = Self::begin(directory, setup)?;
+        if run.step() == 0 {
+            watch.note("this run has no checkpoint yet: it begins at its first step");
+        }
+        Ok(run)
     }
 
     /// Reads the last checkpoint, if there is one.
@@ -135,6 +139,11 @@ impl Run {
             if saved.data != position.data {
                 let what = "the data has changed since this run began: bring the old files back, or begin a new run";
                 return Err(Error::file(directory, what));
+            }
+            if saved.step > setup.options.steps {
+                let (made, asked) = (saved.step, setup.options.steps);
+                let what = format!("asks for {asked} steps, but {made} are made already: give {made} or more");
+                return Err(Error::file(directory.join("train.toml"), what));
             }
             position = saved;
         }

@@ -102,6 +102,19 @@ fn a_finished_run_resumes_to_the_same_end() {
 }
 
 #[test]
+fn a_run_asked_for_fewer_steps_than_it_has_made_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    assert!(run(train(&out, &["--steps", "3"])).status.success());
+    let options = out.join("train.toml");
+    let text = fs::read_to_string(&options).unwrap().replace("steps = 3\n", "steps = 2\n");
+    fs::write(&options, text).unwrap();
+    let output = run(["train", "--resume", out.to_str().unwrap()]);
+    let said = said(&output);
+    assert!(!output.status.success() && said.contains("asks for 2 steps, but 3 are made"), "{said}");
+}
+
+#[test]
 fn a_run_killed_between_its_last_state_and_its_model_gets_its_model_when_resumed() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
