@@ -11,32 +11,20 @@
 
 use std::path::{Path, PathBuf};
 
-use autograd::Tape;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tensor::rows;
 use tensor::tensor::Tensor;
-use tensor::{parallel, rows};
 
-use super::pretrained::{Packed, Pooling, Pretrained};
+use super::pretrained::{Pooling, Pretrained, pooled_states};
 use crate::error::{Error, Result};
 use crate::hub::weights::{self, Named, Weights};
-
-/// Texts that are put through the model at once.
-const AT_ONCE: usize = 64;
 
 /// The pooled hidden states of texts, as they are: `[n, C]`.
 pub fn states(with: &Pretrained, texts: &[&str], pooling: Pooling) -> Tensor {
     let ids: Vec<Vec<u32>> = texts.iter().map(|text| with.ids(text).ids).collect();
-    let width = with.model.width();
-    let mut all = Tensor::zeros([texts.len(), width]);
-    parallel::inside(|| {
-        for (ids, states) in ids.chunks(AT_ONCE).zip(all.data_mut().chunks_mut(AT_ONCE * width)) {
-            let tape = Tape::no_grad(&with.params);
-            let packed = Packed::new(ids.iter().map(Vec::as_slice), with.model.block_size());
-            states.copy_from_slice(packed.pooled(&with.model, &tape, pooling).value().data());
-        }
-    });
-    all
+    let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    pooled_states(&with.model, &with.params, pooling, &ids)
 }
 
 /// The mean of the rows of `states`: what all of them share.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use autograd::{PADDING, Params, Tape};
-use tensor::Tensor;
+use tensor::{Tensor, parallel};
 use tokenizer::{Special, Tokenizer};
 
 use crate::error::{Error, Result};
@@ -157,6 +157,23 @@ impl Packed {
             }
         }
     }
+}
+
+/// Texts that are put through a model at once, when nothing is learned.
+pub const AT_ONCE: usize = 64;
+
+/// One vector for each text, from its hidden states: `[n, C]`.
+pub fn pooled_states(model: &Model, params: &Params, pooling: Pooling, texts: &[&[u32]]) -> Tensor {
+    let width = model.width();
+    let mut all = Tensor::zeros([texts.len(), width]);
+    parallel::inside(|| {
+        for (texts, states) in texts.chunks(AT_ONCE).zip(all.data_mut().chunks_mut(AT_ONCE * width)) {
+            let tape = Tape::no_grad(params);
+            let packed = Packed::new(texts.iter().copied(), model.block_size());
+            states.copy_from_slice(packed.pooled(model, &tape, pooling).value().data());
+        }
+    });
+    all
 }
 
 impl Batch {

@@ -7,12 +7,11 @@ use tensor::{parallel, rows};
 use tokenizer::Tokenizer;
 
 use super::super::logistic::{Logistic, Row};
-use super::super::pretrained::{Packed, Pooling, Pretrained};
+use super::super::pretrained::{AT_ONCE, Packed, Pooling, Pretrained, pooled_states};
 use super::super::score;
 use super::examples::{Example, Examples};
 use super::tuned::{About, Kind, Tuned};
 use super::{Fitted, Recipe, Task, fit, layerwise};
-use crate::Model;
 use crate::error::Result;
 use crate::nn::Value;
 
@@ -25,8 +24,6 @@ pub struct Classifier {
     pub pooling: Pooling,
 }
 
-/// Texts that are put through the model at once, when nothing is learned.
-const AT_ONCE: usize = 64;
 /// Examples that the first fit of the head looks at, at most: more would take long and change little.
 const PROBED: usize = 2000;
 
@@ -96,7 +93,9 @@ impl Classifier {
 
     /// The pooled hidden states of texts, as features for something else.
     pub fn features(&self, texts: &[&[u32]]) -> Vec<Row> {
-        features(&self.tuned.model, &self.tuned.params, self.pooling, texts)
+        let states = pooled_states(&self.tuned.model, &self.tuned.params, self.pooling, texts);
+        let rows = states.data().chunks_exact(self.tuned.model.width());
+        rows.map(|row| (0..).zip(row.iter().copied()).collect()).collect()
     }
 
     /// Sets the head to what logistic regression makes of the body's features, before anything else is trained: a random
@@ -152,17 +151,6 @@ pub fn finetune(
     };
     let fitted = classifier.learn(&examples.train, recipe, score, report);
     (classifier, fitted)
-}
-
-/// The pooled hidden states of texts.
-pub fn features(model: &Model, params: &Params, pooling: Pooling, texts: &[&[u32]]) -> Vec<Row> {
-    let some = |texts: &[&[u32]]| {
-        let tape = Tape::no_grad(params);
-        let pooled = Packed::new(texts.iter().copied(), model.block_size()).pooled(model, &tape, pooling).value();
-        let rows = pooled.data().chunks_exact(model.width()).map(|row| (0..).zip(row.iter().copied()).collect());
-        rows.collect::<Vec<_>>()
-    };
-    parallel::inside(|| texts.chunks(AT_ONCE).flat_map(some).collect())
 }
 
 struct Learning<'a> {

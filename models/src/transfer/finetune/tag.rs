@@ -12,7 +12,7 @@ use autograd::{Params, Tape};
 use tensor::parallel;
 use tokenizer::Tokenizer;
 
-use super::super::pretrained::{Packed, Pooling, Pretrained};
+use super::super::pretrained::{AT_ONCE, Packed, Pooling, Pretrained};
 use super::super::score::{EntityScore, entities, entity_score};
 use super::tuned::{About, Kind, Tuned};
 use super::{Fitted, Recipe, Task, fit, layerwise};
@@ -138,9 +138,6 @@ pub struct Found {
     /// The probability of the least certain of its tags.
     pub score: f32,
 }
-
-/// Sentences that are put through the model at once, when nothing is learned.
-const AT_ONCE: usize = 64;
 
 impl Tagger {
     /// Opens what [`Self::save`] wrote, with its tokenizer.
