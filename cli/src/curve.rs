@@ -90,25 +90,30 @@ pub fn run(args: &Args) -> Result<()> {
     let recipe = Recipe { lr, least_steps, epochs, seed, precision: o.precision.into(), ..Recipe::default() };
     let plan = Plan { most: o.most.unwrap_or(usize::MAX), seeds: o.seeds, pooling: Pooling::Mean, recipe };
     let data = Data { pool, test };
-    let mut out = std::io::stdout().lock();
+    let mut said = Ok(());
+    let mut say = |line: String| {
+        if said.is_ok() {
+            said = writeln!(std::io::stdout(), "{line}");
+        }
+    };
     if !o.json {
         let names = Learner::ALL.map(|learner| format!("{:>14}", learner.name())).concat();
-        writeln!(out, "labels of a class  in all{names}    (test accuracy in %)")?;
+        say(format!("labels of a class  in all{names}    (test accuracy in %)"));
     }
     let show = |point: &Point| {
         if !o.json {
-            println!("{}", row(point));
+            say(row(point));
         }
     };
-    drop(out);
     let note = |sentence: &str| eprintln!("note: {sentence}");
     let points = tensor::parallel::inside(|| curve(&from, &data, &plan, note, show));
     let title = format!("what pre-training is worth: {} texts to test on, {} seeds", data.test.texts.len(), o.seeds);
     picture::draw(&o.svg, &title, &points)?;
+    said?;
     if o.json {
-        println!("{}", serde_json::to_string(&points)?);
+        writeln!(std::io::stdout(), "{}", serde_json::to_string(&points)?)?;
     } else {
-        println!("the picture is {}", o.svg.display());
+        writeln!(std::io::stdout(), "the picture is {}", o.svg.display())?;
     }
     Ok(())
 }

@@ -11,8 +11,8 @@
 //!         the tile: MR x NR sums in registers, one rank-1 update for each of the KC steps
 //! ```
 //!
-//! Rows of A are read where they stand, or packed by the task that works on them: if they are to be rounded, or are
-//! columns that lie far apart.
+//! Rows of A are read where they stand, or packed by the task that works on them: if they are to be rounded, would share a
+//! set of the first-level cache, or are columns that lie far apart.
 //! The sum over the inner dimension runs in the same order for every element, however rows are split: the bits
 //! do not depend on the number of threads. The block sizes were measured, not derived. Columns of B beyond the
 //! last are packed as zeros, rows of A beyond the last are read as the last, and neither is written.

@@ -75,7 +75,7 @@ enum Words<'a, T: Float> {
 }
 
 impl<'a, T: Float> Rows<'a, T> {
-    /// Where they stand, if the words are the numbers and rows lie close together; else copied.
+    /// Where they stand, if the words are the numbers and the tile can read them side by side there; else copied.
     pub fn new<P: Pack<T>>(a: Mat<'a, T>, rows: Range<usize>, inner: Range<usize>) -> Self {
         let (words, by_column) = (inner.len().div_ceil(P::STEP), a.transposed);
         if P::PLAIN && if by_column { a.stride <= NEAR } else { rows.len() == 1 || apart::<T>(a.stride) } {
