@@ -266,29 +266,36 @@ impl<T: Float> Params<T> {
 }
 
 /// The gradient of every parameter, laid out as the store's values.
+///
+/// A step's gradient begins at nothing, and with millions of parameters even zeros take their time to be written, and to be
+/// read again by the product that is added to them. So [`Self::forget`] writes none: what is first to arrive for a
+/// parameter in the next backward pass takes the place of what stands there.
 #[derive(Clone, Debug)]
 pub struct Gradients<T: Float = f32> {
     places: Arc<[Range<usize>]>,
     values: Buffer<T>,
+    /// Whether what stands there of each parameter is forgotten.
+    forgotten: Vec<bool>,
 }
 
 impl<T: Float> Gradients<T> {
     /// Zero gradients for a store.
     pub fn new(params: &Params<T>) -> Self {
-        let places = params.entries.iter().map(|entry| entry.place.clone()).collect();
-        Self { places, values: Buffer::zeros(params.values.len()) }
+        let places: Arc<[_]> = params.entries.iter().map(|entry| entry.place.clone()).collect();
+        let forgotten = vec![false; places.len()];
+        Self { places, values: Buffer::zeros(params.values.len()), forgotten }
     }
 
-    /// Zero gradients for the same store.
+    /// Others for the same store, for a backward pass to fill: as after [`Self::forget`].
     #[must_use]
     pub fn another(&self) -> Self {
-        let mut another = Self { places: Arc::clone(&self.places), values: Buffer::scratch(self.values.len()) };
-        another.zero();
-        another
+        let (places, values) = (Arc::clone(&self.places), Buffer::scratch(self.values.len()));
+        Self { forgotten: vec![true; places.len()], places, values }
     }
 
     /// g ← g + other
     pub fn add(&mut self, other: &Self) {
+        other.check();
         elementwise::add(&mut self.values, &other.values);
     }
 
@@ -297,28 +304,55 @@ impl<T: Float> Gradients<T> {
         elementwise::scale(&mut self.values, T::of(a));
     }
 
-    /// Sets all gradients to zero.
-    pub fn zero(&mut self) {
-        chunks(&mut self.values, tensor::parallel::GRAIN, |_, part| part.fill(T::ZERO));
+    /// Ends the use of what stands here: the next backward pass puts its gradients in its place, and until then nothing can be
+    /// read.
+    pub fn forget(&mut self) {
+        self.forgotten.fill(true);
+    }
+
+    /// The end of a backward pass: parameters that it did not reach have gradients of zero.
+    pub(crate) fn settle(&mut self) {
+        for (place, forgotten) in self.places.iter().zip(&mut self.forgotten) {
+            if std::mem::take(forgotten) {
+                chunks(&mut self.values[place.clone()], tensor::parallel::GRAIN, |_, part| part.fill(T::ZERO));
+            }
+        }
+    }
+
+    /// Where a sum for one parameter goes, and whether there is something to add it to; if not, it has to be written whole.
+    pub(crate) fn first(&mut self, id: ParamId) -> (&mut [T], bool) {
+        let first = std::mem::take(&mut self.forgotten[id.0]);
+        (&mut self.values[self.places[id.0].clone()], !first)
+    }
+
+    fn check(&self) {
+        debug_assert!(!self.forgotten.contains(&true), "gradients that were forgotten: a backward pass makes new ones");
     }
 
     /// The gradient of one parameter.
     pub fn of(&self, id: ParamId) -> &[T] {
+        self.check();
         &self.values[self.places[id.0].clone()]
     }
 
     /// The gradient of one parameter, to be added to.
     pub fn of_mut(&mut self, id: ParamId) -> &mut [T] {
+        let (gradient, there) = self.first(id);
+        if !there {
+            chunks(gradient, tensor::parallel::GRAIN, |_, part| part.fill(T::ZERO));
+        }
         &mut self.values[self.places[id.0].clone()]
     }
 
     /// All gradients in one slice.
     pub fn flat(&self) -> &[T] {
+        self.check();
         &self.values
     }
 
     /// ‖g‖ over all parameters together.
     pub fn norm(&self) -> f64 {
+        self.check();
         elementwise::sum_of_squares(&self.values).sqrt()
     }
 

@@ -309,11 +309,17 @@ impl<T: Float> Grads<'_, T> {
     /// first. `None` if `id` wants no gradient.
     pub fn product(&mut self, id: Id) -> Option<(&mut [T], Start<'static, T>)> {
         let node = &self.nodes[id];
-        let first = node.needs_grad && !matches!(node.op, Op::Param(_)) && self.slots[id].is_none();
-        if first {
-            self.slots[id] = Some(Tensor::scratch(node.shape));
+        if !node.needs_grad {
+            return None;
         }
-        self.of(id).map(|gradient| (gradient, if first { Start::Zero } else { Start::There }))
+        let (gradient, there) = match node.op {
+            Op::Param(p) => self.store.as_mut()?.first(p),
+            _ => {
+                let there = self.slots[id].is_some();
+                (self.slots[id].get_or_insert_with(|| Tensor::scratch(node.shape)).data_mut(), there)
+            }
+        };
+        Some((gradient, if there { Start::There } else { Start::Zero }))
     }
 
     /// Adds a whole tensor to the gradient of `id`. The first one given becomes the gradient; nothing is copied.
@@ -360,7 +366,8 @@ impl<'t, T: Float> Var<'t, T> {
     /// `self`: a tape is differentiated once.
     #[track_caller]
     pub fn backward(self, store: &mut Gradients<T>) {
-        let slots = self.walk(Some(store));
+        let slots = self.walk(Some(&mut *store));
+        store.settle();
         self.tape.slots.set(slots);
     }
 

@@ -1,6 +1,6 @@
 //! `pretext classify`: labels for texts, by a fine-tuned model.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -8,7 +8,7 @@ use models::transfer::finetune::classify::Classifier;
 use models::transfer::pretrained;
 use serde_json::json;
 
-use crate::flags::{self, Threads};
+use crate::flags::{Texts, Threads};
 
 /// Label texts with a model that `finetune … classify` made. Without a text: line by line from --in or standard input.
 #[derive(clap::Args)]
@@ -19,11 +19,8 @@ Examples:
 pub struct Args {
     /// A model that `finetune` made
     dir: PathBuf,
-    /// Texts
-    texts: Vec<String>,
-    /// A file with a text on each line
-    #[arg(long = "in", value_name = "FILE", conflicts_with = "texts")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    texts: Texts,
     /// How many labels for each text
     #[arg(long, default_value_t = 1, value_name = "K")]
     top: usize,
@@ -40,7 +37,7 @@ const AT_ONCE: usize = 256;
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     let (classifier, tokenizer, labels) = Classifier::open(&args.dir)?;
-    let label = |texts: &[String]| -> Result<()> {
+    args.texts.each(AT_ONCE, |texts| {
         let ids: Vec<_> = texts.iter().map(|t| pretrained::ids(&tokenizer, classifier.block_size(), t)).collect();
         let cut = ids.iter().filter(|ids| ids.cut).count();
         if cut > 0 {
@@ -49,19 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
         let ids: Vec<&[u32]> = ids.iter().map(|ids| &ids.ids[..]).collect();
         let probabilities = classifier.probabilities(&classifier.tuned.params, &ids);
         texts.iter().zip(probabilities).try_for_each(|(text, p)| show(args, text, &labels, &p))
-    };
-    if !args.texts.is_empty() {
-        return label(&args.texts);
-    }
-    let mut texts = Vec::new();
-    for line in flags::lines(args.file.as_deref())?.split(b'\n') {
-        texts.push(String::from_utf8_lossy(&line?).trim_end().to_owned());
-        if texts.len() == AT_ONCE {
-            label(&texts)?;
-            texts.clear();
-        }
-    }
-    label(&texts)
+    })
 }
 
 /// The likeliest labels of a text with their probabilities, the likeliest first.

@@ -1,25 +1,29 @@
-//! `pretext curve`: what pre-training is worth, as accuracy against the number of labels.
+//! `pretext curve`: what pre-training is worth, as a score against the number of labels.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
-use models::data::labelled::classes;
-use models::transfer::curve::{Data, Learner, Plan, Point, curve, picture};
+use models::Error;
+use models::data::labelled::{classes, conll};
+use models::transfer::curve::classes::Classes;
+use models::transfer::curve::tags::Tags;
+use models::transfer::curve::{Learner, Plan, Point, Subject, curve, picture};
 use models::transfer::finetune::Recipe;
 use models::transfer::finetune::examples;
 use models::transfer::pretrained::{Pooling, Pretrained};
 
 use crate::flags::{Precision, Threads};
 
-/// Measure how good a task is learned from 1, 2, 4 … labels of each class: by the pre-trained model, by the same model
+/// Measure how good a task is learned from 1, 2, 4 … labels of each class (or tagged sentences): by the pre-trained model, by the same model
 /// from scratch, by a bag of words with logistic regression, and by guessing the most frequent class.
 #[derive(ClapArgs)]
 #[command(after_help = "\
 Examples:
   pretext curve runs/bert-nano-1 classify                          the built-in world's task
-  pretext curve runs/bert-mini-1 classify --data train.tsv --test-data test.tsv --most 64 --svg curve.svg")]
+  pretext curve runs/bert-mini-1 classify --data train.tsv --test-data test.tsv --most 64 --svg curve.svg
+  pretext curve runs/bert-mini-1 tag --data train.conll --test-data test.conll --svg tags.svg")]
 pub struct Args {
     /// A run of `train`, or a Hugging Face checkpoint with its tokenizer.json
     dir: PathBuf,
@@ -32,17 +36,19 @@ pub struct Args {
 enum Task {
     /// A label for a text
     Classify(Options),
+    /// A label for each word
+    Tag(Options),
 }
 
 #[derive(ClapArgs)]
 struct Options {
-    /// Labelled texts to draw from, as for `finetune` [default: 200 stories of the built-in world]
+    /// Labelled examples to draw from, as for `finetune` [default: 200 stories of the built-in world]
     #[arg(long, value_name = "FILE", requires = "test_data")]
     data: Option<PathBuf>,
-    /// Labelled texts to measure accuracy on
+    /// Labelled examples to measure on
     #[arg(long, value_name = "FILE", requires = "data")]
     test_data: Option<PathBuf>,
-    /// Labels of each class, at most [default: all]
+    /// Labels of each class, or tagged sentences, at most [default: all]
     #[arg(long, value_name = "N")]
     most: Option<usize>,
     /// How often all is repeated
@@ -76,46 +82,73 @@ struct Options {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let Task::Classify(o) = &args.task;
+    let (Task::Classify(o) | Task::Tag(o)) = &args.task;
     o.threads.set();
     if !(o.lr > 0.0 && o.lr.is_finite()) || o.most == Some(0) {
         return Err(crate::Usage("--lr wants more than 0, --most at least 1".to_owned()).into());
     }
+    if o.svg.exists() {
+        return Err(Error::file(&o.svg, "is there already: give the picture another name with --svg").into());
+    }
     let from = Pretrained::open(&args.dir)?;
-    let [pool, test] = match (&o.data, &o.test_data) {
-        (Some(data), Some(test)) => [classes::read(data)?, classes::read(test)?],
-        _ => examples::world(o.seed),
-    };
-    let (lr, least_steps, epochs, seed) = (o.lr, o.least_steps, o.epochs, o.seed);
-    let recipe = Recipe { lr, least_steps, epochs, seed, precision: o.precision.into(), ..Recipe::default() };
-    let plan = Plan { most: o.most.unwrap_or(usize::MAX), seeds: o.seeds, pooling: Pooling::Mean, recipe };
-    let data = Data { pool, test };
-    let mut said = Ok(());
-    let mut say = |line: String| {
-        if said.is_ok() {
-            said = writeln!(std::io::stdout(), "{line}");
+    match &args.task {
+        Task::Classify(_) => {
+            let [pool, test] = o.examples(classes::read, || examples::world(o.seed))?;
+            let subject = Classes::new(&from, &pool, &test);
+            subject.examples.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+            o.draw(&from, &subject, test.texts.len())
         }
-    };
-    if !o.json {
+        Task::Tag(_) => {
+            let read = |path: &Path| {
+                let tagged = conll::read(path)?;
+                tagged.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+                Ok(tagged.sentences.into_iter().map(|s| (s.words, s.tags)).collect())
+            };
+            let [pool, test] = o.examples(read, || examples::world_sentences(o.seed))?;
+            let tests = test.len();
+            o.draw(&from, &Tags::new(&from, pool, test), tests)
+        }
+    }
+}
+
+impl Options {
+    /// The examples to draw from and those to test on.
+    fn examples<E>(
+        &self,
+        read: impl Fn(&Path) -> models::Result<E>,
+        world: impl FnOnce() -> [E; 2],
+    ) -> models::Result<[E; 2]> {
+        match (&self.data, &self.test_data) {
+            (Some(data), Some(test)) => Ok([read(data)?, read(test)?]),
+            _ => Ok(world()),
+        }
+    }
+
+    /// Measures the curve, shows it point by point, and draws the picture.
+    fn draw<S: Subject + Sync>(&self, from: &Pretrained, subject: &S, tests: usize) -> Result<()> {
+        let (lr, least_steps, epochs, seed) = (self.lr, self.least_steps, self.epochs, self.seed);
+        let recipe = Recipe { lr, least_steps, epochs, seed, precision: self.precision.into(), ..Recipe::default() };
+        let most = self.most.unwrap_or(usize::MAX);
+        let plan = Plan { most, seeds: self.seeds, pooling: Pooling::Mean, recipe };
+        let mut said = Ok(());
+        let mut say = |line: String| {
+            if said.is_ok() && !self.json {
+                said = writeln!(std::io::stdout(), "{line}");
+            }
+        };
         let names = Learner::ALL.map(|learner| format!("{:>14}", learner.name())).concat();
-        say(format!("labels of a class  in all{names}    (test accuracy in %)"));
-    }
-    let show = |point: &Point| {
-        if !o.json {
-            say(row(point));
+        say(format!("{:>20}  in all{names}    ({} in %)", S::COUNTED, S::MEASURED));
+        let points = tensor::parallel::inside(|| curve(from, subject, &plan, |point| say(row(point))));
+        let title = format!("what pre-training is worth: {tests} examples to test on, {} seeds", self.seeds);
+        picture::draw::<S>(&self.svg, &title, &points)?;
+        said?;
+        if self.json {
+            writeln!(std::io::stdout(), "{}", serde_json::to_string(&points)?)?;
+        } else {
+            writeln!(std::io::stdout(), "the picture is {}", self.svg.display())?;
         }
-    };
-    let note = |sentence: &str| eprintln!("note: {sentence}");
-    let points = tensor::parallel::inside(|| curve(&from, &data, &plan, note, show));
-    let title = format!("what pre-training is worth: {} texts to test on, {} seeds", data.test.texts.len(), o.seeds);
-    picture::draw(&o.svg, &title, &points)?;
-    said?;
-    if o.json {
-        writeln!(std::io::stdout(), "{}", serde_json::to_string(&points)?)?;
-    } else {
-        writeln!(std::io::stdout(), "the picture is {}", o.svg.display())?;
+        Ok(())
     }
-    Ok(())
 }
 
 /// A line of the table.
@@ -125,5 +158,5 @@ fn row(point: &Point) -> String {
         let half = mean.half_width.map_or(String::new(), |half| format!(" ±{:.1}", 100.0 * half));
         format!("{:>14}", format!("{:.1}{half}", 100.0 * mean.value))
     });
-    format!("{:>17}  {:>6}{}", point.labels, point.examples, scores.concat())
+    format!("{:>20}  {:>6}{}", point.labels, point.examples, scores.concat())
 }

@@ -1,36 +1,40 @@
 //! `pretext embed`: texts as vectors.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use models::Error;
-use models::transfer::embed::{common_part, directions, states};
+use models::data::labelled::pairs;
+use models::transfer::embed::states;
 use models::transfer::pretrained::Pretrained;
-use models::transfer::score::spearman;
+use models::transfer::similar;
 use serde_json::json;
 
-use crate::flags::{self, PoolingName, Threads};
+use crate::flags::{PoolingName, Texts, Threads};
 
 /// Turn texts into vectors, one JSON line each: the mean of the hidden states as it is. Without a text: line by line from
-/// --in or standard input. With --pairs: how well the vectors agree with what people say of pairs of texts.
+/// --in or standard input. With --pairs or --retrieval: how well the vectors agree with what people say of pairs of texts.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   pretext embed runs/bert-mini-1 \"a text\" \"another\"
-  pretext embed runs/bert-mini-1 --pairs stsb-test.tsv")]
+  pretext embed runs/bert-mini-1 --pairs stsb-test.tsv
+  pretext embed runs/bert-nano-1 --pairs                           with the built-in world's stories
+  pretext embed runs/bert-mini-1 --retrieval questions.tsv")]
 pub struct Args {
     /// A run of `train`, or a Hugging Face checkpoint with its tokenizer.json
     dir: PathBuf,
-    /// Texts
-    texts: Vec<String>,
-    /// A file with a text on each line
-    #[arg(long = "in", value_name = "FILE", conflicts_with = "texts")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    texts: Texts,
     /// A file of lines `score TAB text TAB text`: prints Spearman's correlation of the scores with the cosines of the texts'
-    /// vectors, less what all of them share
+    /// vectors, less what all of them share [without FILE: stories of the built-in world, told twice with changes]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "file"])]
-    pairs: Option<PathBuf>,
+    pairs: Option<Option<PathBuf>>,
+    /// A file of lines `query TAB text`: seeks each query's texts among all of them, and prints recall at 1, 5 and 10, the
+    /// mean reciprocal rank and nDCG [without FILE: stories of the built-in world, told twice in other words]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "file", "pairs"])]
+    retrieval: Option<Option<PathBuf>>,
     /// How a text becomes one vector
     #[arg(long, value_enum, default_value_t = PoolingName::Mean)]
     pooling: PoolingName,
@@ -38,48 +42,53 @@ pub struct Args {
     threads: Threads,
 }
 
+/// What is said of pairs.
+#[derive(Clone, Copy)]
+enum Judged {
+    Alike,
+    Sought,
+}
+
+/// Texts that are read and embedded at once.
+const AT_ONCE: usize = 256;
+
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     let with = Pretrained::open(&args.dir)?;
     if let Some(file) = &args.pairs {
-        return pairs(args, &with, file);
+        return judge(args, &with, file, Judged::Alike);
     }
-    let texts = match &args.texts[..] {
-        [] => {
-            let lines = flags::lines(args.file.as_deref())?.split(b'\n').collect::<Result<Vec<_>, _>>()?;
-            lines.iter().map(|line| String::from_utf8_lossy(line).trim_end().to_owned()).collect()
-        }
-        texts => texts.to_vec(),
-    };
-    let some: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let vectors = states(&with, &some, args.pooling.into());
+    if let Some(file) = &args.retrieval {
+        return judge(args, &with, file, Judged::Sought);
+    }
     let mut out = std::io::stdout().lock();
-    for (text, vector) in texts.iter().zip(vectors.data().chunks_exact(with.model.width())) {
-        writeln!(out, "{}", json!({"text": text, "vector": vector}))?;
-    }
-    Ok(())
+    args.texts.each(AT_ONCE, |texts| {
+        let some: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let vectors = states(&with, &some, args.pooling.into());
+        let mut both = texts.iter().zip(vectors.data().chunks_exact(with.model.width()));
+        both.try_for_each(|(text, vector)| Ok(writeln!(out, "{}", json!({"text": text, "vector": vector}))?))
+    })
 }
 
-fn pairs(args: &Args, with: &Pretrained, file: &PathBuf) -> Result<()> {
-    let text = std::fs::read_to_string(file).map_err(|error| Error::io(file, "read", &error))?;
-    let (mut scores, mut texts) = (Vec::new(), Vec::new());
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let (Some(score), &[_, a, b]) = (fields[0].trim().parse::<f64>().ok(), &fields[..]) else {
-            let what = format!("line {} is no pair: write a score, a TAB, a text, a TAB and a text", i + 1);
-            return Err(Error::file(file, what).into());
-        };
-        scores.push(score);
-        texts.extend([a, b]);
-    }
-    let states = states(with, &texts, args.pooling.into());
-    let common = common_part(&states);
-    let vectors = directions(states, &common);
-    let both = vectors.data().chunks_exact(2 * common.len()).map(|both| both.split_at(common.len()));
-    let cosines: Vec<f64> = both.map(|(a, b)| f64::from(tensor::rows::dot(a, b))).collect();
-    let Some(correlation) = spearman(&scores, &cosines) else {
-        return Err(Error::file(file, "has no two pairs of different scores: nothing can be compared").into());
+/// One JSON line with how well the vectors agree with what is said of pairs.
+fn judge(args: &Args, with: &Pretrained, wanted: &Option<PathBuf>, kind: Judged) -> Result<()> {
+    let pairs = match (wanted, kind) {
+        (Some(file), Judged::Alike) => pairs::read_scored(file)?,
+        (Some(file), Judged::Sought) => pairs::read_sought(file)?,
+        (None, Judged::Alike) => similar::world_scored(),
+        (None, Judged::Sought) => similar::world_sought(),
     };
-    writeln!(std::io::stdout(), "{}", json!({"pairs": scores.len(), "spearman": correlation}))?;
-    Ok(())
+    pairs.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+    let pooling = args.pooling.into();
+    let line = match kind {
+        Judged::Sought => serde_json::to_string(&similar::retrieval(with, &pairs, pooling))?,
+        Judged::Alike => {
+            let Some(spearman) = similar::agreement(with, &pairs, pooling) else {
+                let what = "has no two pairs of different scores, or the vectors are all the same: nothing to compare";
+                return Err(Error::file(wanted.as_deref().unwrap_or(&args.dir), what).into());
+            };
+            json!({"pairs": pairs.pairs.len(), "spearman": spearman}).to_string()
+        }
+    };
+    Ok(writeln!(std::io::stdout(), "{line}")?)
 }

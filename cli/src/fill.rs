@@ -1,15 +1,15 @@
 //! `pretext fill`: what may stand in the place of each \[MASK\].
 
-use std::io::{BufRead as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use models::transfer::fill::fill;
 use models::transfer::pretrained::Pretrained;
 
-use crate::flags::Threads;
+use crate::flags::{Texts, Threads};
 
-/// Find the likeliest tokens for each `[MASK]` of a text. Without a text: line by line from standard input.
+/// Find the likeliest tokens for each `[MASK]` of a text. Without a text: line by line from --in or standard input.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -18,8 +18,8 @@ Examples:
 pub struct Args {
     /// A run of `train bert`, or a Hugging Face BERT checkpoint with its tokenizer.json
     dir: PathBuf,
-    /// The text, with `[MASK]` where a token is to be found
-    text: Option<String>,
+    #[command(flatten)]
+    texts: Texts,
     /// How many tokens for each place
     #[arg(long, default_value_t = 5, value_name = "K")]
     top: usize,
@@ -33,13 +33,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     let with = Pretrained::open(&args.dir)?;
-    if let Some(text) = &args.text {
-        return show(args, &with, text);
-    }
-    for line in std::io::stdin().lock().split(b'\n') {
-        show(args, &with, &String::from_utf8_lossy(&line?))?;
-    }
-    Ok(())
+    args.texts.each(1, |texts| show(args, &with, &texts[0]))
 }
 
 fn show(args: &Args, with: &Pretrained, text: &str) -> Result<()> {

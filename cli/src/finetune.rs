@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
-use models::data::labelled::{classes, conll};
+use models::data::labelled::{classes, conll, squad};
 use models::train::run::new_directory;
-use models::transfer::finetune::examples::{Examples, Sentences};
+use models::transfer::finetune::answer::{self, Asked};
+use models::transfer::finetune::examples::{Examples, Questions, Sentences};
 use models::transfer::finetune::tag::{self, Tagged};
 use models::transfer::finetune::tuned::{self, Kind};
 use models::transfer::finetune::{Fitted, Recipe, classify};
@@ -25,7 +26,8 @@ Examples:
   pretext finetune runs/bert-nano-1 classify                              the built-in world's task
   pretext finetune runs/bert-mini-1 classify --data train.tsv --test-data test.tsv
   pretext finetune runs/bert-mini-1 classify --data reviews.csv --seeds 5 --json
-  pretext finetune runs/bert-mini-1 tag --data train.conll --val-data valid.conll --test-data test.conll")]
+  pretext finetune runs/bert-mini-1 tag --data train.conll --val-data valid.conll --test-data test.conll
+  pretext finetune runs/bert-mini-1 answer --data train-v1.1.json --test-data dev-v1.1.json --epochs 2")]
 pub struct Args {
     /// A run of `train`, or a Hugging Face checkpoint with its tokenizer.json
     dir: PathBuf,
@@ -48,6 +50,9 @@ enum Task {
     /// A label for each word: CoNLL files, a word and its BIO tag a line and an empty line after each sentence; without
     /// --data the built-in world's stories, with people, objects and places tagged
     Tag(Options),
+    /// The passage of a text that answers a question: SQuAD's JSON (v1.1); without --data the built-in world's stories:
+    /// on which day, in what weather, where, and who acts last
+    Answer(Options),
 }
 
 #[derive(ClapArgs)]
@@ -112,6 +117,7 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.task {
         Task::Classify { pooling, options } => classify(args, options, (*pooling).into()),
         Task::Tag(options) => tag(args, options),
+        Task::Answer(options) => answer(args, options),
     }
 }
 
@@ -157,6 +163,33 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
     });
     tagger.save(&out, &from.tokenizer)?;
     o.conclude(&out, Kind::Tag, &trials)
+}
+
+fn answer(args: &Args, o: &Options) -> Result<()> {
+    let (recipe, from, out) = o.begin(args, "answer")?;
+    let questions = match &o.data {
+        None => Questions::world(&from, o.seed),
+        Some(data) => {
+            let [val, test] = o.others(squad::read)?;
+            let questions = Questions::new(&from, squad::read(data)?, val, test, o.seed);
+            if questions.train.is_empty() {
+                let what = "has no question whose answer stands in its context: there is nothing to learn from";
+                return Err(models::Error::file(data, what).into());
+            }
+            questions
+        }
+    };
+    let sizes = [&questions.train, &questions.val, &questions.test].map(Asked::len);
+    introduce(&questions.notes, "questions", sizes);
+    let (answerer, trials) = o.trials(&recipe, |recipe| {
+        let parts = [&questions.train, &questions.val];
+        let (answerer, fitted) = answer::finetune(&from, parts, recipe, report("answer F1"));
+        let score = (sizes[2] > 0).then(|| answerer.scores_on(&answerer.tuned.params, &questions.test));
+        let named = |s: answer::Scores| [("exact match", s.exact_match), ("answer F1", s.f1)].into();
+        (answerer, fitted, score.map_or(Scores::new(), named))
+    });
+    answerer.save(&out, &from.tokenizer)?;
+    o.conclude(&out, Kind::Answer, &trials)
 }
 
 fn introduce(notes: &[String], labels: &str, [train, val, test]: [usize; 3]) {
@@ -244,7 +277,8 @@ impl Options {
             writeln!(to, "test {name} {:.1}%{interval}", mean.value)?;
         }
         writeln!(to, "the model is in {}; use it with", out.display())?;
-        writeln!(to, "  pretext {} {} \"a text\"", kind.command(), out.display())?;
+        let words = if kind == Kind::Answer { "\"a question\" \"a text\"" } else { "\"a text\"" };
+        writeln!(to, "  pretext {} {} {words}", kind.command(), out.display())?;
         Ok(())
     }
 }

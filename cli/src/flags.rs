@@ -1,7 +1,7 @@
 //! Options that several commands share.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
@@ -62,6 +62,34 @@ impl From<PoolingName> for Pooling {
             PoolingName::Last => Self::Last,
             PoolingName::Mean => Self::Mean,
         }
+    }
+}
+
+/// Texts that a command works on.
+#[derive(Args)]
+pub struct Texts {
+    /// Texts
+    texts: Vec<String>,
+    /// A file with a text on each line
+    #[arg(long = "in", value_name = "FILE", conflicts_with = "texts")]
+    file: Option<PathBuf>,
+}
+
+impl Texts {
+    /// Calls `body` with the texts, or the lines of --in or of standard input, so many at once as they come.
+    pub fn each(&self, at_once: usize, mut body: impl FnMut(&[String]) -> Result<()>) -> Result<()> {
+        if !self.texts.is_empty() {
+            return self.texts.chunks(at_once).try_for_each(body);
+        }
+        let mut texts = Vec::new();
+        for line in lines(self.file.as_deref())?.split(b'\n') {
+            texts.push(String::from_utf8_lossy(&line?).trim_end().to_owned());
+            if texts.len() == at_once {
+                body(&texts)?;
+                texts.clear();
+            }
+        }
+        if texts.is_empty() { Ok(()) } else { body(&texts) }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The `pretext` program: learns from raw data without labels, and uses what was learned.
 //!
 //! A file a command, each a thin call into the `models` crate: `train`, `generate`, `fill`, `finetune`, `classify`,
-//! `tag`, `embed`, `search`, `curve`, `tokenizer`, `verify`, `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
+//! `tag`, `answer`, `embed`, `search`, `curve`, `tokenizer`, `verify`, `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod bench;
 mod classify;
 mod curve;
@@ -40,6 +41,7 @@ enum Command {
     Finetune(finetune::Args),
     Classify(classify::Args),
     Tag(tag::Args),
+    Answer(answer::Args),
     Embed(embed::Args),
     Search(search::Args),
     Curve(curve::Args),
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
             Command::Finetune(args) => finetune::run(&args),
             Command::Classify(args) => classify::run(&args),
             Command::Tag(args) => tag::run(&args),
+            Command::Answer(args) => answer::run(&args),
             Command::Embed(args) => embed::run(&args),
             Command::Search(args) => search::run(&args),
             Command::Curve(args) => curve::run(&args),

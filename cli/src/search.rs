@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use models::transfer::embed::Index;
 use models::transfer::pretrained::{Pooling, Pretrained};
+use models::transfer::similar;
 
 use crate::flags::Threads;
 
@@ -13,16 +14,17 @@ use crate::flags::Threads;
 /// FILE.index.safetensors, and made anew when the file or the model has changed.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
+  pretext search runs/bert-nano-1 \"Mia slowly paints the red ball blue.\"
   pretext search runs/bert-mini-1 \"where is the station\" --in questions.txt --top 3")]
 pub struct Args {
     /// A run of `train`, or a Hugging Face checkpoint with its tokenizer.json
     dir: PathBuf,
     /// What to look for
     query: String,
-    /// A file with a text on each line
+    /// A file with a text on each line [default: 1000 stories of the built-in world]
     #[arg(long = "in", value_name = "FILE")]
-    file: PathBuf,
+    file: Option<PathBuf>,
     /// How many lines
     #[arg(long, default_value_t = 5, value_name = "K")]
     top: usize,
@@ -36,10 +38,16 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     let with = Pretrained::open(&args.dir)?;
-    let (index, new) = Index::of(&with, &args.file, Pooling::Mean)?;
-    if new {
-        eprintln!("note: the vectors are kept in {}", Index::path(&args.file).display());
-    }
+    let index = match &args.file {
+        None => Index::over(&with, similar::world_lines(), Pooling::Mean),
+        Some(file) => {
+            let (index, new) = Index::of(&with, file, Pooling::Mean)?;
+            if new {
+                eprintln!("note: the vectors are kept in {}", Index::path(file).display());
+            }
+            index
+        }
+    };
     let mut out = std::io::stdout().lock();
     for hit in index.search(&with, &args.query, Pooling::Mean, args.top) {
         if args.json {

@@ -1,13 +1,13 @@
 //! `pretext tag`: what the words of a text name, by a fine-tuned model.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use models::transfer::finetune::tag::Tagger;
 use serde_json::json;
 
-use crate::flags::{self, Threads};
+use crate::flags::{Texts, Threads};
 
 /// Find entities with a model that `finetune … tag` made. Without a text: line by line from --in or standard input.
 #[derive(clap::Args)]
@@ -18,11 +18,8 @@ Examples:
 pub struct Args {
     /// A model that `finetune` made
     dir: PathBuf,
-    /// Texts
-    texts: Vec<String>,
-    /// A file with a text on each line
-    #[arg(long = "in", value_name = "FILE", conflicts_with = "texts")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    texts: Texts,
     /// Print one JSON line a text
     #[arg(long)]
     json: bool,
@@ -34,22 +31,15 @@ pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     let (tagger, tokenizer) = Tagger::open(&args.dir)?;
     let mut out = std::io::stdout().lock();
-    let mut tag = |text: &str| -> Result<()> {
-        let found = tagger.find(&tokenizer, text);
+    args.texts.each(1, |texts| {
+        let found = tagger.find(&tokenizer, &texts[0]);
         if args.json {
-            writeln!(out, "{}", json!({"text": text, "entities": found}))?;
+            writeln!(out, "{}", json!({"text": texts[0], "entities": found}))?;
             return Ok(());
         }
         for entity in &found {
             writeln!(out, "{}\t{:.1}%\t{}", entity.kind, 100.0 * entity.score, entity.text)?;
         }
         Ok(writeln!(out)?)
-    };
-    if !args.texts.is_empty() {
-        return args.texts.iter().try_for_each(|text| tag(text));
-    }
-    for line in flags::lines(args.file.as_deref())?.split(b'\n') {
-        tag(String::from_utf8_lossy(&line?).trim_end())?;
-    }
-    Ok(())
+    })
 }

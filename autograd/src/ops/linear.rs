@@ -10,7 +10,7 @@
 //!
 //! Reference: the matrix product's rule (see `matmul`) with the bias as one more input that is always 1.
 
-use tensor::matmul::{Mat, Precision, Start, add_matmul, matmul_map, matmul_onto, vector_matmul_half};
+use tensor::matmul::{Mat, Precision, Start, matmul_map, matmul_onto, vector_matmul_half};
 use tensor::{Float, Tensor, elementwise};
 
 use super::gelu::{Gated, Gelu};
@@ -138,9 +138,9 @@ impl<T: Float> Operation<T> for Linear {
         if let Some((dx, start)) = grads.product(self.x) {
             matmul_onto(dx, start, d, self.weight(at).t(), at.precision); // dx = dy·Wᵀ
         }
-        if let Some(dw) = grads.of(self.weight) {
+        if let Some((dw, start)) = grads.product(self.weight) {
             let (a, b) = if self.transposed { (d.t(), x) } else { (x.t(), d) };
-            add_matmul(dw, a, b, at.precision); // dW = xᵀ·dy
+            matmul_onto(dw, start, a, b, at.precision); // dW = xᵀ·dy
         }
         if let Some(db) = self.bias.and_then(|b| grads.of(b)) {
             add_col_sums(db, dy.data()); // db = Σₙ dyₙ

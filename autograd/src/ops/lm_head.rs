@@ -109,8 +109,8 @@ impl<T: Float> Operation<T> for LmHead<T> {
                 let dx = &mut dx[i * run * cols..][..rows * cols];
                 add_matmul(dx, g, Mat::new(table, vocab, cols), at.precision); // dx = G·E
             }
-            if let Some(d_table) = grads.of(self.table) {
-                add_matmul(d_table, g.t(), Mat::new(x, rows, cols), at.precision); // dE = Gᵀ·x
+            if let Some((d_table, start)) = grads.product(self.table) {
+                matmul_onto(d_table, start, g.t(), Mat::new(x, rows, cols), at.precision); // dE = Gᵀ·x
             }
         }
     }

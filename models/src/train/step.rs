@@ -48,13 +48,13 @@ pub fn loss_and_gradients(
         }
         total
     };
-    timed(how.profile, "Zeros", || gradients.zero());
+    gradients.forget();
     if !in_halves(params.count(), batch.rows, how.micro_batch) {
         return parallel::inside(|| micro_batches(0..batch.rows, how.micro_batch, gradients));
     }
     // Each half has its own gradient, and its loops are still cut for all threads: one that is done helps the other.
     let (middle, at_once) = (batch.rows / 2, how.micro_batch / 2);
-    let mut others = timed(how.profile, "Zeros", || gradients.another());
+    let mut others = gradients.another();
     let first = || micro_batches(0..middle, at_once, gradients);
     let second = || micro_batches(middle..batch.rows, at_once, &mut others);
     let (a, b) = match how.profile {

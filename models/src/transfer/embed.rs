@@ -87,6 +87,15 @@ impl Index {
         name.into()
     }
 
+    /// The index of some lines, which is kept nowhere.
+    pub fn over(with: &Pretrained, lines: Vec<String>, pooling: Pooling) -> Self {
+        let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let states = states(with, &texts, pooling);
+        let common = common_part(&states);
+        let vectors = directions(states, &common);
+        Self { lines, common, vectors }
+    }
+
     /// The index of a file's lines: the one that is kept, or a new one, which is then kept. Says whether it is new.
     ///
     /// Errors: a file that cannot be read or has no line; an index that cannot be written.
@@ -102,11 +111,7 @@ impl Index {
         if let Some((common, vectors)) = kept(&path, &made, [lines.len(), with.model.width()]) {
             return Ok((Self { lines, common, vectors }, false));
         }
-        let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let states = states(with, &texts, pooling);
-        let common = common_part(&states);
-        let vectors = directions(states, &common);
-        let index = Self { lines, common, vectors };
+        let index = Self::over(with, lines, pooling);
         let named = |name: &str, shape: Vec<usize>, data| Named { name: name.to_owned(), shape, data };
         let tensors = [
             named("vectors", index.vectors.shape().to_vec(), index.vectors.data()),

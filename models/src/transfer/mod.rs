@@ -3,7 +3,7 @@
 //! - [`generate`]: a GPT continues a text.
 //! - [`pretrained`]: a model with its tokenizer, and texts as its rows.
 //! - [`fill`]: a BERT finds hidden tokens.
-//! - [`embed`]: texts as vectors, and the search among them.
+//! - [`embed`]: texts as vectors, and the search among them; [`similar`]: how good these are.
 //! - [`finetune`]: a model learns a task from labelled examples; [`score`]: how good it is then, as others state it.
 //! - [`curve`]: what pre-training was worth, against the number of labels; [`logistic`]: what simple features are worth.
 
@@ -15,3 +15,4 @@ pub mod generate;
 pub mod logistic;
 pub mod pretrained;
 pub mod score;
+pub mod similar;

@@ -1,6 +1,6 @@
 //! What must hold to the last bit: gradients depend on nothing but values.
 
-use autograd::{Gelu, Params, Tape, Var};
+use autograd::{Gelu, Gradients, Init, Params, Tape, Var};
 use tensor::parallel::with_threads;
 use tensor::{Float, Tensor};
 
@@ -112,5 +112,33 @@ fn a_scope_keeps_what_a_backward_pass_reads_and_what_only_it_can_make_again() {
         let x = tape.variable(Tensor::of([3], &[1.0f32, 2.0, 3.0]));
         assert_eq!(tape.scope(|| x.exp().tanh()).value().data(), x.exp().tanh().value().data());
         assert_eq!(tape.scope(|| x).value().data(), [1.0, 2.0, 3.0]);
+    }
+}
+
+/// x·W with W as a parameter, and a second parameter that the loss does not reach.
+#[test]
+fn a_forgotten_gradient_leaves_no_trace() {
+    let ([w, unreached], params) = Params::build(1, |mut at| {
+        [at.param("w", [3, 5], Init::Normal(1.0)), at.param("unreached", [4], Init::Normal(1.0))]
+    });
+    let backward = |gradients: &mut Gradients, times: usize| {
+        let tape = Tape::new(&params);
+        let x = tape.constant(Tensor::of([2, 3], &[0.5, -1.0, 2.0, 0.25, 3.0, -0.125]));
+        let y = (0..times).fold(x.linear(tape.param(w), None), |y, _| y + x.linear(tape.param(w), None));
+        y.sum().backward(gradients);
+    };
+    for times in [0, 1] {
+        let mut wanted = Gradients::new(&params);
+        backward(&mut wanted, times);
+        let mut gradients = Gradients::new(&params);
+        gradients.of_mut(w).fill(f32::NAN);
+        gradients.of_mut(unreached).fill(f32::NAN);
+        gradients.forget();
+        backward(&mut gradients, times);
+        assert_eq!(gradients.flat(), wanted.flat());
+        assert!(gradients.of(unreached).iter().all(|&g| g == 0.0));
+        backward(&mut gradients, times); // and the next adds to it
+        let twice: Vec<f32> = wanted.flat().iter().map(|g| 2.0 * g).collect();
+        assert_eq!(gradients.flat(), twice);
     }
 }

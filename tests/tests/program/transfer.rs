@@ -70,6 +70,74 @@ fn a_tagger_learns_is_kept_and_finds_entities() {
     assert!(!content && text.contains("line 2"), "{text}");
 }
 
+/// SQuAD's JSON with one paragraph and questions about it, each with its answer.
+fn squad(context: &str, questions: &[(&str, &str)]) -> String {
+    let qas: Vec<String> = questions
+        .iter()
+        .enumerate()
+        .map(|(i, (question, answer))| {
+            let start = context.find(answer).map_or(-1, |at| context[..at].chars().count() as i64);
+            let answers = format!(r#"[{{"text": "{answer}", "answer_start": {start}}}]"#);
+            format!(r#"{{"id": "q{i}", "question": "{question}", "answers": {answers}}}"#)
+        })
+        .collect();
+    format!(r#"{{"data": [{{"paragraphs": [{{"context": "{context}", "qas": [{}]}}]}}]}}"#, qas.join(", "))
+}
+
+#[test]
+fn an_answerer_learns_is_kept_and_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
+    let out = out.to_str().unwrap();
+    let context = "Mia sees a tiny red ball in the café. Otto, who is late, sees nothing at all of it.";
+    let questions = [("Who sees the ball?", "Mia"), ("Where is it?", "in the café"), ("And he?", "somewhere else")];
+    let data = file(here, "train.json", &squad(context, &questions));
+    let learn = ["finetune", model, "answer", "--data", &data, "--test-data", &data, "--out", out, "--lr", "1e-2"];
+    let (content, text) = words(&[&learn[..], &["--dropout", "0"]].concat());
+    assert!(content && text.contains("2 examples to learn from"), "{text}");
+    assert!(text.contains("question has no answer"), "a passage that stands nowhere is said: {text}");
+    assert!(text.contains("test exact match 66.7%") && text.contains("test answer F1 66.7%"), "{text}");
+    let (content, text) = words(&["answer", out, "Where is it?", context]);
+    assert!(content && text.contains("%\tin the café"), "{text}");
+    let (content, text) = words(&["answer", out, "--data", &data]);
+    assert!(content && text.contains(r#""q0":"Mia""#) && text.contains(r#""q2":"#), "{text}");
+    let (content, text) = words(&["answer", out, "Where is it?", " "]);
+    assert!(!content && text.contains("one of them is empty"), "{text}");
+    let nothing = file(here, "nothing.json", &squad(context, &questions[2..]));
+    let (content, text) = words(&["finetune", model, "answer", "--data", &nothing]);
+    assert!(!content && text.contains("nothing to learn from"), "{text}");
+}
+
+#[test]
+fn a_gpt_is_used_by_the_same_commands() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), directory.path().join("gpt"));
+    let output = run(train(&model, &["gpt", "--steps", "2"]));
+    assert!(output.status.success(), "{}", said(&output));
+    let model = model.to_str().unwrap();
+    let texts = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let tags = file(here, "train.conll", &"Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9));
+    let asked = file(here, "train.json", &squad("Mia sees Oslo.", &[("Who?", "Mia"), ("What?", "Oslo")]));
+    for (task, data, more, wanted, used) in [
+        ("classify", &texts, &["--pooling", "last"][..], "test accuracy 100.0%", &["very nice indeed"][..]),
+        ("tag", &tags, &[], "test entity F1 100.0%", &["Mia sees Oslo."]),
+        ("answer", &asked, &[], "test exact match 100.0%", &["What?", "Mia sees Oslo."]),
+    ] {
+        let out = here.join(task);
+        let out = out.to_str().unwrap();
+        let learn = ["finetune", model, task, "--data", data, "--test-data", data, "--out", out, "--lr", "1e-2"];
+        let (content, text) = words(&[&learn[..], more].concat());
+        assert!(content && text.contains(wanted), "{task}: {text}");
+        let (content, text) = words(&[&[task, out], used].concat());
+        assert!(content && text.contains('%'), "{task}: {text}");
+    }
+    let (content, text) = words(&["embed", model, "a text", "--pooling", "last"]);
+    assert!(content && text.contains("\"vector\":["), "{text}");
+    let (content, text) = words(&["fill", model, "a [MASK]"]);
+    assert!(!content && !text.contains("panicked"), "{text}");
+}
+
 #[test]
 fn a_curve_is_a_table_and_a_picture() {
     let directory = tempfile::tempdir().unwrap();
@@ -80,7 +148,15 @@ fn a_curve_is_a_table_and_a_picture() {
     let (content, text) =
         words(&[&["curve", model.to_str().unwrap(), "classify", "--data", &data], &more[..]].concat());
     assert!(content && text.contains("bag of words") && text.contains("100.0 ±0.0"), "{text}");
-    assert!(fs::read_to_string(svg).unwrap().contains("from scratch"));
+    assert!(fs::read_to_string(&svg).unwrap().contains("from scratch"));
+    let (content, text) = words(&["curve", model.to_str().unwrap(), "classify", "--svg", svg.to_str().unwrap()]);
+    assert!(!content && text.contains("is there already"), "{text}");
+    let data = file(here, "train.conll", &"Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(3));
+    let svg = here.join("tags.svg");
+    let more = ["--test-data", &data, "--seeds", "2", "--least-steps", "3", "--svg", svg.to_str().unwrap()];
+    let (content, text) = words(&[&["curve", model.to_str().unwrap(), "tag", "--data", &data], &more[..]].concat());
+    assert!(content && text.contains("tagged sentences") && text.contains("entity F1 on test sentences"), "{text}");
+    assert!(fs::read_to_string(&svg).unwrap().contains("entity F1"));
 }
 
 #[test]
@@ -101,6 +177,13 @@ fn texts_become_vectors_and_a_search_finds_the_line_itself() {
     let broken = file(here, "broken.tsv", "5\tone\ttwo\nfive\tone\ttwo\n");
     let (content, text) = words(&["embed", model, "--pairs", &broken]);
     assert!(!content && text.contains("line 2 is no pair"), "{text}");
+    let sought = file(here, "sought.tsv", "one thing\tone thing\nZZZ\tZZZ\nthis\tthis\n");
+    let (content, text) = words(&["embed", model, "--retrieval", &sought]);
+    assert!(content && text.contains("\"recall_at_1\":1.0") && text.contains("\"queries\":3"), "{text}");
+    let (content, text) = words(&["embed", model, "--retrieval"]);
+    assert!(content && text.contains("\"queries\":1000"), "{text}");
+    let (content, text) = words(&["search", model, "Mia paints the ball", "--top", "2"]);
+    assert!(content && text.lines().filter(|line| line.contains('\t')).count() == 2, "{text}");
 }
 
 #[test]

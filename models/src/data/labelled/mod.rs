@@ -5,6 +5,7 @@
 //! | one label for a text | label TAB text, comma-separated, or JSON lines | [`classes`] |
 //! | one tag for each word | CoNLL columns | [`conll`] |
 //! | a passage that answers a question | SQuAD's JSON | [`squad`] |
+//! | pairs of texts, alike or sought | TABs between score and texts | [`pairs`] |
 //!
 //! Labels are dear, so these files are small and are read whole. They were mostly written by people, so they are
 //! read with suspicion: whatever cannot be taken as it stands is an error with its line, and what is passed over
@@ -24,6 +25,7 @@
 
 pub mod classes;
 pub mod conll;
+pub mod pairs;
 pub mod squad;
 
 use std::fs;

@@ -2,13 +2,17 @@
 //!
 //! A labelled story is told up to its questions. What happens last in it is one of four kinds of things, for a model to
 //! learn to classify: the words of all four may stand in the story, so it has to be read in order. The people, objects and
-//! places that it names are there to be tagged.
+//! places that it names are there to be tagged. And who, when and where can be asked
+//! about it, which the story answers in its own words.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use tensor::random::Stream;
 
 use super::World;
+use super::words::{DAYS, ROOMS};
+use crate::data::labelled::squad::{Answer, Question};
 
 /// What a part of a story names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,7 @@ pub struct Labelled {
 }
 
 /// Labelled stories are numbered from here on, far beyond those to validate on.
-const FIRST: u64 = 1 << 32;
+pub(super) const FIRST: u64 = 1 << 32;
 
 impl Labelled {
     /// The story's words with a BIO tag each, punctuation a word of its own.
@@ -93,10 +97,34 @@ impl World {
         entities.retain(|(place, _)| place.end <= told);
         Labelled { text: teller.text, last_event: EVENTS[last_event], entities }
     }
+
+    /// A question about labelled story number `index`: on which day it happens, in what weather, where, or who acts last.
+    pub fn asked(&self, index: u64) -> Question {
+        let Labelled { text, entities, .. } = self.labelled(index);
+        let word_of = |words: &[&str]| words.iter().find_map(|word| text.find(word).map(|at| at..at + word.len()));
+        let day = word_of(DAYS).unwrap_or_default();
+        let (asked, place) = match index % 4 {
+            0 => (["Which day is it?", "On which day do they meet?"], day),
+            1 => {
+                let before = text[..day.start].trim_end(); // "a cold Sunday"
+                let start = before.rfind(' ').map_or(0, |space| space + 1);
+                (["How is the weather?", "What is the weather like?"], start..before.len())
+            }
+            2 => (["Where are they?", "Where does it happen?"], word_of(ROOMS).unwrap_or_default()),
+            _ => {
+                let last = entities.into_iter().rfind(|(_, entity)| *entity == Entity::Person);
+                (["Who had the last turn?", "Who came last?"], last.map_or(0..0, |(place, _)| place))
+            }
+        };
+        let answers = vec![Answer { text: text[place.clone()].to_owned(), start: place.start }];
+        let question = asked[(index / 4 % 2) as usize].to_owned();
+        Question { id: format!("world-{index}"), question, context: Arc::from(text), answers }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::words::{PEOPLE, WEATHER};
     use super::*;
 
     #[test]
@@ -114,6 +142,26 @@ mod tests {
         let (words, tags) = story.tagged();
         assert_eq!(words.join(" "), "Mia and Henry see a tiny red ball at the top , it seems .");
         assert_eq!(tags.join(" "), "B-PER O B-PER O O B-OBJ I-OBJ I-OBJ B-LOC I-LOC I-LOC O O O O");
+    }
+
+    #[test]
+    fn the_answers_are_what_the_questions_ask_for() {
+        let world = World::new(1);
+        for index in 0..500 {
+            let asked = world.asked(index);
+            let Answer { text, start } = &asked.answers[0];
+            assert!(asked.context[*start..].starts_with(&text[..]), "{asked:?}");
+            let (listed, after) = (|words: &[&str]| words.contains(&&text[..]), &asked.context[start + text.len()..]);
+            let good = match &asked.question {
+                q if q.contains("day") => listed(DAYS),
+                q if q.contains("weather") => {
+                    listed(WEATHER) && DAYS.iter().any(|day| after.starts_with(&format!(" {day}")))
+                }
+                q if q.starts_with("Where") => listed(ROOMS),
+                _ => PEOPLE.iter().any(|p| p.name == text) && !PEOPLE.iter().any(|p| after.contains(p.name)),
+            };
+            assert!(good, "{asked:?}");
+        }
     }
 
     #[test]

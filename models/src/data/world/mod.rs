@@ -17,11 +17,13 @@
 //! more than that.
 //!
 //! The files, in the order to read them: [`scene`] is what there is, `words` the sentences, `grammar` fills them,
-//! `teller` decides; `expect` computes the entropy, `score` the probability of any text; [`labels`] is what is true of a story.
+//! `teller` decides; `expect` computes the entropy, `score` the probability of any text; [`labels`] is what is true of a story,
+//! `retell` the same story in other words.
 
 mod expect;
 mod grammar;
 pub mod labels;
+mod retell;
 pub mod scene;
 mod score;
 mod teller;

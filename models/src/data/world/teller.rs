@@ -3,6 +3,7 @@
 //! | teller | at a choice | gives |
 //! |---|---|---|
 //! | [`Draw`] | draws an option from the random stream | a story and its nats |
+//! | [`Retell`](super::retell) | takes what was taken before | the same story in other words |
 //! | [`Expect`](super::expect::Expect) | weighs the options | the expected nats |
 //! | [`Hear`](super::score::Hear) | tries every option that agrees with a given text | the probability of that text |
 //!
@@ -94,6 +95,17 @@ pub(super) struct Draw {
     pub labels: Labels,
 }
 
+impl Draw {
+    /// Keeps what is true of the story once `taken` was taken.
+    pub fn note(&mut self, what: Choice, taken: usize) {
+        match what {
+            Choice::Event => self.labels.last_event = taken,
+            Choice::QuestionCount => self.labels.told = self.text.len(),
+            _ => {}
+        }
+    }
+}
+
 impl Teller for Draw {
     fn choose(&mut self, what: Choice, weights: &[u32]) -> Option<usize> {
         let total = weights.iter().map(|&w| u64::from(w)).sum();
@@ -104,11 +116,7 @@ impl Teller for Draw {
             here
         })?;
         self.nats += nats(weights, taken);
-        match what {
-            Choice::Event => self.labels.last_event = taken,
-            Choice::QuestionCount => self.labels.told = self.text.len(),
-            _ => {}
-        }
+        self.note(what, taken);
         Some(taken)
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::{Learner, Point};
+use super::{Learner, Point, Subject};
 use crate::error;
 use crate::files;
 
@@ -18,16 +18,17 @@ const TEXT: (&str, i32) = ("sans-serif", 16);
 const COLOURS: [RGBColor; 4] =
     [RGBColor(31, 119, 180), RGBColor(214, 96, 30), RGBColor(60, 140, 60), RGBColor(130, 130, 130)];
 
-/// Draws a curve as an SVG file at `path`, complete or not at all: accuracy in percent against labels of a class, the
+/// Draws a curve as an SVG file at `path`, complete or not at all: the score in percent against the number of labels, the
 /// latter twice as many with each step to the right, a line for each learner with its interval at each point.
 ///
 /// Errors: a file that cannot be written.
-pub fn draw(path: &Path, title: &str, points: &[Point]) -> error::Result<()> {
-    let svg = render(title, points).map_err(|error| error::Error::file(path, format!("cannot be drawn: {error}")))?;
+pub fn draw<S: Subject>(path: &Path, title: &str, points: &[Point]) -> error::Result<()> {
+    let svg = render([title, S::COUNTED, S::MEASURED], points)
+        .map_err(|error| error::Error::file(path, format!("cannot be drawn: {error}")))?;
     files::write(path, svg.as_bytes()).map_err(|error| error::Error::io(path, "write", &error))
 }
 
-fn render(title: &str, points: &[Point]) -> Result<String, Box<dyn Error>> {
+fn render([title, counted, measured]: [&str; 3], points: &[Point]) -> Result<String, Box<dyn Error>> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -47,8 +48,8 @@ fn render(title: &str, points: &[Point]) -> Result<String, Box<dyn Error>> {
         };
         chart
             .configure_mesh()
-            .x_desc("labels of each class")
-            .y_desc("accuracy on test texts (%)")
+            .x_desc(counted)
+            .y_desc(format!("{measured} (%)"))
             .x_labels(points.len().max(2) + 1)
             .x_label_formatter(&labels)
             .bold_line_style(GRID)
@@ -94,9 +95,10 @@ mod tests {
         let point = |labels: usize| Point {
             labels,
             examples: 3 * labels,
-            accuracy: [0.9, 0.5, 0.6, 0.3].map(|x| vec![x, x + 0.05]),
+            scores: [0.9, 0.5, 0.6, 0.3].map(|x| vec![x, x + 0.05]),
         };
-        let svg = render("a title", &[point(1), point(2), point(4), point(7)]).unwrap();
+        let svg =
+            render(["a title", "labels of each class", "accuracy"], &[point(1), point(2), point(4), point(7)]).unwrap();
         let texts = ["a title", "pre-trained", "from scratch", "bag of words", "majority", "labels of each class"];
         for text in texts {
             assert!(svg.contains(text), "{text}");

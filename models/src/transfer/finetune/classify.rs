@@ -143,7 +143,7 @@ pub fn finetune(
     report: impl FnMut(u64, f64, Option<f64>),
 ) -> (Classifier, Fitted) {
     let labels = examples.labels.len();
-    let tuned = Tuned::new(from, labels, recipe.dropout, recipe.seed);
+    let tuned = Tuned::new(from, Kind::Classify, labels, recipe);
     let mut classifier = Classifier { tuned, pooling };
     classifier.probe_first(&examples.train, labels);
     let score = |classifier: &Classifier, params: &Params| {

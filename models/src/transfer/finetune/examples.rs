@@ -1,14 +1,15 @@
 //! From labelled texts to examples: ids and a label's number, and some of them held out to validate on; and likewise from
-//! tagged sentences.
+//! tagged sentences and answered questions.
 
 use std::collections::BTreeSet;
 
 use tensor::random::{Random, Stream};
 
 use super::super::pretrained::Pretrained;
+use super::answer::Asked;
 use super::tag::{self, Tagged};
 use crate::data::labelled::classes::Labelled;
-use crate::data::labelled::conll;
+use crate::data::labelled::{conll, squad};
 use crate::data::world::World;
 
 /// A text as ids, and its label's number; the number of labels stands for one that training never saw.
@@ -135,7 +136,7 @@ pub struct Sentences {
 }
 
 /// Words and a tag for each.
-type Sentence = (Vec<String>, Vec<String>);
+pub type Sentence = (Vec<String>, Vec<String>);
 
 impl Sentences {
     /// The sentences of some files. Without `val` some of `train` are held out, if there are enough.
@@ -186,12 +187,63 @@ impl Sentences {
 
     /// The built-in world's stories, with the people, objects and places tagged that they name.
     pub fn world(with: &Pretrained, seed: u64) -> Self {
-        let world = World::new(seed);
-        let some = |numbers: std::ops::Range<u64>| -> Vec<Sentence> {
-            numbers.map(|index| world.labelled(index).tagged()).collect()
-        };
-        let mut train = some(0..WORLD_TRAIN);
+        let [mut train, test] = world_sentences(seed);
         let val = hold_out(&mut train, seed);
-        Self::of(with, train, val, some(WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST), Vec::new())
+        Self::of(with, train, val, test, Vec::new())
+    }
+}
+
+/// The built-in world's stories, tagged: some to learn from, and some to test on.
+pub fn world_sentences(seed: u64) -> [Vec<Sentence>; 2] {
+    let world = World::new(seed);
+    [0..WORLD_TRAIN, WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST]
+        .map(|numbers| numbers.map(|index| world.labelled(index).tagged()).collect())
+}
+
+/// A question-answering task's questions.
+#[derive(Clone, Debug, Default)]
+pub struct Questions {
+    /// To learn from.
+    pub train: Asked,
+    /// To choose the best weights by.
+    pub val: Asked,
+    /// To say at the end how good the model is.
+    pub test: Asked,
+    /// What should be known about them, as sentences.
+    pub notes: Vec<String>,
+}
+
+impl Questions {
+    /// The questions of some files. Without `val` some of `train` are held out, if there are enough. Questions to learn from
+    /// that have no answer are left out.
+    pub fn new(
+        with: &Pretrained,
+        train: squad::Answered,
+        val: Option<squad::Answered>,
+        test: Option<squad::Answered>,
+        seed: u64,
+    ) -> Self {
+        let mut notes = Vec::new();
+        let mut questions = |from: squad::Answered| {
+            notes.extend(from.notes);
+            from.questions
+        };
+        let mut train = questions(train);
+        train.retain(|question| !question.answers.is_empty());
+        let val = val.map(&mut questions);
+        let test = test.map_or_else(Vec::new, &mut questions);
+        let val = val.unwrap_or_else(|| if train.len() >= ENOUGH { hold_out(&mut train, seed) } else { Vec::new() });
+        let [train, val, test] = [train, val, test].map(|of| Asked::new(&with.tokenizer, with.model.block_size(), of));
+        Self { train, val, test, notes }
+    }
+
+    /// The built-in world's stories, each with a question.
+    pub fn world(with: &Pretrained, seed: u64) -> Self {
+        let world = World::new(seed);
+        let [train, test] = [0..WORLD_TRAIN, WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST].map(|numbers| squad::Answered {
+            questions: numbers.map(|index| world.asked(index)).collect(),
+            notes: Vec::new(),
+        });
+        Self::new(with, train, None, Some(test), seed)
     }
 }

@@ -6,7 +6,7 @@
 //! validate on, the best weights on the way are kept, and training ends when they have not improved for some time.
 //!
 //! - [`classify`]: a label for a text.
-//! - [`tag`]: a label for each word.
+//! - [`tag`]: a label for each word. [`answer`]: a passage that answers a question.
 //! - [`examples`]: from labelled texts to what is learned from. [`tuned`]: a model with a layer on top, and its directory.
 
 use autograd::{AdamW, AdamWOptions, DropoutKey, Gradients, Params, Schedule, Tape, schedule::Shape};
@@ -17,6 +17,7 @@ use tensor::random::{Random, Stream};
 use crate::nn::Value;
 use crate::{Config, Model};
 
+pub mod answer;
 pub mod classify;
 pub mod examples;
 pub mod tag;
@@ -127,7 +128,7 @@ pub fn fit(
         if now.is_some() && (fitted.best.is_none() || now > fitted.best) {
             (fitted.best, kept, since) = (now, Some(params.clone()), 0);
         }
-        if now.is_some() && since >= recipe.patience.max(passes.div_ceil(10)) {
+        if now.is_some() && since >= recipe.patience.max(passes.div_ceil(3)) {
             break;
         }
     }
@@ -153,17 +154,19 @@ fn gradient(
         loss.backward(gradients);
         f64::from(loss.item())
     };
-    gradients.zero();
-    let mut others = gradients.another();
+    gradients.forget();
     let (first, second) = examples.split_at(examples.len().div_ceil(2));
     let other_key = DropoutKey { first_row: first.len() as u64, ..key };
-    let (a, b) = parallel::both(
-        || part(first, key, gradients),
-        || if second.is_empty() { 0.0 } else { part(second, other_key, &mut others) },
-    );
-    gradients.add(&others);
+    let loss = if second.is_empty() {
+        part(first, key, gradients)
+    } else {
+        let mut others = gradients.another();
+        let (a, b) = parallel::both(|| part(first, key, gradients), || part(second, other_key, &mut others));
+        gradients.add(&others);
+        a + b
+    };
     gradients.scale(1.0 / examples.len() as f64);
-    (a + b) / examples.len() as f64
+    loss / examples.len() as f64
 }
 
 /// The numbers below n in an order that depends on (seed, pass) alone.

@@ -214,7 +214,7 @@ pub fn finetune(
     recipe: &Recipe,
     report: impl FnMut(u64, f64, Option<f64>),
 ) -> (Tagger, Fitted) {
-    let tuned = Tuned::new(from, tags.len(), recipe.dropout, recipe.seed);
+    let tuned = Tuned::new(from, Kind::Tag, tags.len(), recipe);
     let mut tagger = Tagger { tuned, tags: tags.to_vec() };
     let mut params = tagger.tuned.params.clone();
     let pace = layerwise(&tagger.tuned.model, recipe.layer_decay);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokenizer::Tokenizer;
 
 use super::super::pretrained::{Pooling, Pretrained, TASK};
-use super::for_task;
+use super::{Recipe, for_task};
 use crate::error::{Error, Result};
 use crate::hub::{self, Checkpoint};
 use crate::nn::{INITIAL_DEVIATION, Linear};
@@ -23,6 +23,8 @@ pub enum Kind {
     Classify,
     /// A label for each word.
     Tag,
+    /// A passage of a text that answers a question.
+    Answer,
 }
 
 impl Kind {
@@ -31,6 +33,15 @@ impl Kind {
         match self {
             Self::Classify => "classify",
             Self::Tag => "tag",
+            Self::Answer => "answer",
+        }
+    }
+
+    /// The scope of the last layer, as checkpoints name it.
+    fn head(self) -> &'static str {
+        match self {
+            Self::Classify | Self::Tag => "classifier",
+            Self::Answer => "qa_outputs",
         }
     }
 }
@@ -57,9 +68,9 @@ pub struct Tuned {
 
 impl Tuned {
     /// The body is what was pre-trained; the head knows nothing yet.
-    pub fn new(from: &Pretrained, labels: usize, dropout: f64, seed: u64) -> Self {
-        let config = for_task(&from.model.config(), dropout);
-        let ((model, head), mut params) = Params::build(seed, |at| build(&config, labels, at));
+    pub fn new(from: &Pretrained, kind: Kind, labels: usize, recipe: &Recipe) -> Self {
+        let config = for_task(&from.model.config(), recipe.dropout);
+        let ((model, head), mut params) = Params::build(recipe.seed, |at| build(&config, kind, labels, at));
         params.adopt(&from.params);
         Self { model, head, params }
     }
@@ -70,7 +81,7 @@ impl Tuned {
     pub fn open(directory: &Path, wanted: Kind) -> Result<(Self, Tokenizer, Vec<String>, About)> {
         let checkpoint = Checkpoint::open(directory)?;
         let (about, labels) = about(directory, &checkpoint, wanted)?;
-        let ((model, head), params) = checkpoint.fill(|config, at| build(config, labels.len(), at))?;
+        let ((model, head), params) = checkpoint.fill(|config, at| build(config, wanted, labels.len(), at))?;
         Ok((Self { model, head, params }, Tokenizer::open(directory)?, labels, about))
     }
 
@@ -87,10 +98,10 @@ impl Tuned {
     }
 }
 
-fn build(config: &Config, labels: usize, mut at: Scope) -> (Model, Linear) {
+fn build(config: &Config, kind: Kind, labels: usize, mut at: Scope) -> (Model, Linear) {
     let model = config.build_body(at.here());
     let width = model.width();
-    (model, Linear::by_output(width, labels, INITIAL_DEVIATION, at.enter("classifier")))
+    (model, Linear::by_output(width, labels, INITIAL_DEVIATION, at.enter(kind.head())))
 }
 
 /// An error if a directory holds a model: nothing is written over.

@@ -1,0 +1,75 @@
+//! `pretext answer`: the passage of a text that answers a question, by a fine-tuned model.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use models::data::labelled::squad;
+use models::transfer::finetune::answer::{Answerer, Asked};
+use serde_json::json;
+
+use crate::flags::{self, Threads};
+
+/// Answer a question about a text with a model that `finetune … answer` made. Without a text: the whole of --in or of
+/// standard input is the text.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  pretext answer runs/answer-1 \"Where is the ball now?\" \"They see a tiny red ball on the left.\"
+  pretext answer runs/answer-1 \"Who wrote it?\" --in article.txt --json
+  pretext answer runs/answer-1 --data dev-v1.1.json > predictions.json")]
+pub struct Args {
+    /// A model that `finetune` made
+    dir: PathBuf,
+    /// The question
+    #[arg(required_unless_present = "data")]
+    question: Option<String>,
+    /// The text that holds the answer
+    text: Option<String>,
+    /// A file with the text
+    #[arg(long = "in", value_name = "FILE", conflicts_with = "text")]
+    file: Option<PathBuf>,
+    /// SQuAD's JSON: answers all of its questions, as one JSON object of ids and answers, which SQuAD's own script judges
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["question", "text", "file"])]
+    data: Option<PathBuf>,
+    /// Print one JSON line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    threads: Threads,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    args.threads.set();
+    let (answerer, tokenizer) = Answerer::open(&args.dir)?;
+    let mut out = std::io::stdout().lock();
+    if let Some(data) = &args.data {
+        let answered = squad::read(data)?;
+        let asked = Asked::new(&tokenizer, answerer.tuned.model.block_size(), answered.questions);
+        let found = answerer.answers(&answerer.tuned.params, &asked);
+        let by_id: BTreeMap<_, _> = asked.questions.iter().zip(found).map(|(q, found)| (&q.id, found.text)).collect();
+        writeln!(out, "{}", serde_json::to_string(&by_id)?)?;
+        return Ok(());
+    }
+    let question = args.question.as_deref().unwrap_or_default();
+    let text = match &args.text {
+        Some(text) => text.clone(),
+        None => {
+            let mut bytes = Vec::new();
+            flags::lines(args.file.as_deref())?.read_to_end(&mut bytes)?;
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+    };
+    if question.trim().is_empty() || text.trim().is_empty() {
+        let what = "a question and a text that holds its answer are needed, and one of them is empty";
+        return Err(crate::Usage(what.to_owned()).into());
+    }
+    let found = answerer.answer(&tokenizer, question, &text);
+    if args.json {
+        writeln!(out, "{}", json!({"question": question, "answer": found}))?;
+    } else {
+        writeln!(out, "{:.1}%\t{}", 100.0 * found.score, found.text)?;
+    }
+    Ok(())
+}
