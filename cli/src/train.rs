@@ -151,7 +151,7 @@ struct Flags {
     #[arg(long, value_name = "TAU")]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    /// simcse: by how much the nearest other sentences of a batch count more; 0 means all alike [default: 1]
+    /// simcse: by how much the nearest other sentences of a batch count more; 0 means all alike [default: 5]
     #[arg(long, value_name = "BETA")]
     #[serde(skip_serializing_if = "Option::is_none")]
     hardness: Option<f64>,
