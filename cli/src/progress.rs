@@ -58,6 +58,7 @@ pub struct Progress {
     rate: f64,
     val_loss: Option<f64>,
     val_accuracy: Option<f64>,
+    rank: Option<f64>,
 }
 
 impl Progress {
@@ -75,6 +76,7 @@ impl Progress {
             rate: f64::NAN,
             val_loss: None,
             val_accuracy: None,
+            rank: None,
         }
     }
 
@@ -91,8 +93,9 @@ impl Progress {
             self.begin.elapsed().as_secs_f64() / (p.step - plan.first_step) as f64 * (plan.steps - p.step) as f64;
         let val = self.val_loss.map_or(String::new(), |loss| format!("  val {loss:.4}"));
         let right = self.val_accuracy.map_or(String::new(), |right| format!("  right {:.1}%", 100.0 * right));
+        let rank = self.rank.map_or(String::new(), |rank| format!("  rank {rank:.1}"));
         format!(
-            "loss {:.4}{val}{right}  lr {:.1e}  {}/s ({share:.0}% of peak)  {} left",
+            "loss {:.4}{val}{right}{rank}  lr {:.1e}  {}/s ({share:.0}% of peak)  {} left",
             self.loss,
             p.lr,
             count(self.rate),
@@ -115,7 +118,8 @@ impl Watch for Progress {
         );
         say!(self, "data     {}: {tokens} to train on, {val} to validate on", plan.data);
         let floor = plan.floor.map_or(String::new(), |floor| format!(", floor {floor:.4} (the data's entropy)"));
-        say!(self, "chance   uniform {:.4}, unigram {:.4}{floor}, in nats a token", plan.uniform, plan.unigram);
+        let unigram = plan.unigram.map_or(String::new(), |unigram| format!(", unigram {unigram:.4}"));
+        say!(self, "chance   uniform {:.4}{unigram}{floor}, in nats a {}", plan.uniform, plan.item);
         say!(
             self,
             "machine  {} threads of {}, peak {:.0} GFLOP/s; about {} of memory",
@@ -156,6 +160,7 @@ impl Watch for Progress {
         self.rate = smooth(self.rate, p.items_per_s);
         self.val_loss = p.val_loss.or(self.val_loss);
         self.val_accuracy = p.val_accuracy.or(self.val_accuracy);
+        self.rank = p.representation.effective_rank.or(self.rank);
         let Some(plan) = &self.plan else { return };
         let line = self.line(plan, p);
         match &self.bar {

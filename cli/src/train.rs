@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use autograd::Profile;
 use clap::ValueEnum;
-use models::pretext::Unit;
-use models::train::options::{NormName, OptimizerName, Options, PrecisionName, ScheduleName};
+use models::pretext::{Objective, Unit};
+use models::train::options::{NormName, ObjectiveName, OptimizerName, Options, PrecisionName, ScheduleName};
+use models::train::representation::Representation;
 use models::train::run::{Outcome, Run, new_directory, train};
 use models::transfer::generate::{Generator, Sampling};
 use serde::Serialize;
@@ -27,9 +28,11 @@ Examples:
   pretext train bert                                         BERT on it
   pretext train --data book.txt --preset mini --minutes 60   your own text
   pretext train --data wiki=2 books=1 --val-data valid.txt   several sources with weights
+  pretext train bert --objective simcse --from runs/bert-nano-1   a new run that goes on from a BERT, so that like sentences
+                                                             lie together
   pretext train --resume runs/gpt-nano-1                     go on after an interruption
 
-Presets: nano (default), char, char-fast, char-best, mini, gpt2 of GPT; nano (default), mini, small, base of BERT. Flags win over --config, which wins over the preset.")]
+Presets: nano (default), char, char-fast, char-best, mini, gpt2 of GPT; nano (default), mini, small, base, simcse of BERT. Flags win over --config, which wins over the preset.")]
 pub struct Args {
     /// Which model to train [default: gpt]
     #[arg(value_enum)]
@@ -71,6 +74,15 @@ struct Flags {
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
+    /// Begin with the model and the tokenizer of another run, or of a Hugging Face checkpoint, which stays as it is
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<PathBuf>,
+    /// BERT: what it learns from, masked (hidden tokens) or simcse (the two views that dropout makes of a sentence, for a
+    /// model that --from names) [default: masked]
+    #[arg(long, value_name = "NAME", value_parser = named::<ObjectiveName>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objective: Option<ObjectiveName>,
     /// Text files and folders, each with an optional weight [default: the built-in world]
     #[arg(long, num_args = 1.., value_name = "PATH[=WEIGHT]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -135,7 +147,15 @@ struct Flags {
     #[arg(long, value_name = "UNIT", value_parser = named::<Unit>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     mask_unit: Option<Unit>,
-    /// Share that dropout drops [default: 0]
+    /// simcse: by how much a difference of cosines counts; less is more [default: 0.05]
+    #[arg(long, value_name = "TAU")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    /// simcse: by how much the nearest other sentences of a batch count more; 0 means all alike [default: 5]
+    #[arg(long, value_name = "BETA")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hardness: Option<f64>,
+    /// Share that dropout drops [default: 0; 0.1 for simcse]
     #[arg(long, value_name = "SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     dropout: Option<f64>,
@@ -276,10 +296,14 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     }
     if let Some(loss) = outcome.val_loss {
         let bits = outcome.bits_per_byte.map_or(String::new(), |bits| format!("{bits:.4} bits a byte, "));
-        let right = outcome.val_accuracy.map_or(String::new(), |a| format!("{:.1}% of them guessed, ", 100.0 * a));
-        let token = if outcome.val_accuracy.is_some() { "hidden token" } else { "token" };
+        let (found, item) = match run.setup.objective() {
+            Objective::NextToken => ("", "token"),
+            Objective::Masked(_) => ("of them guessed", "hidden token"),
+            Objective::Contrastive(_) => ("of them found in their batch", "text"),
+        };
+        let right = outcome.val_accuracy.map_or(String::new(), |a| format!("{:.1}% {found}, ", 100.0 * a));
         let after = format!("{bits}{right}after");
-        writeln!(out, "\nvalidation loss {loss:.4} nats a {token}, {after} {:.0} s", outcome.seconds)?;
+        writeln!(out, "\nvalidation loss {loss:.4} nats a {item}, {after} {:.0} s", outcome.seconds)?;
         if let Some(floor) = run.setup.corpus.floor() {
             writeln!(out, "{:.1}% above the entropy of the data, {floor:.4}", 100.0 * (loss / floor - 1.0))?;
         }
@@ -287,6 +311,7 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
             writeln!(out, "the best, {best:.4} after step {step}, is kept in {directory}/best")?;
         }
     }
+    vectors(&mut out, &outcome.representation, run.setup.model.width())?;
     let models::train::Setup { model, params, tokenizer, .. } = &run.setup;
     let models::Model::Gpt(model) = model else {
         writeln!(out, "the run is in {directory}")?;
@@ -299,4 +324,11 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     writeln!(out, "\na sample:\n{}\n", String::from_utf8_lossy(&text).trim_end())?;
     writeln!(out, "the run is in {directory}; generate more with\n  pretext generate {directory}")?;
     Ok(())
+}
+
+/// What the vectors of texts look like, as far as it was measured.
+fn vectors(out: &mut impl Write, of: &Representation, width: usize) -> std::io::Result<()> {
+    let (Some(rank), Some(uniformity)) = (of.effective_rank, of.uniformity) else { return Ok(()) };
+    let alignment = of.alignment.map_or(String::new(), |alignment| format!("alignment {alignment:.3}, "));
+    writeln!(out, "vectors of texts use {rank:.1} of {width} dimensions; {alignment}uniformity {uniformity:.2}")
 }

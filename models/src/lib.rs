@@ -4,7 +4,7 @@
 //!
 //! - [`nn`]: the layers that all models share.
 //! - [`gpt`]: GPT-2, top-down. [`bert`]: BERT, likewise.
-//! - [`pretext`]: free labels from raw data: next-token prediction, masked prediction.
+//! - [`pretext`]: free labels from raw data: next-token prediction, masked prediction, contrastive prediction.
 //! - [`data`]: raw data in: text, the built-in world.
 //! - [`mod@train`]: the loop, checkpoints, metrics.
 //! - [`transfer`]: what was learned in use: generating.

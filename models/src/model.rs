@@ -32,6 +32,23 @@ impl Config {
         Params::build(seed, |at| self.build(at))
     }
 
+    /// The same model with one share for all dropouts.
+    #[must_use]
+    pub fn with_dropout(self, share: f64) -> Self {
+        match self {
+            Self::Gpt(config) => Self::Gpt(config.with_dropout(share)),
+            Self::Bert(config) => Self::Bert(config.with_dropout(share)),
+        }
+    }
+
+    /// The share that dropout drops of what each layer adds.
+    pub fn dropout(&self) -> f64 {
+        match self {
+            Self::Gpt(config) => config.resid_pdrop,
+            Self::Bert(config) => config.hidden_dropout_prob,
+        }
+    }
+
     /// The model and a store full of zeros, to be filled from a checkpoint.
     pub fn build_zeroed(&self) -> (Model, Params) {
         Params::build_zeroed(|at| self.build(at))
@@ -123,8 +140,11 @@ impl Model {
         self.style().matrices(params)
     }
 
-    /// Σ −ln p(target) / divisor over the batch's targets; with the number of targets as divisor, nats a token.
+    /// Σ −ln p(target) / divisor over the batch's targets, tokens or texts; with their number as divisor, nats of each.
     pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
+        if let Some(pairs) = batch.pairs {
+            return pairs.loss(self, tape, batch, divisor);
+        }
         match self {
             Self::Gpt(model) => model.loss(tape, batch, divisor),
             Self::Bert(model) => model.loss(tape, batch, divisor),

@@ -28,6 +28,8 @@ pub enum Stream {
     Other = 7,
     /// Which tokens masked prediction hides, and behind what.
     Mask = 8,
+    /// Which text of a window is taken.
+    Text = 9,
 }
 
 /// A reader of one random stream, from a given index on.

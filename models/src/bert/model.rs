@@ -33,6 +33,9 @@ pub const PRE_NORM: Style = Style {
     ..POST_NORM
 };
 
+/// What the names of the head's parameters begin with, in the published form and in the pre-norm form.
+pub const HEADS: [&str; 2] = ["cls.predictions", "lm_head"];
+
 /// BERT (Devlin et al. 2019), with the parameter names of Hugging Face's checkpoint.
 #[derive(Clone, Debug)]
 pub struct Bert {
@@ -64,8 +67,8 @@ impl Bert {
         let body = Self::body(c, at.here());
         let (width, sigma) = (c.hidden_size, c.initializer_range);
         let [scope, dense, norm] = match c.model_type {
-            Form::PostNorm => ["cls.predictions", "transform.dense", "transform.LayerNorm"],
-            Form::PreNorm => ["lm_head", "dense", "layer_norm"],
+            Form::PostNorm => [HEADS[0], "transform.dense", "transform.LayerNorm"],
+            Form::PreNorm => [HEADS[1], "dense", "layer_norm"],
         };
         let mut at = at.enter(scope);
         let head = Head {

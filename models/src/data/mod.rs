@@ -11,11 +11,12 @@ pub mod world;
 
 use stories::Stories;
 use text::TextData;
+use tokenizer::Tokenizer;
 
-use crate::pretext::{Batch, Objective};
+use crate::pretext::{Batch, Contrast, Contrastive, Objective};
 
-/// The step of the masks of validation rows: no run has so many.
-const VALIDATION: u64 = u64::MAX;
+/// The step of the masks and views of validation rows: no run has so many.
+pub const VALIDATION: u64 = u64::MAX;
 
 /// What a model trains and is validated on, as rows of token ids.
 pub enum Corpus {
@@ -39,6 +40,7 @@ impl Corpus {
             of.push(batch, &mut window, block, [seed, step, row]);
         }
         batch.window = window;
+        of.close(batch, block);
     }
 
     /// How many rows the whole validation part has.
@@ -63,7 +65,21 @@ impl Corpus {
             }
             of.push(&mut batch, &mut window, block, [0, VALIDATION, row as u64]);
         }
+        of.close(&mut batch, block);
         batch
+    }
+
+    /// Up to `most` different sentences from all over the validation part, as a model of `block` positions knows texts.
+    pub fn val_texts(&self, tokenizer: &Tokenizer, block: usize, most: usize) -> Vec<Vec<u32>> {
+        // How they would be told apart does not matter here.
+        let contrast = Contrast { temperature: 1.0, hardness: 0.0 };
+        let of = Objective::Contrastive(Contrastive { tokenizer, contrast });
+        let rows = self.val_rows(of, block);
+        let chosen = rows.min(most);
+        let batch = self.val_batch((0..chosen).map(|i| i * rows / chosen), of, block);
+        let Some(pairs) = &batch.pairs else { return Vec::new() };
+        let first_of_its_kind = (0..pairs.count()).filter(|&i| pairs.same[i] as usize == i);
+        first_of_its_kind.map(|i| batch.ids[pairs.texts[i].clone()].to_vec()).collect()
     }
 
     /// Tokens to train on; `None` where there is no end of them.

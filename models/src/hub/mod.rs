@@ -26,6 +26,11 @@ pub fn open(directory: &Path) -> Result<(Model, Params)> {
     checkpoint.fill(Config::build)
 }
 
+/// The sizes of the model in a directory, whose weights are left alone.
+pub fn config(directory: &Path) -> Result<Config> {
+    Ok(Checkpoint::open(directory)?.config)
+}
+
 /// A checkpoint whose config.json was read and whose weights are mapped.
 pub struct Checkpoint {
     config: Config,

@@ -2,17 +2,22 @@
 //!
 //! - [`next_token`]: every token is the label of those before it.
 //! - [`masked`]: some tokens are hidden among the others.
+//! - [`contrastive`]: the two views of a text are to be found among those of others; [`sentences`] are such texts.
 //!
-//! Both turn rows of tokens into a [`Batch`].
+//! All turn rows of tokens into a [`Batch`]; [`texts`] packs whole texts into one.
 
 use std::ops::Range;
 
 use autograd::IGNORE;
 use tensor::random::{Random, Stream};
 
+pub mod contrastive;
 pub mod masked;
 pub mod next_token;
+pub mod sentences;
+pub mod texts;
 
+pub use contrastive::{Contrast, Contrastive, Pairs};
 pub use masked::{Masking, Unit};
 
 /// What is hidden of a row of tokens, and so has to be learned.
@@ -22,6 +27,8 @@ pub enum Objective<'a> {
     NextToken,
     /// Some from all others.
     Masked(Masking<'a>),
+    /// The other view of a text among those of all.
+    Contrastive(Contrastive<'a>),
 }
 
 /// 32-bit draws that the masks of a row may use up; row r of a step begins at r times this.
@@ -32,11 +39,12 @@ impl Objective<'_> {
     pub fn window(&self, block: usize) -> usize {
         match self {
             Self::NextToken => block + 1, // the inputs, and the same moved on by one as targets
-            Self::Masked(_) => block,
+            Self::Masked(_) | Self::Contrastive(_) => block,
         }
     }
 
-    /// Adds a window of tokens as row `row` of a step to a batch, filled up to `block` positions.
+    /// Adds a window of tokens as row `row` of a step to a batch, filled up to `block` positions; or a sentence of it, which
+    /// becomes part of a row when the batch is [closed](Objective::close).
     pub fn push(&self, batch: &mut Batch, window: &mut Vec<u32>, block: usize, [seed, step, row]: [u64; 3]) {
         match self {
             Self::NextToken => batch.push(window, block),
@@ -49,6 +57,18 @@ impl Objective<'_> {
                 window.resize(block, frame.pad);
                 masking.push(batch, window, Random::new(seed, Stream::Mask, step).at(row * ROW_DRAWS));
             }
+            Self::Contrastive(views) => {
+                let random = Random::new(seed, Stream::Text, step).at(row * ROW_DRAWS);
+                batch.texts.push(views.text(window, block, random));
+            }
+        }
+    }
+
+    /// Lays out what was added and is in no row yet.
+    pub fn close(&self, batch: &mut Batch, block: usize) {
+        if let Self::Contrastive(views) = self {
+            let window = std::mem::take(&mut batch.window);
+            *batch = Batch { window, ..Pairs::batch(views.contrast, &batch.texts, block) };
         }
     }
 }
@@ -66,6 +86,10 @@ pub struct Batch {
     pub segments: Vec<u32>,
     /// B: how many rows.
     pub rows: usize,
+    /// The texts among the positions that are to be told apart; `None` where tokens are to be predicted.
+    pub pairs: Option<Pairs>,
+    /// Texts that are in no row yet.
+    pub(crate) texts: Vec<Vec<u32>>,
     /// Where the windows stand that rows are made from: kept for the next.
     pub(crate) window: Vec<u32>,
 }
@@ -83,6 +107,8 @@ impl Batch {
         self.places.clear();
         self.segments.clear();
         self.rows = 0;
+        self.pairs = None;
+        self.texts.clear();
     }
 
     /// Some of the rows: a micro-batch.
@@ -97,7 +123,14 @@ impl Batch {
             places: places.map(|of| &self.places[of]),
             segments: segments.map(|of| &self.segments[of]),
             rows: rows.len(),
+            pairs: self.pairs.as_ref(),
         }
+    }
+
+    /// How many rows are computed at once where `micro_batch` fit into the memory: all where texts are compared with one
+    /// another, since each is the negative of all others.
+    pub fn at_once(&self, micro_batch: usize) -> usize {
+        if self.pairs.is_some() { self.rows } else { micro_batch }
     }
 
     /// All rows.
@@ -105,9 +138,10 @@ impl Batch {
         self.part(0..self.rows)
     }
 
-    /// How many positions count.
+    /// How many positions, or texts, count.
     pub fn count(&self) -> usize {
-        self.targets.iter().filter(|&&t| t != IGNORE).count()
+        let positions = || self.targets.iter().filter(|&&t| t != IGNORE).count();
+        self.pairs.as_ref().map_or_else(positions, Pairs::count)
     }
 }
 
@@ -124,4 +158,6 @@ pub struct Part<'a> {
     pub segments: Option<&'a [u32]>,
     /// How many rows.
     pub rows: usize,
+    /// As [`Batch::pairs`]: such a part is the whole batch.
+    pub pairs: Option<&'a Pairs>,
 }

@@ -212,7 +212,9 @@ mod tests {
     use std::fs;
 
     fn metric(step: u64, loss: f64, val_loss: Option<f64>) -> Metric {
-        Metric { step, loss, val_loss, val_accuracy: None, lr: 1e-3, grad_norm: 1.0, items_per_s: 1e4, seconds: 1.0 }
+        let representation = super::super::representation::Representation::default();
+        let (lr, grad_norm, items_per_s, seconds) = (1e-3, 1.0, 1e4, 1.0);
+        Metric { step, loss, val_loss, val_accuracy: None, representation, lr, grad_norm, items_per_s, seconds }
     }
 
     fn levels() -> Vec<Level> {

@@ -1,22 +1,24 @@
 //! The loss on the validation part: how good the model is on text that it did not train on.
 
-use autograd::{Params, Tape};
+use autograd::{DropoutKey, Params, Tape};
 
 use crate::Model;
-use crate::data::Corpus;
+use crate::data::{Corpus, VALIDATION};
+use crate::nn::Value;
 use crate::pretext::{Batch, Objective};
 
 /// How good a model is on data that it did not train on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// Nats a predicted token.
+    /// Nats a predicted token, or text.
     pub loss: f64,
-    /// The share of hidden tokens whose likeliest guess is right; not measured for next-token prediction.
+    /// The share of hidden tokens, or of second views, whose likeliest guess is right; not measured for next-token prediction.
     pub accuracy: Option<f64>,
 }
 
 /// The loss over validation rows of `block` positions, `micro_batch` rows at a time: over all of them, or about `limit`
-/// tokens in rows spread evenly over the whole.
+/// tokens in rows spread evenly over the whole. Where texts are told from one another, all parts are of `micro_batch` texts (or
+/// of all there are, if they are fewer), since a smaller one would be easier; what is left over is left out.
 pub fn evaluate(
     model: &Model,
     params: &Params,
@@ -26,29 +28,45 @@ pub fn evaluate(
     limit: Option<usize>,
 ) -> Evaluation {
     let rows = corpus.val_rows(objective, block);
-    let wanted = limit.map_or(rows, |tokens| tokens.div_ceil(block).clamp(1, rows));
+    let at_once = micro_batch.max(1);
+    let mut wanted = limit.map_or(rows, |tokens| tokens.div_ceil(block).clamp(1, rows));
+    if matches!(objective, Objective::Contrastive(_)) {
+        wanted = (wanted / at_once * at_once).max(at_once).min(rows);
+    }
     let chosen: Vec<usize> = (0..wanted).map(|i| i * rows / wanted).collect();
     let (mut nats, mut right, mut count) = (0.0, 0, 0);
-    for rows in chosen.chunks(micro_batch.max(1)) {
+    for rows in chosen.chunks(at_once) {
         let batch = corpus.val_batch(rows.iter().copied(), objective, block);
         let (loss, correct) = tensor::parallel::inside(|| measure(model, params, &batch));
         (nats, right, count) = (nats + loss, right + correct, count + batch.count());
     }
-    let accuracy = matches!(objective, Objective::Masked(_)).then(|| right as f64 / count as f64);
+    let accuracy = (!matches!(objective, Objective::NextToken)).then(|| right as f64 / count as f64);
     Evaluation { loss: nats / count as f64, accuracy }
 }
 
-/// The summed loss of a batch, and how many of its targets a model that sees both sides guesses.
+/// The summed loss of a batch, and how many of its targets are guessed: hidden tokens, or second views. Only of these views
+/// does dropout make two.
 fn measure(model: &Model, params: &Params, batch: &Batch) -> (f64, usize) {
     let tape = Tape::no_grad(params);
-    let Model::Bert(bert) = model else {
-        return (f64::from(model.loss(&tape, batch.all(), 1.0).item()), 0);
-    };
-    let (logits, targets) = bert.target_logits(&tape, batch.all());
+    if let Some(pairs) = &batch.pairs {
+        let tape = tape.with_dropout(DropoutKey { seed: 0, step: VALIDATION, first_row: 0 });
+        return guessed(pairs.scores(model, &tape, batch.all()), &pairs.labels());
+    }
+    match model {
+        Model::Gpt(_) => (f64::from(model.loss(&tape, batch.all(), 1.0).item()), 0),
+        Model::Bert(bert) => {
+            let (logits, targets) = bert.target_logits(&tape, batch.all());
+            guessed(logits, &targets)
+        }
+    }
+}
+
+/// Σ −ln p(target) of rows of scores, and how many targets have the largest.
+fn guessed(logits: Value<'_>, targets: &[u32]) -> (f64, usize) {
     let scores = logits.value();
-    let guesses = scores.data().chunks_exact(scores.shape().cols()).zip(targets.iter());
+    let guesses = scores.data().chunks_exact(scores.shape().cols()).zip(targets);
     let right = guesses.filter(|(scores, target)| likeliest(scores) == **target as usize).count();
-    (f64::from(logits.cross_entropy(&targets, 1.0).item()), right)
+    (f64::from(logits.cross_entropy(targets, 1.0).item()), right)
 }
 
 /// The index of the largest score; of equals the first.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::representation::Representation;
 use crate::files::write_atomically;
 
 /// One line of `metrics.jsonl`. JSON has no word for NaN and infinity: they are written as null, and read as NaN.
@@ -23,9 +24,12 @@ pub struct Metric {
     /// Mean validation loss, nats an item; absent where it was not evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
     pub val_loss: Option<f64>,
-    /// The share of hidden validation tokens that were guessed, where that was evaluated.
+    /// The share of hidden validation tokens that were guessed, or of second views that were found, where that was evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
     pub val_accuracy: Option<f64>,
+    /// What the vectors of validation texts looked like, where that was evaluated.
+    #[serde(flatten)]
+    pub representation: Representation,
     /// The learning rate of the step.
     #[serde(deserialize_with = "number")]
     pub lr: f64,
@@ -44,7 +48,7 @@ fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
-fn some_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+pub(super) fn some_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
     number(from).map(Some)
 }
 
@@ -166,6 +170,7 @@ mod tests {
             loss: 1.0 / 3.0,
             val_loss,
             val_accuracy: None,
+            representation: Representation { effective_rank: val_loss, ..Representation::default() },
             lr: 6e-4,
             grad_norm: 0.75,
             items_per_s: 1234.5,

@@ -3,16 +3,23 @@
 //! The sources are TOML tables laid over one another; what nobody said is derived (a tenth of the rate as the
 //! smallest rate, and so on), and the sum of it all is written to the run's train.toml, which `--resume` reads.
 
+mod names;
+mod objective;
+
 use std::path::{Path, PathBuf};
 
 use autograd::AdamWOptions;
 use autograd::muon::MOMENTUM;
 use autograd::schedule::{Schedule, Shape};
 use serde::{Deserialize, Serialize};
-use tensor::matmul::Precision;
 use toml::{Table, Value};
 
-use super::presets::{BERT_PRESETS, PRESETS, Preset};
+use objective::contrastive;
+
+pub use names::{ModelName, NormName, ObjectiveName, OptimizerName, PrecisionName, ScheduleName};
+
+use super::origin;
+use super::presets::SIMCSE;
 use super::step::Compute;
 use crate::Config;
 use crate::bert::BertConfig;
@@ -21,104 +28,6 @@ use crate::error::{Error, Result};
 use crate::gpt::GptConfig;
 use crate::nn::INITIAL_DEVIATION;
 use crate::pretext::Unit;
-use crate::pretext::masked::MASK_SHARE;
-
-/// Which model is trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ModelName {
-    /// Next-token prediction.
-    #[default]
-    Gpt,
-    /// Masked prediction.
-    Bert,
-}
-
-impl ModelName {
-    /// As files and options call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gpt => "gpt",
-            Self::Bert => "bert",
-        }
-    }
-
-    /// As people call it.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Gpt => "GPT",
-            Self::Bert => "BERT",
-        }
-    }
-
-    /// Its presets; the first is the default.
-    pub fn presets(self) -> &'static [Preset] {
-        match self {
-            Self::Gpt => PRESETS,
-            Self::Bert => BERT_PRESETS,
-        }
-    }
-
-    /// How many of the vocabulary's tokens are neither bytes nor learned, beside the end of a text.
-    pub fn frame_size(self) -> usize {
-        match self {
-            Self::Gpt => 0,
-            Self::Bert => tokenizer::FRAME.len() - 1,
-        }
-    }
-}
-
-/// Where the norms of BERT's blocks stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NormName {
-    /// Before the layers.
-    Pre,
-    /// After the sums, as published.
-    Post,
-}
-
-/// What the learning rate does after warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ScheduleName {
-    /// Stays.
-    Constant,
-    /// Falls as half a cosine.
-    Cosine,
-    /// Stays, then falls in a straight line over the last part, `decay_share` of the run.
-    WarmupStableDecay,
-}
-
-/// How weights follow gradients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptimizerName {
-    /// AdamW.
-    Adamw,
-    /// Muon for the matrices of the blocks, AdamW for the rest.
-    Muon,
-}
-
-/// What matrix products do with their operands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PrecisionName {
-    /// Nothing: products of f32.
-    #[default]
-    F32,
-    /// Round them to bf16; sums and weights stay f32.
-    Bf16,
-}
-
-impl From<PrecisionName> for Precision {
-    fn from(name: PrecisionName) -> Self {
-        match name {
-            PrecisionName::F32 => Precision::Full,
-            PrecisionName::Bf16 => Precision::Bf16,
-        }
-    }
-}
 
 /// Every option of a training run, as train.toml holds them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,8 +36,14 @@ pub struct Options {
     /// Which model.
     #[serde(default)]
     pub model: ModelName,
+    /// What BERT learns from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objective: Option<ObjectiveName>,
     /// The preset that the rest was laid over.
     pub preset: String,
+    /// The run, or checkpoint, whose model this one began with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Files and folders to train on, each `PATH` or `PATH=WEIGHT`; none means the built-in world.
     pub data: Vec<String>,
     /// Files and folders to validate on; none means a share of `data`.
@@ -157,6 +72,12 @@ pub struct Options {
     /// What it hides together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_unit: Option<Unit>,
+    /// By how much a difference of cosines counts in contrastive prediction: less is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// By how much near negatives count more there; 0 means all alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardness: Option<f64>,
     /// The share that dropout drops.
     pub dropout: f64,
     /// Deviation of the initial weights.
@@ -220,6 +141,7 @@ impl Options {
         };
         let presets = model.presets();
         let name = match said.get("preset") {
+            None if contrastive(&said) && model == ModelName::Bert => SIMCSE.to_owned(),
             None => presets[0].name.to_owned(),
             Some(Value::String(name)) => name.clone(),
             Some(other) => return Err(Error::Options(format!("preset = {other}: expected the name of a preset"))),
@@ -236,6 +158,17 @@ impl Options {
         table.extend(said.clone());
         table.insert("preset".into(), name.into());
         table.insert("model".into(), model.name().into());
+        // The train.toml of such a run has the sizes already.
+        let known = file.contains_key("from") && file.contains_key("layers") && !flags.contains_key("from");
+        match said.get("from").and_then(Value::as_str) {
+            Some(from) if !known => origin::lay_in(&mut table, flags, Path::new(from), model)?,
+            None if contrastive(&table) && model == ModelName::Bert => {
+                let what =
+                    "simcse goes on from a trained BERT: name it with --from DIR (`pretext train bert` makes one)";
+                return Err(Error::Options(what.to_owned()));
+            }
+            _ => {}
+        }
         derive(&mut table, &said, model);
         let options: Self = table.try_into().map_err(|error: toml::de::Error| {
             Error::Options(format!("the options do not fit together: {}", error.message()))
@@ -261,8 +194,10 @@ impl Options {
                 }
             }
         }
-        if let Some(path) = table.get("tokenizer").and_then(Value::as_str).and_then(absolute) {
-            table.insert("tokenizer".to_owned(), path.into());
+        for key in ["tokenizer", "from"] {
+            if let Some(path) = table.get(key).and_then(Value::as_str).and_then(absolute) {
+                table.insert(key.to_owned(), path.into());
+            }
         }
     }
 
@@ -319,19 +254,12 @@ impl Options {
             return fail(format!("a vocabulary of {had} cannot hold {what}: give {least} or more"));
         }
         self.config().check().map_err(Error::Options)?;
-        if self.model == ModelName::Gpt
-            && (self.norm.is_some() || self.mask_share.is_some() || self.mask_unit.is_some())
-        {
-            return fail("norm, mask-share and mask-unit are BERT's: leave them out, or train bert".to_owned());
-        }
+        objective::check(self)?;
         if self.model == ModelName::Bert && self.block_size < 3 {
             return fail(format!(
                 "a block size of {} has no room between [CLS] and [SEP]: give 3 or more",
                 self.block_size
             ));
-        }
-        if self.mask_share.is_some_and(|share| !(share > 0.0 && share < 1.0)) {
-            return fail("--mask-share is no share: give more than 0 and less than 1".to_owned());
         }
         for (name, value) in [
             ("batch-size", self.batch_size as u64),
@@ -406,6 +334,8 @@ fn derive(table: &mut Table, said: &Table, model: ModelName) {
         "minutes",
         "val_share",
         "mask_share",
+        "temperature",
+        "hardness",
     ] {
         if let Some(Value::Integer(x)) = table.get(key) {
             let x = *x as f64;
@@ -446,10 +376,8 @@ fn derive(table: &mut Table, said: &Table, model: ModelName) {
         ("eval_every", eval_every),
         ("warmup", 0.into()),
     ];
-    let of_bert: [(&str, Value); 3] =
-        [("norm", "pre".into()), ("mask_share", MASK_SHARE.into()), ("mask_unit", "token".into())];
-    let of_bert = of_bert.into_iter().filter(|_| model == ModelName::Bert);
-    for (key, value) in defaults.into_iter().chain(of_bert) {
+    let simcse = contrastive(table);
+    for (key, value) in objective::defaults(model, simcse).into_iter().chain(defaults) {
         table.entry(key).or_insert(value);
     }
     // Never more rows at once than a step has.
@@ -499,6 +427,9 @@ mod tests {
             ("muon_momentum = 1", "less than 1"),
             ("decay_share = 1.5", "1 at most"),
             ("optimizer = \"sgd\"", "`muon`"),
+            ("objective = \"simcse\"", "are BERT's"),
+            ("model = \"bert\"\nobjective = \"simcse\"", "--from DIR"),
+            ("model = \"bert\"\nhardness = 1", "belong to --objective simcse"),
         ] {
             let error = Options::resolve(&Table::new(), &table(said)).unwrap_err().to_string();
             assert!(error.contains(answer), "{said}: {error}");
@@ -510,7 +441,10 @@ mod tests {
         for model in [ModelName::Gpt, ModelName::Bert] {
             for preset in model.presets() {
                 let said = format!("model = \"{}\"\npreset = \"{}\"", model.name(), preset.name);
-                Options::resolve(&Table::new(), &table(&said)).unwrap();
+                match Options::resolve(&Table::new(), &table(&said)) {
+                    Ok(options) => assert_eq!(options.preset, preset.name),
+                    Err(error) => assert!(preset.name == SIMCSE && error.to_string().contains("--from DIR"), "{error}"),
+                }
             }
         }
     }

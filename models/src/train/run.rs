@@ -6,15 +6,18 @@ use std::time::Instant;
 use autograd::{Gradients, Muon, Params, Profile};
 use toml::Table;
 
+use super::advice::Advice;
 use super::chart::{self, Level};
 use super::checkpoint::{self, Position};
 use super::evaluate::{Evaluation, evaluate};
 use super::metrics::{Metric, MetricsWriter, read_metrics};
 use super::options::{OptimizerName, Options};
+use super::representation::Representation;
 use super::setup::Setup;
 use super::step::{self, Compute, loss_and_gradients, timed};
 use super::watch::{Progress, Watch};
 use crate::Model;
+use crate::bert::model::HEADS;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub;
@@ -32,6 +35,7 @@ pub struct Run {
     optimizer: Muon,
     position: Position,
     metrics: MetricsWriter,
+    advice: Advice,
     /// Where the time goes, if that is wanted.
     pub profile: Option<Profile>,
 }
@@ -47,8 +51,11 @@ pub struct Outcome {
     pub val_loss: Option<f64>,
     /// The same in bits a byte of text, for a model that predicts every token.
     pub bits_per_byte: Option<f64>,
-    /// The share of hidden tokens whose likeliest guess is right, for a model that finds hidden ones.
+    /// The share of hidden tokens, or of second views of texts, whose likeliest guess is right, for a model that finds those.
     pub val_accuracy: Option<f64>,
+    /// What the vectors of validation texts look like.
+    #[serde(flatten)]
+    pub representation: Representation,
     /// The best validation loss, and after which step.
     pub best: Option<(f64, u64)>,
     /// Seconds trained, over all sessions.
@@ -62,6 +69,9 @@ impl Run {
         if directory.join("train.toml").exists() {
             let what = "already holds a run: go on with --resume, or give another --out";
             return Err(Error::file(directory, what));
+        }
+        if directory.join("model.safetensors").exists() {
+            return Err(Error::file(directory, "already holds a model, which stays as it is: give another --out"));
         }
         let begin = Instant::now();
         let mut setup = Setup::new(Options::resolve(file, flags)?, None, watch)?;
@@ -77,6 +87,13 @@ impl Run {
         std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let tokenizer = directory.join("tokenizer.json");
         setup.tokenizer.save(&tokenizer).map_err(|error| Error::file(&tokenizer, error))?;
+        if setup.options.from.is_some() {
+            // What the run begins with is its first checkpoint: from here on it does without the other.
+            let optimizer = optimizer(&setup.options, &setup.model, &setup.params);
+            let position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
+            checkpoint::save(directory, &position, &setup.params, &optimizer)?;
+            hub::save(directory, &setup.model, &setup.params, &setup.tokenizer)?;
+        }
         let toml = directory.join("train.toml"); // last, so that it never stands without a tokenizer
         let text = setup.options.to_toml();
         files::write(&toml, text.as_bytes()).map_err(|error| Error::io(&toml, "write", &error))?;
@@ -124,7 +141,7 @@ impl Run {
             files::sweep(place).map_err(|error| Error::io(place, "tidy", &error))?;
         }
         let run = Self::begin(directory, setup)?;
-        if run.step() == 0 {
+        if run.step() == 0 && run.setup.options.from.is_none() {
             watch.note("this run has no checkpoint yet: it begins at its first step");
         }
         Ok(run)
@@ -148,7 +165,11 @@ impl Run {
             position = saved;
         }
         let metrics = MetricsWriter::resume(&directory.join(METRICS), position.step)?;
-        Ok(Self { directory: directory.to_owned(), setup, optimizer, position, metrics, profile: None })
+        let mut advice = Advice::new(&setup.options, setup.corpus.unigram_entropy());
+        for metric in read_metrics(&directory.join(METRICS))? {
+            advice.look(&metric); // what was said before is not said again
+        }
+        Ok(Self { directory: directory.to_owned(), setup, optimizer, position, metrics, advice, profile: None })
     }
 
     /// How many steps were made.
@@ -167,14 +188,15 @@ impl Run {
         hub::save(directory, model, params, tokenizer)
     }
 
-    /// Evaluates after a step; a model better than all before is kept in `best/`.
-    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<Evaluation> {
+    /// Evaluates after a step, the loss and the vectors of texts; a model better than all before is kept in `best/`.
+    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(Evaluation, Representation)> {
         let o = &self.setup.options;
         let last = self.position.step == o.steps;
         let limit = (!last).then_some(o.eval_tokens);
         let Setup { model, params, corpus, .. } = &self.setup;
         let data = (corpus, self.setup.validation());
         let evaluation = evaluate(model, params, data, o.block_size, o.micro_batch, limit);
+        let representation = Representation::of(model, params, &self.setup.texts, self.setup.views());
         let loss = evaluation.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
             self.position.best = Some((loss, self.position.step));
@@ -186,7 +208,7 @@ impl Run {
         if !loss.is_finite() {
             watch.note(&format!("the validation loss after step {} is {loss}", self.position.step));
         }
-        Ok(evaluation)
+        Ok((evaluation, representation))
     }
 
     /// How the run stands, with the loss over the whole validation part if it is finished.
@@ -198,20 +220,22 @@ impl Run {
         let last = metrics.last().filter(|_| finished);
         let val_loss = last.and_then(|metric| metric.val_loss);
         let val_accuracy = last.and_then(|metric| metric.val_accuracy);
+        let representation = last.map_or(Representation::default(), |metric| metric.representation);
         let every_token = matches!(self.setup.objective(), Objective::NextToken);
         let bits_per_byte =
             val_loss.filter(|_| every_token).map(|nats| nats / corpus.bytes_per_token() / std::f64::consts::LN_2);
-        Ok(Outcome { step, finished, val_loss, bits_per_byte, val_accuracy, best, seconds })
+        Ok(Outcome { step, finished, val_loss, bits_per_byte, val_accuracy, representation, best, seconds })
     }
 
     fn draw(&self) -> Result<()> {
         let plan = self.setup.plan(0);
         let level = |name: &str, nats| Level { name: name.to_owned(), nats };
-        let mut levels = vec![level("uniform", plan.uniform), level("unigram", plan.unigram)];
+        let mut levels = vec![level("uniform", plan.uniform)];
+        levels.extend(plan.unigram.map(|unigram| level("unigram", unigram)));
         levels.extend(plan.floor.map(|floor| level("entropy of the data", floor)));
         let title = format!("{} on {}", plan.model, plan.data);
         let metrics = read_metrics(&self.directory.join(METRICS))?;
-        Ok(chart::draw(&self.directory.join("loss.svg"), &title, "token", &metrics, &levels)?)
+        Ok(chart::draw(&self.directory.join("loss.svg"), &title, plan.item, &metrics, &levels)?)
     }
 }
 
@@ -241,7 +265,8 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let norm = timed(profile, "Optimiser", || run.optimizer.step(params, &gradients, lr, muon_lr));
         check(step + 1, loss, norm, &run.directory)?;
         if step == first {
-            untouched(params, &gradients).into_iter().for_each(|sentence| watch.note(&sentence));
+            let headless = batch.pairs.is_some();
+            untouched(params, &gradients, headless).into_iter().for_each(|sentence| watch.note(&sentence));
         }
         let items_per_s = batch.ids.len() as f64 / begin.elapsed().as_secs_f64();
 
@@ -250,13 +275,17 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let stop = watch.stop();
         let due = |every: u64| (step + 1) % every == 0 || done;
         let evaluation = if due(o.eval_every) { Some(run.evaluate(watch)?) } else { None };
-        let val_loss = evaluation.map(|evaluation| evaluation.loss);
-        let val_accuracy = evaluation.and_then(|evaluation| evaluation.accuracy);
+        let val_loss = evaluation.map(|(evaluation, _)| evaluation.loss);
+        let val_accuracy = evaluation.and_then(|(evaluation, _)| evaluation.accuracy);
+        let representation = evaluation.map_or(Representation::default(), |(_, representation)| representation);
         run.position.seconds += begin.elapsed().as_secs_f64();
         let seconds = run.position.seconds;
         let step = step + 1;
-        run.metrics.write(&Metric { step, loss, val_loss, val_accuracy, lr, grad_norm: norm, items_per_s, seconds })?;
-        watch.progress(&Progress { step, loss, val_loss, val_accuracy, lr, grad_norm: norm, items_per_s });
+        let grad_norm = norm;
+        let metric = Metric { step, loss, val_loss, val_accuracy, representation, lr, grad_norm, items_per_s, seconds };
+        run.metrics.write(&metric)?;
+        watch.progress(&Progress { step, loss, val_loss, val_accuracy, representation, lr, grad_norm, items_per_s });
+        run.advice.look(&metric).iter().for_each(|sentence| watch.note(sentence));
         if due(o.save_every) || stop {
             // A checkpoint is good if the loss that it gives is a number; a step too large shows only here.
             let Setup { model, params, .. } = &run.setup;
@@ -298,9 +327,11 @@ fn check(step: u64, loss: f64, norm: f64, directory: &Path) -> Result<()> {
     )))
 }
 
-/// Parameters whose gradient is all zero: they do not take part in what is computed, and a user should know.
-fn untouched(params: &Params, gradients: &Gradients) -> Vec<String> {
-    let zero = |id: &autograd::ParamId| gradients.of(*id).iter().all(|&g| g == 0.0);
+/// Parameters whose gradient is all zero: they do not take part in what is computed, and a user should know. The head that
+/// finds hidden tokens takes no part where none is hidden.
+fn untouched(params: &Params, gradients: &Gradients, headless: bool) -> Vec<String> {
+    let of_head = |id| headless && HEADS.iter().any(|head| params.name(id).starts_with(head));
+    let zero = |id: &autograd::ParamId| !of_head(*id) && gradients.of(*id).iter().all(|&g| g == 0.0);
     let sentence = |id| format!("{} got no gradient in the first step", params.name(id));
     params.ids().filter(zero).map(sentence).collect()
 }

@@ -5,17 +5,19 @@ use std::path::Path;
 use autograd::Params;
 use tokenizer::Tokenizer;
 
-use super::options::{ModelName, Options};
-use super::step;
+use super::options::{ModelName, ObjectiveName, Options};
+use super::representation::{TEXTS, Views};
 use super::watch::{Plan, Watch};
+use super::{origin, step};
 use crate::Model;
 use crate::data::Corpus;
 use crate::data::stories::Stories;
 use crate::data::text::{self, TextFiles};
 use crate::data::world::World;
 use crate::error::{Error, Result};
+use crate::pretext::contrastive::TEMPERATURE;
 use crate::pretext::masked::{MASK_SHARE, Unit};
-use crate::pretext::{Batch, Masking, Objective};
+use crate::pretext::{Batch, Contrast, Contrastive, Masking, Objective};
 
 /// A tokenizer, data in tokens and an untrained model, as the options ask for.
 pub struct Setup {
@@ -25,6 +27,8 @@ pub struct Setup {
     pub tokenizer: Tokenizer,
     /// What to train and validate on.
     pub corpus: Corpus,
+    /// Validation texts whose vectors are looked at.
+    pub texts: Vec<Vec<u32>>,
     /// The model.
     pub model: Model,
     /// Its initial parameters.
@@ -33,9 +37,9 @@ pub struct Setup {
 
 impl Setup {
     /// Reads or trains the tokenizer, tokenises the data and makes the model. `run` is the directory of a run that is
-    /// resumed: its tokenizer is used.
+    /// resumed: its tokenizer is used, and if it went on from another model, its own copy of that.
     pub fn new(mut options: Options, run: Option<&Path>, watch: &mut dyn Watch) -> Result<Self> {
-        let given = match run.or(options.tokenizer.as_deref()) {
+        let given = match run.or(options.from.as_deref()).or(options.tokenizer.as_deref()) {
             Some(path) => Some(Tokenizer::open(path).map_err(|error| Error::Options(error.to_string()))?),
             None => None,
         };
@@ -74,17 +78,22 @@ impl Setup {
         }
         options.vocab_size = tokenizer.vocab_size();
         check_memory(&options)?;
-        let (model, params) = options.config().init(options.seed);
-        Ok(Self { options, tokenizer, corpus, model, params })
+        let (model, params) = match &options.from {
+            None => options.config().init(options.seed),
+            Some(from) => origin::open(run.unwrap_or(from), options.dropout)?,
+        };
+        let texts = corpus.val_texts(&tokenizer, options.block_size, TEXTS);
+        Ok(Self { options, tokenizer, corpus, texts, model, params })
     }
 
     /// What is to be learned.
     pub fn objective(&self) -> Objective<'_> {
-        let o = &self.options;
-        match (self.tokenizer.frame(), o.mask_share, o.mask_unit) {
-            (Some(frame), Some(share), Some(unit)) => {
-                Objective::Masked(Masking { tokenizer: &self.tokenizer, frame, share, unit })
-            }
+        let (o, tokenizer) = (&self.options, &self.tokenizer);
+        if let (Some(temperature), Some(hardness)) = (o.temperature, o.hardness) {
+            return Objective::Contrastive(Contrastive { tokenizer, contrast: Contrast { temperature, hardness } });
+        }
+        match (tokenizer.frame(), o.mask_share, o.mask_unit) {
+            (Some(frame), Some(share), Some(unit)) => Objective::Masked(Masking { tokenizer, frame, share, unit }),
             _ => Objective::NextToken,
         }
     }
@@ -95,7 +104,20 @@ impl Setup {
             Objective::Masked(masking) => {
                 Objective::Masked(Masking { share: MASK_SHARE, unit: Unit::Token, ..masking })
             }
+            Objective::Contrastive(views) => {
+                let contrast = Contrast { temperature: TEMPERATURE, hardness: 0.0 };
+                Objective::Contrastive(Contrastive { contrast, ..views })
+            }
             objective => objective,
+        }
+    }
+
+    /// Where two views of a text come from.
+    pub fn views(&self) -> Views<'_> {
+        match self.validation() {
+            _ if self.options.dropout > 0.0 => Views::Dropout,
+            Objective::Masked(masking) => Views::Masks(masking),
+            _ => Views::One,
         }
     }
 
@@ -108,7 +130,13 @@ impl Setup {
     /// What the run is going to do.
     pub fn plan(&self, first_step: u64) -> Plan {
         let (o, config) = (&self.options, self.model.config());
-        let step_tokens = o.batch_size * o.block_size;
+        let contrastive = o.objective == Some(ObjectiveName::Simcse);
+        // Both views of texts as long as those of the validation part.
+        let text = self.texts.iter().map(Vec::len).sum::<usize>() / self.texts.len().max(1);
+        let (row, rows) = if contrastive { (text, 2 * o.batch_size) } else { (o.block_size, o.batch_size) };
+        let step_tokens = row * rows;
+        let hidden = if contrastive { 0.0 } else { o.mask_share.unwrap_or(1.0) };
+        let uniform = if contrastive { o.batch_size } else { self.model.vocab_size() };
         Plan {
             model: o.model.title(),
             parameters: self.params.count(),
@@ -116,13 +144,14 @@ impl Setup {
             val_tokens: self.corpus.val_tokens(),
             data: if o.data.is_empty() { "the built-in world".to_owned() } else { o.data.join(", ") },
             memory: memory(o, self.params.count() as f64) as usize,
-            uniform: (self.model.vocab_size() as f64).ln(),
-            unigram: self.corpus.unigram_entropy(),
+            item: if contrastive { "text" } else { "token" },
+            uniform: (uniform as f64).ln(),
+            unigram: (!contrastive).then(|| self.corpus.unigram_entropy()),
             floor: self.corpus.floor(),
             first_step,
             steps: o.steps,
             step_tokens,
-            step_flops: config.flops_per_token(o.block_size, o.mask_share.unwrap_or(1.0)) * step_tokens as f64,
+            step_flops: config.flops_per_token(row, hidden) * step_tokens as f64,
             precision: o.precision.into(),
         }
     }

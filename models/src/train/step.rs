@@ -23,7 +23,8 @@ pub struct Compute<'a> {
 }
 
 /// The loss of a whole batch; its gradient replaces what stands in `gradients`. Each micro-batch's loss is its sum over
-/// tokens divided by the tokens of the *whole* batch, so that sums of gradients are the gradient of the mean.
+/// tokens divided by the tokens of the *whole* batch, so that sums of gradients are the gradient of the mean. Texts that are
+/// told from one another are no such sum: they are computed at once.
 pub fn loss_and_gradients(
     model: &Model,
     params: &Params,
@@ -34,6 +35,7 @@ pub fn loss_and_gradients(
     step: u64,
 ) -> f64 {
     let tokens = batch.count().max(1) as f64;
+    let at_once = batch.at_once(how.micro_batch);
     let micro_batches = |rows: Range<usize>, at_once: usize, gradients: &mut Gradients| {
         let mut total = 0.0;
         for first in rows.clone().step_by(at_once) {
@@ -49,11 +51,11 @@ pub fn loss_and_gradients(
         total
     };
     gradients.forget();
-    if !in_halves(params.count(), batch.rows, how.micro_batch) {
-        return parallel::inside(|| micro_batches(0..batch.rows, how.micro_batch, gradients));
+    if batch.pairs.is_some() || !in_halves(params.count(), batch.rows, at_once) {
+        return parallel::inside(|| micro_batches(0..batch.rows, at_once, gradients));
     }
     // Each half has its own gradient, and its loops are still cut for all threads: one that is done helps the other.
-    let (middle, at_once) = (batch.rows / 2, how.micro_batch / 2);
+    let (middle, at_once) = (batch.rows / 2, at_once / 2);
     let mut others = gradients.another();
     let first = || micro_batches(0..middle, at_once, gradients);
     let second = || micro_batches(middle..batch.rows, at_once, &mut others);
@@ -82,9 +84,10 @@ pub fn timed<R>(profile: Option<&Profile>, name: &'static str, body: impl FnOnce
 
 /// The loss of a whole batch, without dropout, `micro_batch` rows at a time.
 pub fn loss(model: &Model, params: &Params, batch: &Batch, micro_batch: usize) -> f64 {
+    let at_once = batch.at_once(micro_batch);
     let part = |first: usize| {
-        let part = batch.part(first..(first + micro_batch).min(batch.rows));
+        let part = batch.part(first..(first + at_once).min(batch.rows));
         f64::from(model.loss(&Tape::no_grad(params), part, batch.count() as f64).item())
     };
-    parallel::inside(|| (0..batch.rows).step_by(micro_batch).map(part).sum())
+    parallel::inside(|| (0..batch.rows).step_by(at_once).map(part).sum())
 }

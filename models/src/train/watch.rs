@@ -1,5 +1,7 @@
 //! How a program looks on while a model trains.
 
+use super::representation::Representation;
+
 /// What a run is going to do, said before it begins.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -15,17 +17,19 @@ pub struct Plan {
     pub data: String,
     /// Memory that the run will need at most, about, in bytes.
     pub memory: usize,
-    /// Nats a token of knowing nothing.
+    /// What a loss is stated for: `token` or `text`.
+    pub item: &'static str,
+    /// Nats an item of knowing nothing.
     pub uniform: f64,
-    /// Nats a token of knowing how often each token occurs.
-    pub unigram: f64,
-    /// Nats a token that no model can beat, where known.
+    /// Nats a token of knowing how often each token occurs; `None` where no token is predicted.
+    pub unigram: Option<f64>,
+    /// Nats an item that no model can beat, where known.
     pub floor: Option<f64>,
     /// The first step: more than 0 when resumed.
     pub first_step: u64,
     /// Steps in all.
     pub steps: u64,
-    /// Tokens of a step.
+    /// Tokens of a step; about, where its texts are of any length.
     pub step_tokens: usize,
     /// Floating-point operations of a step.
     pub step_flops: f64,
@@ -38,12 +42,14 @@ pub struct Plan {
 pub struct Progress {
     /// Its number, from 1.
     pub step: u64,
-    /// Nats a token on the step's batch.
+    /// Nats an item on the step's batch.
     pub loss: f64,
-    /// Nats a token on validation data, if this step evaluated.
+    /// Nats an item on validation data, if this step evaluated.
     pub val_loss: Option<f64>,
-    /// The share of hidden tokens that were guessed there, if this step evaluated that.
+    /// The share of hidden tokens that were guessed there, or of second views that were found, if this step evaluated that.
     pub val_accuracy: Option<f64>,
+    /// What the vectors of texts looked like there, if this step evaluated that.
+    pub representation: Representation,
     /// The learning rate.
     pub lr: f64,
     /// The gradient's norm before clipping.

@@ -1,19 +1,14 @@
-//! A pre-trained model with its tokenizer, and how texts become its rows.
-//!
-//! Texts of many lengths are packed into rows, one after another, and do not see each other there; so a batch costs what
-//! its texts cost and next to no padding.
+//! A pre-trained model with its tokenizer: what everything in this directory begins with.
 
-use std::ops::Range;
 use std::path::Path;
 
-use autograd::{PADDING, Params, Tape};
-use tensor::{Tensor, parallel};
+use autograd::Params;
 use tokenizer::{Special, Tokenizer};
 
 use crate::error::{Error, Result};
 use crate::hub::Checkpoint;
-use crate::nn::Value;
-use crate::pretext::Batch;
+use crate::pretext::texts::closed;
+pub use crate::pretext::texts::{AT_ONCE, Ids, Packed, Pooling, ids, pooled_states};
 use crate::{Config, Model};
 
 /// A model that was trained on raw data, and what turns text into its ids.
@@ -65,173 +60,5 @@ impl Pretrained {
         let first = self.tokenizer.frame().map(|frame| frame.cls).or(self.tokenizer.end_of_text());
         let ids = first.into_iter().chain(inside).collect();
         Ok(closed(&self.tokenizer, self.model.block_size(), ids))
-    }
-}
-
-/// A text as a model of `block` positions knows texts: see [`Pretrained::ids`].
-pub fn ids(tokenizer: &Tokenizer, block: usize, text: &str) -> Ids {
-    let mut ids = Vec::new();
-    ids.extend(tokenizer.frame().map(|frame| frame.cls).or(tokenizer.end_of_text()));
-    tokenizer.encode_ordinary(text.as_bytes(), &mut ids);
-    closed(tokenizer, block, ids)
-}
-
-/// Ids cut to what the model sees, with the frame's end.
-fn closed(tokenizer: &Tokenizer, block: usize, mut ids: Vec<u32>) -> Ids {
-    let last = tokenizer.frame().map(|frame| frame.sep);
-    let room = block - last.iter().len();
-    let cut = ids.len() > room;
-    ids.truncate(room);
-    ids.extend(last);
-    if ids.is_empty() {
-        ids.push(u32::from(b'\n')); // a model of bytes has no mark, and an empty text is one as well
-    }
-    Ids { ids, cut }
-}
-
-/// A text as ids.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ids {
-    /// Its ids.
-    pub ids: Vec<u32>,
-    /// Whether it was longer than the model sees.
-    pub cut: bool,
-}
-
-/// Texts in rows, one after another.
-#[derive(Clone, Debug)]
-pub struct Packed {
-    /// The rows.
-    pub batch: Batch,
-    /// The positions of each text among the batch's.
-    pub texts: Vec<Range<usize>>,
-}
-
-impl Packed {
-    /// Packs texts, in their order, into rows of at most `block` positions.
-    pub fn new<'a>(texts: impl IntoIterator<Item = &'a [u32]> + Clone, block: usize) -> Self {
-        let lengths = || texts.clone().into_iter().map(<[u32]>::len);
-        // One short row for a few short texts.
-        let row = lengths().sum::<usize>().min(block).max(lengths().max().unwrap_or(1));
-        let (mut batch, mut places) = (Batch::new(), Vec::new());
-        for ids in texts.clone() {
-            let left = batch.ids.len().next_multiple_of(row) - batch.ids.len();
-            if ids.len() > left && left > 0 {
-                batch.pad(left);
-            }
-            let start = batch.ids.len();
-            batch.ids.extend_from_slice(ids);
-            batch.places.extend(0..ids.len() as u32);
-            places.push(start..start + ids.len());
-        }
-        batch.pad(batch.ids.len().next_multiple_of(row) - batch.ids.len());
-        batch.rows = batch.ids.len() / row;
-        batch.targets.resize(batch.ids.len(), autograd::IGNORE);
-        Self { batch, texts: places }
-    }
-
-    /// The last hidden states of all positions: `[N, C]`.
-    pub fn hidden<'t>(&self, model: &Model, tape: &'t Tape<'t>) -> Value<'t> {
-        let x = model.hidden(tape, self.batch.all()); // [B, T, C]
-        x.reshape([self.batch.ids.len(), model.width()])
-    }
-
-    /// One vector for each of the n texts: `[n, C]`.
-    pub fn pooled<'t>(&self, model: &Model, tape: &'t Tape<'t>, pooling: Pooling) -> Value<'t> {
-        let x = self.hidden(model, tape); // [N, C]
-        let one_of = |at: fn(&Range<usize>) -> usize| {
-            let positions: Vec<u32> = self.texts.iter().map(|text| at(text) as u32).collect();
-            x.embedding(&positions, [positions.len()])
-        };
-        match pooling {
-            Pooling::First => one_of(|text| text.start),
-            Pooling::Last => one_of(|text| text.end - 1),
-            Pooling::Mean => {
-                // The mean of some rows is a product with a matrix that has 1/length at these rows.
-                let (n, all) = (self.texts.len(), self.batch.ids.len());
-                let mut weights = Tensor::zeros([n, all]);
-                for (row, text) in weights.data_mut().chunks_exact_mut(all).zip(&self.texts) {
-                    row[text.clone()].fill(1.0 / text.len() as f32);
-                }
-                tape.constant(weights).matmul(x)
-            }
-        }
-    }
-}
-
-/// Texts that are put through a model at once, when nothing is learned.
-pub const AT_ONCE: usize = 64;
-
-/// One vector for each text, from its hidden states: `[n, C]`.
-pub fn pooled_states(model: &Model, params: &Params, pooling: Pooling, texts: &[&[u32]]) -> Tensor {
-    let width = model.width();
-    let mut all = Tensor::zeros([texts.len(), width]);
-    parallel::inside(|| {
-        for (texts, states) in texts.chunks(AT_ONCE).zip(all.data_mut().chunks_mut(AT_ONCE * width)) {
-            let tape = Tape::no_grad(params);
-            let packed = Packed::new(texts.iter().copied(), model.block_size());
-            states.copy_from_slice(packed.pooled(model, &tape, pooling).value().data());
-        }
-    });
-    all
-}
-
-impl Batch {
-    fn pad(&mut self, positions: usize) {
-        self.ids.resize(self.ids.len() + positions, 0);
-        self.places.resize(self.places.len() + positions, PADDING);
-    }
-}
-
-/// How the hidden states of a text become one vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pooling {
-    /// That of the first token, \[CLS\].
-    First,
-    /// That of the last token, the only one that has seen all where a position sees what came before.
-    Last,
-    /// The mean of all.
-    Mean,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gpt::{Gpt, GptConfig};
-
-    fn texts() -> Vec<Vec<u32>> {
-        [5, 3, 8, 1, 2].iter().map(|&n| (0..n).map(|i| (7 * i + n) % 20).collect()).collect()
-    }
-
-    #[test]
-    fn texts_are_packed_in_order_and_none_is_torn() {
-        let texts = texts();
-        let packed = Packed::new(texts.iter().map(Vec::as_slice), 8);
-        assert_eq!((packed.batch.rows, packed.batch.ids.len()), (3, 24));
-        assert_eq!(packed.texts, [0..5, 5..8, 8..16, 16..17, 17..19]);
-        for (text, place) in texts.iter().zip(&packed.texts) {
-            assert_eq!(packed.batch.ids[place.clone()], text[..]);
-        }
-        assert_eq!(packed.batch.places[16..20], [0, 0, 1, PADDING]);
-    }
-
-    #[test]
-    fn a_texts_vector_does_not_depend_on_its_neighbours() {
-        let (model, params) = Gpt::init(&GptConfig { initializer_range: 0.3, ..GptConfig::new(20, 8, 2, 2, 12) }, 1);
-        let model = Model::Gpt(model);
-        let texts = texts();
-        for pooling in [Pooling::First, Pooling::Last, Pooling::Mean] {
-            let tape = Tape::no_grad(&params);
-            let vectors = |texts: &[Vec<u32>]| {
-                let packed = Packed::new(texts.iter().map(Vec::as_slice), 8);
-                packed.pooled(&model, &tape, pooling).value().data().to_vec()
-            };
-            let together = vectors(&texts);
-            for (text, vector) in texts.iter().zip(together.chunks_exact(12)) {
-                let alone = vectors(std::slice::from_ref(text));
-                assert!(alone.iter().zip(vector).all(|(a, b)| (a - b).abs() < 1e-5), "{pooling:?}: {text:?}");
-            }
-        }
     }
 }

@@ -10,12 +10,14 @@
 //! - [`laws`]: the bits do not depend on threads, on who else wants a gradient, or on whether a graph is kept.
 //! - [`model`]: a small GPT, all operations at once: differences, micro-batches, tied weights, threads.
 //! - [`gpt`], [`bert`]: the real models of the `models` crate, in f32.
+//! - [`contrastive`]: the loss that tells texts apart, and the real BERT with it.
 //! - [`optimiser`]: AdamW against one number at a time.
 //! - [`muon`]: Muon against plain loops, and what it does to singular values.
 
 mod bert;
 mod check;
 mod composed;
+mod contrastive;
 mod differences;
 mod edges;
 mod gpt;

@@ -28,11 +28,16 @@ fn a_run_of_muon_killed_five_times_ends_with_the_bits_of_one_that_was_not() {
 }
 
 fn killed_five_times(talkative: &[&str]) {
+    a_killed_run_ends_as_one_that_was_not(&|out| train(out, talkative).into_iter().map(str::to_owned).collect());
+}
+
+/// For a run of 30 steps into a given directory, with a line for every step.
+pub fn a_killed_run_ends_as_one_that_was_not(words: &dyn Fn(&Path) -> Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     let (whole, killed) = (directory.path().join("whole"), directory.path().join("killed"));
-    let output = run(train(&whole, talkative));
+    let output = run(words(&whole));
     assert!(output.status.success(), "{}", said(&output));
-    let mut words = train(&killed, talkative);
+    let mut words = words(&killed);
     // Killed after this many lines: before the first step, before and after checkpoints, twice in a row near the end.
     for lines in [2, 11, 9, 12, 1] {
         let mut child = pretext().args(&words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -41,7 +46,7 @@ fn killed_five_times(talkative: &[&str]) {
         child.kill().unwrap(); // SIGKILL: nothing in the program can answer it
         child.wait().unwrap();
         if killed.join("train.toml").exists() {
-            words = vec!["train", "--resume", killed.to_str().unwrap()];
+            words = ["train", "--resume", killed.to_str().unwrap()].map(str::to_owned).to_vec();
         }
     }
     let output = run(&words);

@@ -1,0 +1,179 @@
+//! What a run says of itself when it does not go as it should, in a plain sentence, once; and once more when it goes again.
+//!
+//! Masked prediction begins with a long flat stretch: at first a model learns how often each token occurs, and there the
+//! loss stays, at the unigram level, until attention finds out what hidden tokens have to do with their neighbours. Small
+//! models leave it after some hundred steps. One that does not, never uses the context, and looks as busy as any.
+
+use super::Options;
+use super::metrics::Metric;
+use super::options::{NormName, ObjectiveName, OptimizerName};
+
+/// A loss above this share of the unigram level is still at it; below the second share it has left it.
+const AT: f64 = 0.98;
+const LEFT: f64 = 0.95;
+/// Evaluations, and steps, that a run is given before anything is said: as many as small models that learn need.
+const EVALUATIONS: usize = 3;
+const STEPS: u64 = 500;
+
+/// What was said so far.
+#[derive(Clone, Debug)]
+pub struct Advice {
+    /// Nats a token of knowing how often each token occurs; `None` where the loss is of something else.
+    unigram: Option<f64>,
+    /// What helps against staying there, as far as the run has not got it.
+    helps: String,
+    /// When the user can expect it, in steps.
+    due: u64,
+    width: usize,
+    evaluations: usize,
+    flat: Said,
+    collapsed: bool,
+}
+
+/// What was said of the unigram level.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Said {
+    Nothing,
+    Stuck,
+    Left,
+}
+
+impl Advice {
+    /// For a run of these options, whose corpus has this unigram level.
+    pub fn new(o: &Options, unigram: f64) -> Self {
+        let masked = o.objective == Some(ObjectiveName::Masked);
+        Self {
+            unigram: (masked && unigram.is_finite()).then_some(unigram),
+            helps: helps(o),
+            due: STEPS.min(o.steps.max(STEPS / 5)),
+            width: o.width,
+            evaluations: 0,
+            flat: Said::Nothing,
+            collapsed: false,
+        }
+    }
+
+    /// What there is to say after a step, as its line of metrics has it. Steps that were not evaluated say nothing.
+    pub fn look(&mut self, metric: &Metric) -> Vec<String> {
+        let Some(loss) = metric.val_loss else { return Vec::new() };
+        self.evaluations += 1;
+        self.flat(metric.step, loss).into_iter().chain(self.collapse(metric)).collect()
+    }
+
+    fn flat(&mut self, step: u64, loss: f64) -> Option<String> {
+        let unigram = self.unigram?;
+        let patient = self.evaluations >= EVALUATIONS && step >= self.due;
+        if self.flat == Said::Nothing && patient && loss > AT * unigram {
+            self.flat = Said::Stuck;
+            return Some(format!(
+                "after {step} steps the loss, {loss:.3}, is still that of knowing how often each token occurs, {unigram:.3}: \
+                 the model does not use the text around a hidden token yet; what helps: {}",
+                self.helps
+            ));
+        }
+        if self.flat == Said::Stuck && loss < LEFT * unigram {
+            self.flat = Said::Left;
+            return Some(format!("after {step} steps the loss, {loss:.3}, has left the unigram level, {unigram:.3}"));
+        }
+        None
+    }
+
+    fn collapse(&mut self, metric: &Metric) -> Option<String> {
+        let step = metric.step;
+        match (metric.representation.collapse(self.width), self.collapsed) {
+            (Some(sentence), false) => {
+                self.collapsed = true;
+                Some(format!("after {step} steps {sentence}; if it lasts, a smaller --lr or a longer --warmup helps"))
+            }
+            (None, true) if metric.representation.effective_rank.is_some() => {
+                self.collapsed = false;
+                Some(format!("after {step} steps the vectors of different texts spread out again"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn helps(o: &Options) -> String {
+    let all = [
+        (o.norm != Some(NormName::Pre), "norms before the layers (--norm pre)"),
+        (true, "a smaller --vocab-size"),
+        (o.mask_share.is_some_and(|share| share < 0.3), "a higher --mask-share (0.3)"),
+        (true, "a shorter --block-size"),
+        (o.optimizer != OptimizerName::Muon, "--optimizer muon"),
+    ];
+    let some: Vec<&str> = all.into_iter().filter(|(lacks, _)| *lacks).map(|(_, what)| what).collect();
+    some.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::representation::Representation;
+    use super::*;
+    use toml::Table;
+
+    fn advice(more: &str) -> Advice {
+        let flags: Table = format!("model = \"bert\"\nsteps = 3000\n{more}").parse().unwrap();
+        Advice::new(&Options::resolve(&Table::new(), &flags).unwrap(), 5.0)
+    }
+
+    fn metric(step: u64, val_loss: f64, rank: f64) -> Metric {
+        let representation = Representation { effective_rank: Some(rank), alignment: None, uniformity: Some(-1.0) };
+        Metric {
+            step,
+            loss: 1.0,
+            val_loss: Some(val_loss),
+            val_accuracy: None,
+            representation,
+            lr: 1.0,
+            grad_norm: 1.0,
+            items_per_s: 1.0,
+            seconds: 1.0,
+        }
+    }
+
+    /// What is said at which step, when these losses are met every 200 steps.
+    fn said(advice: &mut Advice, losses: &[f64]) -> Vec<(u64, String)> {
+        let at = |(i, &loss): (usize, &f64)| {
+            let step = 200 * (i as u64 + 1);
+            advice.look(&metric(step, loss, 40.0)).into_iter().map(move |said| (step, said)).collect::<Vec<_>>()
+        };
+        losses.iter().enumerate().flat_map(at).collect()
+    }
+
+    #[test]
+    fn a_loss_that_stays_at_the_unigram_level_is_named_once_and_once_more_when_it_leaves() {
+        let said = said(&mut advice(""), &[5.4, 5.0, 4.99, 5.01, 4.85, 4.7, 3.0, 5.0]);
+        assert_eq!(said.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [600, 1200]);
+        assert!(said[0].1.contains("after 600 steps the loss, 4.990") && said[0].1.contains("mask-share"), "{said:?}");
+        assert!(!said[0].1.contains("muon") && !said[0].1.contains("--norm"), "this run has both: {said:?}");
+        assert!(said[1].1.contains("has left the unigram level"), "{said:?}");
+    }
+
+    #[test]
+    fn a_loss_that_falls_or_is_of_something_else_is_not_named() {
+        assert_eq!(said(&mut advice(""), &[5.0, 4.9, 4.0, 3.0, 2.0]), []);
+        let flags: Table = "model = \"gpt\"".parse().unwrap();
+        let gpt = Options::resolve(&Table::new(), &flags).unwrap();
+        assert_eq!(said(&mut Advice::new(&gpt, 5.0), &[5.0; 9]), []);
+    }
+
+    #[test]
+    fn what_helps_is_what_the_run_has_not_got() {
+        let mut advice = advice("norm = \"post\"\noptimizer = \"adamw\"\nmask_share = 0.4");
+        let said = said(&mut advice, &[5.0; 9]);
+        assert!(said.len() == 1 && said[0].1.contains("--norm pre") && said[0].1.contains("muon"), "{said:?}");
+        assert!(!said[0].1.contains("mask-share"), "{said:?}");
+    }
+
+    #[test]
+    fn a_collapse_is_named_when_it_comes_and_when_it_goes() {
+        let mut advice = advice("");
+        let said: Vec<String> =
+            [40.0, 1.5, 1.2, 30.0, 31.0].iter().flat_map(|&rank| advice.look(&metric(100, 3.0, rank))).collect();
+        assert!(
+            said.len() == 2 && said[0].contains("use 1.5 of 128") && said[1].contains("spread out again"),
+            "{said:?}"
+        );
+    }
+}

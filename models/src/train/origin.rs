@@ -1,0 +1,62 @@
+//! A run that goes on from another model: `--from DIR`.
+//!
+//! Such a run is one of its own, in its own directory, with its own schedule. It begins with the weights, the tokenizer and
+//! the sizes of another run or of a Hugging Face checkpoint, which is only read. A copy of all that is the new run's first
+//! checkpoint, so that it can be resumed when the other is gone.
+
+use std::path::Path;
+
+use autograd::Params;
+use toml::{Table, Value};
+
+use super::options::ModelName;
+use crate::bert::config::Form;
+use crate::error::{Error, Result};
+use crate::transfer::pretrained::Pretrained;
+use crate::{Config, Model, hub};
+
+/// Options that the model decides which is gone on from.
+const DECIDED: [&str; 6] = ["vocab_size", "block_size", "layers", "heads", "width", "norm"];
+
+/// Lays the sizes of the model in `from` over a table of options. `flags` are those that the user gave now.
+///
+/// Errors: no model that can be opened; one of another kind; flags that contradict it.
+pub fn lay_in(table: &mut Table, flags: &Table, from: &Path, model: ModelName) -> Result<()> {
+    if let Some(key) = DECIDED.iter().chain(&["tokenizer"]).find(|key| flags.contains_key(**key)) {
+        let name = key.replace('_', "-");
+        return Err(Error::Options(format!("--{name} is that of the model that --from names: leave --{name} out")));
+    }
+    let config = hub::config(from)?;
+    table.remove("tokenizer");
+    let (sizes, norm): ([usize; 5], _) = match (&config, model) {
+        (Config::Gpt(c), ModelName::Gpt) => ([c.vocab_size, c.n_positions, c.n_layer, c.n_head, c.n_embd], None),
+        (Config::Bert(c), ModelName::Bert) => {
+            let norm = if c.model_type == Form::PreNorm { "pre" } else { "post" };
+            let sizes = [c.vocab_size, c.block_size(), c.num_hidden_layers, c.num_attention_heads, c.hidden_size];
+            (sizes, Some(norm))
+        }
+        (Config::Gpt(_), ModelName::Bert) => {
+            let what = "holds a GPT, which this cannot go on from: give a BERT (`pretext train bert` makes one)";
+            return Err(Error::file(from, what));
+        }
+        (Config::Bert(_), ModelName::Gpt) => {
+            return Err(Error::file(from, "holds a BERT: say `pretext train bert --from`, or give a GPT"));
+        }
+    };
+    for (key, value) in DECIDED.iter().zip(sizes) {
+        table.insert((*key).to_owned(), (value as i64).into());
+    }
+    table.extend(norm.map(|norm| ("norm".to_owned(), Value::from(norm))));
+    if config.dropout() > 0.0 {
+        table.entry("dropout").or_insert(config.dropout().into());
+    }
+    Ok(())
+}
+
+/// The model in a directory with its weights, and with this share of dropout.
+pub fn open(directory: &Path, dropout: f64) -> Result<(Model, Params)> {
+    let from = Pretrained::open(directory)?;
+    let (model, mut params) = from.model.config().with_dropout(dropout).build_zeroed();
+    params.adopt(&from.params);
+    Ok((model, params))
+}
