@@ -69,6 +69,9 @@ struct Options {
     /// Directory of the fine-tuned model [default: a new one under runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Begin with random weights: what there would be without pre-training
+    #[arg(long)]
+    scratch: bool,
     /// Passes over the examples, at most
     #[arg(long, default_value_t = Recipe::default().epochs, value_name = "N")]
     epochs: u64,
@@ -232,7 +235,10 @@ impl Options {
     fn begin(&self, args: &Args, name: &str) -> Result<(Recipe, Pretrained, PathBuf)> {
         self.threads.set();
         let recipe = self.recipe()?;
-        let from = Pretrained::open(&args.dir)?;
+        let mut from = Pretrained::open(&args.dir)?;
+        if self.scratch {
+            from = from.from_scratch(self.seed);
+        }
         let out = self.out.clone().unwrap_or_else(|| new_directory(name));
         tuned::vacant(&out)?;
         Ok((recipe, from, out))

@@ -1,8 +1,8 @@
 //! Hugging Face's files, in and out: config.json, model.safetensors, tokenizer.json.
 //!
 //! A run directory is such a checkpoint, and such a checkpoint can be opened here. [`weights`] reads and writes
-//! safetensors; [`gpt2`] and [`bert`] know the config of their models and the names of their parameters; [`verify`] holds
-//! our numbers against recorded ones.
+//! safetensors; [`gpt2`] and [`bert`] know the config of their models and the names of their parameters; [`pretrained`] is a
+//! model together with its tokenizer; [`verify`] holds our numbers against recorded ones.
 
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use tokenizer::Tokenizer;
 
 pub mod bert;
 pub mod gpt2;
+pub mod pretrained;
 pub mod verify;
 pub mod weights;
 

@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::options::ModelName;
 use crate::bert::config::Form;
 use crate::error::{Error, Result};
-use crate::transfer::pretrained::Pretrained;
+use crate::hub::pretrained::Pretrained;
 use crate::{Config, Model, hub};
 
 /// Options that the model decides which is gone on from.

@@ -13,6 +13,6 @@ pub mod fill;
 pub mod finetune;
 pub mod generate;
 pub mod logistic;
-pub mod pretrained;
+pub use crate::hub::pretrained;
 pub mod score;
 pub mod similar;

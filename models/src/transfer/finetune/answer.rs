@@ -2,7 +2,7 @@
 //!
 //! A model reads `[CLS] question [SEP] text [SEP]` and gives each token of the text two scores: that the answer begins
 //! there, and that it ends there (Devlin et al. 2019, section 4.2). A text beyond the model's context is read through
-//! windows that overlap by half, each with the whole question before it. With the scores sᵢ and eⱼ of a window's tokens,
+//! windows that overlap by a quarter, each with the whole question before it. With the scores sᵢ and eⱼ of a window's tokens,
 //!
 //! ```text
 //! p(begins at i) = exp sᵢ / (exp s₀ + Σ exp sₖ)        and likewise for the end;
@@ -44,7 +44,7 @@ pub struct Window {
     pub bytes: Vec<Range<usize>>,
 }
 
-/// The windows of a question about a text, for a model of `block` positions: as few as overlap by half. Of a question that
+/// The windows of a question about a text, for a model of `block` positions: as few as overlap by a quarter. Of a question that
 /// would fill more than half of them, the beginning is taken.
 pub fn windows(tokenizer: &Tokenizer, block: usize, question: &str, text: &str) -> Vec<Window> {
     let encoded = |text: &str| {
@@ -73,7 +73,7 @@ pub fn windows(tokenizer: &Tokenizer, block: usize, question: &str, text: &str) 
         .collect();
     let room = block.saturating_sub(before.len() + close.iter().len()).max(1);
     let mut windows = Vec::new();
-    for start in (0..tokens.len().max(1)).step_by(room.div_ceil(2)) {
+    for start in (0..tokens.len().max(1)).step_by((room - room / 4).max(1)) {
         let of = start..(start + room).min(tokens.len());
         let ids = before.iter().chain(&tokens[of.clone()]).copied().chain(close).collect();
         windows.push(Window { ids, first: before.len(), bytes: bytes[of.clone()].to_vec() });
@@ -333,7 +333,7 @@ mod tests {
     const TEXT: &str = "A naïve café has words — “quoted” words, and more words in the middle of the text.";
 
     #[test]
-    fn windows_hold_the_whole_text_and_overlap_by_half() {
+    fn windows_hold_the_whole_text_and_overlap() {
         let tokenizer = tokenizer();
         let frame = tokenizer.frame().unwrap();
         for block in [24, 32, 200] {

@@ -25,7 +25,7 @@ pub struct Classifier {
 }
 
 /// Examples that the first fit of the head looks at, at most: more would take long and change little.
-const PROBED: usize = 2000;
+const PROBED: usize = 500;
 
 /// How good a classifier is on examples that it did not learn from.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]

@@ -1,4 +1,4 @@
-//! A pre-trained model with its tokenizer: what everything in this directory begins with.
+//! A pre-trained model with its tokenizer: what all use of it begins with, and a run that goes on from another.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use autograd::Params;
 use tokenizer::{Special, Tokenizer};
 
 use crate::error::{Error, Result};
-use crate::hub::Checkpoint;
+use super::Checkpoint;
 use crate::pretext::texts::closed;
 pub use crate::pretext::texts::{AT_ONCE, Ids, Packed, Pooling, ids, pooled_states};
 use crate::{Config, Model};
@@ -23,7 +23,7 @@ pub struct Pretrained {
 }
 
 /// The field of config.json that says what a fine-tuned model is for.
-pub(super) const TASK: &str = "pretext";
+pub(crate) const TASK: &str = "pretext";
 
 impl Pretrained {
     /// Opens a run, or a Hugging Face checkpoint with its tokenizer.json.
