@@ -203,7 +203,7 @@ impl Answerer {
     /// window without text.
     fn best(&self, params: &Params, windows: &[&Window]) -> Vec<Option<(Range<usize>, f32)>> {
         let tape = Tape::no_grad(params);
-        let [mut starts, mut ends] = self.scores(&tape, windows, 0.0).map(|scores| scores.value());
+        let [mut starts, mut ends] = self.scores(&tape, windows, 0.0).map(Value::value);
         let most = starts.shape().cols();
         let rows_of = starts.data_mut().chunks_exact_mut(most).zip(ends.data_mut().chunks_exact_mut(most));
         let of_window = |(window, (start, end)): (&&Window, (&mut [f32], &mut [f32]))| {
