@@ -289,7 +289,12 @@ impl<T: Float> Gradients<T> {
     /// Others for the same store, for a backward pass to fill: as after [`Self::forget`].
     #[must_use]
     pub fn another(&self) -> Self {
-        let (places, values) = (Arc::clone(&self.places), Buffer::scratch(self.values.len()));
+        let (places, mut values) = (Arc::clone(&self.places), Buffer::scratch(self.values.len()));
+        // What lies between parameters is nobody's, but counts in sums over all: it is zero from the beginning.
+        let starts = places.iter().skip(1).map(|place| place.start).chain([values.len()]);
+        for (place, start) in places.iter().zip(starts) {
+            values[place.end..start].fill(T::ZERO);
+        }
         Self { forgotten: vec![true; places.len()], places, values }
     }
 
@@ -392,6 +397,18 @@ mod tests {
         assert_eq!(params.name(w), "wte");
         assert_eq!(params.count(), 38);
         assert_eq!(params.place(w), 16..51);
+    }
+
+    #[test]
+    fn what_lies_between_parameters_counts_in_no_sum() {
+        let ([ln, w], params) = store(); // a parameter of 3 numbers, then 13 of nobody
+        let mut dirty = Buffer::<f32>::scratch(params.flat().len());
+        dirty.fill(1e9);
+        drop(dirty); // the next buffer of this size may be the same memory
+        let (mut gradients, mut another) = (Gradients::new(&params), Gradients::new(&params).another());
+        [ln, w].iter().for_each(|&id| another.of_mut(id).fill(0.0));
+        gradients.add(&another);
+        assert_eq!((another.norm(), gradients.norm()), (0.0, 0.0));
     }
 
     #[test]

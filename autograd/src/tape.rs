@@ -280,7 +280,8 @@ impl<'a, T: Float> Values<'a, T> {
     }
 }
 
-/// Write access to gradients in a backward pass. Operations add to them and never assign: a value may have many uses.
+/// Write access to gradients in a backward pass. Operations add to them, and write whole only what
+/// nothing was added to yet ([`Self::product`]): a value may have many uses.
 pub(crate) struct Grads<'a, T: Float> {
     slots: &'a mut [Option<Tensor<T>>],
     nodes: &'a [Node<T>],

@@ -46,6 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if let Some(data) = &args.data {
         let answered = squad::read(data)?;
+        answered.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
         let asked = Asked::new(&tokenizer, answerer.tuned.model.block_size(), answered.questions);
         let found = answerer.answers(&answerer.tuned.params, &asked);
         let by_id: BTreeMap<_, _> = asked.questions.iter().zip(found).map(|(q, found)| (&q.id, found.text)).collect();

@@ -56,7 +56,7 @@ struct Options {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
     /// The first seed
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=u64::from(u32::MAX)))]
     seed: u64,
     /// Learning rate of the new layer
     #[arg(long, default_value_t = Recipe::default().lr)]
@@ -89,6 +89,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if o.svg.exists() {
         return Err(Error::file(&o.svg, "is there already: give the picture another name with --svg").into());
+    }
+    if let Some(parent) = o.svg.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir()) {
+        return Err(Error::file(parent, "is no directory, and the picture is to go there: make it first").into());
     }
     let from = Pretrained::open(&args.dir)?;
     match &args.task {
@@ -139,12 +142,13 @@ impl Options {
         let names = Learner::ALL.map(|learner| format!("{:>14}", learner.name())).concat();
         say(format!("{:>20}  in all{names}    ({} in %)", S::COUNTED, S::MEASURED));
         let points = tensor::parallel::inside(|| curve(from, subject, &plan, |point| say(row(point))));
-        let title = format!("what pre-training is worth: {tests} examples to test on, {} seeds", self.seeds);
-        picture::draw::<S>(&self.svg, &title, &points)?;
+        let title = format!("what pre-training is worth: {tests} examples to test on, seeds: {}", self.seeds);
         said?;
         if self.json {
             writeln!(std::io::stdout(), "{}", serde_json::to_string(&points)?)?;
-        } else {
+        }
+        picture::draw::<S>(&self.svg, &title, &points)?;
+        if !self.json {
             writeln!(std::io::stdout(), "the picture is {}", self.svg.display())?;
         }
         Ok(())

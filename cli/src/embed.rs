@@ -11,7 +11,7 @@ use models::transfer::pretrained::Pretrained;
 use models::transfer::similar;
 use serde_json::json;
 
-use crate::flags::{PoolingName, Texts, Threads};
+use crate::flags::{self, PoolingName, Texts, Threads};
 
 /// Turn texts into vectors, one JSON line each: the mean of the hidden states as it is. Without a text: line by line from
 /// --in or standard input. With --pairs or --retrieval: how well the vectors agree with what people say of pairs of texts.
@@ -64,6 +64,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut out = std::io::stdout().lock();
     args.texts.each(AT_ONCE, |texts| {
         let some: Vec<&str> = texts.iter().map(String::as_str).collect();
+        flags::note_cut(&with, &some);
         let vectors = states(&with, &some, args.pooling.into());
         let mut both = texts.iter().zip(vectors.data().chunks_exact(with.model.width()));
         both.try_for_each(|(text, vector)| Ok(writeln!(out, "{}", json!({"text": text, "vector": vector}))?))
@@ -79,6 +80,7 @@ fn judge(args: &Args, with: &Pretrained, wanted: &Option<PathBuf>, kind: Judged)
         (None, Judged::Sought) => similar::world_sought(),
     };
     pairs.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+    flags::note_cut(with, &pairs.pairs.iter().flatten().map(String::as_str).collect::<Vec<_>>());
     let pooling = args.pooling.into();
     let line = match kind {
         Judged::Sought => serde_json::to_string(&similar::retrieval(with, &pairs, pooling))?,

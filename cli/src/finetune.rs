@@ -1,5 +1,6 @@
 //! `pretext finetune`: a pre-trained model learns a task from labelled examples.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -72,9 +73,12 @@ struct Options {
     /// Begin with random weights: what there would be without pre-training
     #[arg(long)]
     scratch: bool,
-    /// Passes over the examples, at most
+    /// Passes over the examples: fewer if the validation score does not rise any more, and more if --least-steps are
     #[arg(long, default_value_t = Recipe::default().epochs, value_name = "N")]
     epochs: u64,
+    /// Steps, at least, unless the validation score does not rise any more [default: 200, to answer 600]
+    #[arg(long, value_name = "N")]
+    least_steps: Option<u64>,
     /// Examples of a step
     #[arg(long, default_value_t = Recipe::default().batch_size as u64, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1 << 16))]
@@ -93,7 +97,7 @@ struct Options {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
     /// The first seed
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=u64::from(u32::MAX)))]
     seed: u64,
     /// Precision of the matrix product
     #[arg(long, value_enum, default_value_t = Precision::F32)]
@@ -125,7 +129,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn classify(args: &Args, o: &Options, pooling: Pooling) -> Result<()> {
-    let (recipe, from, out) = o.begin(args, "classify")?;
+    let (recipe, from) = o.begin(args, Recipe::default().least_steps)?;
     let examples = match &o.data {
         None => Examples::world(&from, o.seed),
         Some(data) => {
@@ -136,17 +140,19 @@ fn classify(args: &Args, o: &Options, pooling: Pooling) -> Result<()> {
     let sizes = [examples.train.len(), examples.val.len(), examples.test.len()];
     introduce(&examples.notes, &format!("{} labels", examples.labels.len()), sizes);
     let (classifier, trials) = o.trials(&recipe, |recipe| {
-        let (classifier, fitted) = classify::finetune(&from, &examples, pooling, recipe, report("accuracy"));
+        let (classifier, fitted) =
+            classify::finetune(&o.body(&from, recipe), &examples, pooling, recipe, report("accuracy"));
         let scores = (sizes[2] > 0).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
         let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
         (classifier, fitted, test)
     });
+    let out = o.place(Kind::Classify)?;
     classifier.save(&out, &from.tokenizer, &examples.labels)?;
     o.conclude(&out, Kind::Classify, &trials)
 }
 
 fn tag(args: &Args, o: &Options) -> Result<()> {
-    let (recipe, from, out) = o.begin(args, "tag")?;
+    let (recipe, from) = o.begin(args, Recipe::default().least_steps)?;
     let sentences = match &o.data {
         None => Sentences::world(&from, o.seed),
         Some(data) => {
@@ -158,18 +164,24 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
     introduce(&sentences.notes, &format!("{} tags", sentences.tags.len()), sizes);
     let (tagger, trials) = o.trials(&recipe, |recipe| {
         let parts = [&sentences.train, &sentences.val];
-        let (tagger, fitted) = tag::finetune(&from, parts, &sentences.tags, recipe, report("entity F1"));
+        let (tagger, fitted) =
+            tag::finetune(&o.body(&from, recipe), parts, &sentences.tags, recipe, report("entity F1"));
         let score = (sizes[2] > 0).then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
         let named =
             |s: EntityScore| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
         (tagger, fitted, score.map_or(Scores::new(), named))
     });
+    let out = o.place(Kind::Tag)?;
     tagger.save(&out, &from.tokenizer)?;
     o.conclude(&out, Kind::Tag, &trials)
 }
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
-    let (recipe, from, out) = o.begin(args, "answer")?;
+    let (recipe, from) = o.begin(args, answer::LEAST_STEPS)?;
+    if from.model.block_size() < answer::SMALLEST {
+        let what = format!("sees {} tokens, too few for a question and a text", from.model.block_size());
+        return Err(models::Error::file(&args.dir, what + ": train one with a larger --block-size").into());
+    }
     let questions = match &o.data {
         None => Questions::world(&from, o.seed),
         Some(data) => {
@@ -186,11 +198,12 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
     introduce(&questions.notes, "questions", sizes);
     let (answerer, trials) = o.trials(&recipe, |recipe| {
         let parts = [&questions.train, &questions.val];
-        let (answerer, fitted) = answer::finetune(&from, parts, recipe, report("answer F1"));
+        let (answerer, fitted) = answer::finetune(&o.body(&from, recipe), parts, recipe, report("answer F1"));
         let score = (sizes[2] > 0).then(|| answerer.scores_on(&answerer.tuned.params, &questions.test));
         let named = |s: answer::Scores| [("exact match", s.exact_match), ("answer F1", s.f1)].into();
         (answerer, fitted, score.map_or(Scores::new(), named))
     });
+    let out = o.place(Kind::Answer)?;
     answerer.save(&out, &from.tokenizer)?;
     o.conclude(&out, Kind::Answer, &trials)
 }
@@ -209,7 +222,8 @@ fn report(score: &str) -> impl FnMut(u64, f64, Option<f64>) + Send {
 }
 
 impl Options {
-    fn recipe(&self) -> Result<Recipe> {
+    /// The recipe; `least_steps` are the task's own.
+    fn recipe(&self, least_steps: u64) -> Result<Recipe> {
         let share = |name: &str, x: f64, most: f64| {
             let good = (0.0..=most).contains(&x);
             if good { Ok(()) } else { Err(crate::Usage(format!("--{name} {x}: give a share from 0 to {most}"))) }
@@ -221,6 +235,7 @@ impl Options {
         }
         Ok(Recipe {
             epochs: self.epochs,
+            least_steps: self.least_steps.unwrap_or(least_steps),
             batch_size: self.batch_size as usize,
             lr: self.lr,
             layer_decay: self.layer_decay,
@@ -231,17 +246,25 @@ impl Options {
         })
     }
 
-    /// What every task needs before its examples: the recipe, the model, and a place for the result.
-    fn begin(&self, args: &Args, name: &str) -> Result<(Recipe, Pretrained, PathBuf)> {
+    /// What every task needs before its examples: the recipe and the model.
+    fn begin(&self, args: &Args, least_steps: u64) -> Result<(Recipe, Pretrained)> {
         self.threads.set();
-        let recipe = self.recipe()?;
-        let mut from = Pretrained::open(&args.dir)?;
-        if self.scratch {
-            from = from.from_scratch(self.seed);
+        let recipe = self.recipe(least_steps)?;
+        let from = Pretrained::open(&args.dir)?;
+        if let Some(out) = &self.out {
+            tuned::vacant(out)?;
         }
-        let out = self.out.clone().unwrap_or_else(|| new_directory(name));
-        tuned::vacant(&out)?;
-        Ok((recipe, from, out))
+        Ok((recipe, from))
+    }
+
+    /// Where the result goes.
+    fn place(&self, kind: Kind) -> models::Result<PathBuf> {
+        self.out.clone().map_or_else(|| new_directory(kind.command()), Ok)
+    }
+
+    /// What a trial begins with: what was pre-trained, or the same with random weights.
+    fn body<'a>(&self, from: &'a Pretrained, recipe: &Recipe) -> Cow<'a, Pretrained> {
+        if self.scratch { Cow::Owned(from.from_scratch(recipe.seed)) } else { Cow::Borrowed(from) }
     }
 
     /// The validation and test files, where they are given.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
-use models::transfer::pretrained::Pooling;
+use models::transfer::embed;
+use models::transfer::pretrained::{Pooling, Pretrained};
 use tensor::{matmul, parallel};
 
 /// How many cores to use.
@@ -65,6 +66,17 @@ impl From<PoolingName> for Pooling {
     }
 }
 
+/// Says how many texts are longer than the model sees.
+pub fn note_cut(with: &Pretrained, texts: &[&str]) {
+    let n = embed::cut(with, texts);
+    if n > 0 {
+        eprintln!(
+            "note: {n} texts are longer than the {} tokens that the model sees: cut there",
+            with.model.block_size()
+        );
+    }
+}
+
 /// Texts that a command works on.
 #[derive(Args)]
 pub struct Texts {
@@ -82,8 +94,10 @@ impl Texts {
             return self.texts.chunks(at_once).try_for_each(body);
         }
         let mut texts = Vec::new();
+        let name = self.file.as_deref().map_or("standard input".into(), Path::to_string_lossy);
         for line in lines(self.file.as_deref())?.split(b'\n') {
-            texts.push(String::from_utf8_lossy(&line?).trim_end().to_owned());
+            let line = line.with_context(|| format!("{name}: cannot be read to its end"))?;
+            texts.push(String::from_utf8_lossy(&line).trim_end().to_owned());
             if texts.len() == at_once {
                 body(&texts)?;
                 texts.clear();

@@ -8,7 +8,7 @@ use models::transfer::embed::Index;
 use models::transfer::pretrained::{Pooling, Pretrained};
 use models::transfer::similar;
 
-use crate::flags::Threads;
+use crate::flags::{self, Threads};
 
 /// Find the lines of a file whose vectors are nearest to a query's. The vectors are kept beside the file, in
 /// FILE.index.safetensors, and made anew when the file or the model has changed.
@@ -43,6 +43,7 @@ pub fn run(args: &Args) -> Result<()> {
         Some(file) => {
             let (index, new) = Index::of(&with, file, Pooling::Mean)?;
             if new {
+                flags::note_cut(&with, &index.lines().iter().map(String::as_str).collect::<Vec<_>>());
                 eprintln!("note: the vectors are kept in {}", Index::path(file).display());
             }
             index

@@ -5,8 +5,8 @@ use std::path::Path;
 use autograd::Params;
 use tokenizer::{Special, Tokenizer};
 
-use crate::error::{Error, Result};
 use super::Checkpoint;
+use crate::error::{Error, Result};
 use crate::pretext::texts::closed;
 pub use crate::pretext::texts::{AT_ONCE, Ids, Packed, Pooling, ids, pooled_states};
 use crate::{Config, Model};
@@ -20,6 +20,20 @@ pub struct Pretrained {
     pub params: Params,
     /// Text to ids and back.
     pub tokenizer: Tokenizer,
+}
+
+/// An error if a directory's tokenizer is not its model's.
+pub(crate) fn check_tokenizer(directory: &Path, model: &Model, tokenizer: &Tokenizer) -> Result<()> {
+    let [has, wants] = [tokenizer.vocab_size(), model.vocab_size()];
+    if has != wants {
+        let what = format!("the tokenizer has {has} tokens but the model {wants}: they are of two runs");
+        return Err(Error::file(directory, what + "; copy the model's own tokenizer.json here"));
+    }
+    if matches!(model, Model::Bert(_)) && tokenizer.frame().is_none() {
+        let what = "the tokenizer has no [CLS], [SEP], [PAD] and [MASK]: it is not this model's";
+        return Err(Error::file(directory, what));
+    }
+    Ok(())
 }
 
 /// The field of config.json that says what a fine-tuned model is for.
@@ -36,15 +50,7 @@ impl Pretrained {
         }
         let (model, params) = checkpoint.fill(Config::build)?;
         let tokenizer = Tokenizer::open(directory)?;
-        let [has, wants] = [tokenizer.vocab_size(), model.vocab_size()];
-        if has != wants {
-            let what = format!("the tokenizer has {has} tokens but the model {wants}: they are of two runs");
-            return Err(Error::file(directory, what + "; copy the model's own tokenizer.json here"));
-        }
-        if matches!(model, Model::Bert(_)) && tokenizer.frame().is_none() {
-            let what = "the tokenizer has no [CLS], [SEP], [PAD] and [MASK]: it is not this model's";
-            return Err(Error::file(directory, what));
-        }
+        check_tokenizer(directory, &model, &tokenizer)?;
         Ok(Self { model, params, tokenizer })
     }
 

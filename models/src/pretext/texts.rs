@@ -58,7 +58,7 @@ impl Packed {
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a [u32]> + Clone, block: usize) -> Self {
         let lengths = || texts.clone().into_iter().map(<[u32]>::len);
         // One short row for a few short texts.
-        let row = lengths().sum::<usize>().min(block).max(lengths().max().unwrap_or(1));
+        let row = lengths().sum::<usize>().min(block).max(lengths().max().unwrap_or(1)).max(1);
         let (mut batch, mut places) = (Batch::new(), Vec::new());
         for ids in texts.clone() {
             let left = batch.ids.len().next_multiple_of(row) - batch.ids.len();

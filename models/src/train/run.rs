@@ -368,8 +368,20 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     ((left / a_step) as u64).max(1)
 }
 
-/// A new directory for something called `what`: `runs/WHAT-1`, or the first number that is free.
-pub fn new_directory(what: &str) -> PathBuf {
-    let name = |i: u32| Path::new("runs").join(format!("{what}-{i}"));
-    (1..).map(name).find(|path| !path.exists()).expect("numbers do not end")
+/// A new directory for something called `what`: `runs/WHAT-1`, or the first number that is free. It is made at once, so that
+/// nobody else takes the same one.
+///
+/// Errors: no directory can be made here.
+pub fn new_directory(what: &str) -> Result<PathBuf> {
+    let runs = Path::new("runs");
+    std::fs::create_dir_all(runs).map_err(|error| Error::io(runs, "create", &error))?;
+    for i in 1u32.. {
+        let path = runs.join(format!("{what}-{i}"));
+        match std::fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io(&path, "create", &error)),
+        }
+    }
+    unreachable!("there are not so many directories")
 }

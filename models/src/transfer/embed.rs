@@ -27,6 +27,11 @@ pub fn states(with: &Pretrained, texts: &[&str], pooling: Pooling) -> Tensor {
     pooled_states(&with.model, &with.params, pooling, &ids)
 }
 
+/// How many of some texts are longer than the model sees, and so are known by their beginning.
+pub fn cut(with: &Pretrained, texts: &[&str]) -> usize {
+    texts.iter().filter(|text| with.ids(text).cut).count()
+}
+
 /// The mean of the rows of `states`: what all of them share.
 pub fn common_part(states: &Tensor) -> Vec<f32> {
     let width = states.shape().cols();
@@ -90,9 +95,13 @@ impl Index {
     /// The index of some lines, which is kept nowhere.
     pub fn over(with: &Pretrained, lines: Vec<String>, pooling: Pooling) -> Self {
         let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let states = states(with, &texts, pooling);
-        let common = common_part(&states);
-        let vectors = directions(states, &common);
+        let vectors = states(with, &texts, pooling);
+        let width = vectors.shape().cols();
+        // Empty lines are never found, and are no part of what the others share.
+        let filled = lines.iter().zip(vectors.data().chunks_exact(width)).filter(|(line, _)| !line.trim().is_empty());
+        let filled: Vec<f32> = filled.flat_map(|(_, vector)| vector).copied().collect();
+        let common = common_part(&Tensor::of([filled.len() / width, width], &filled));
+        let vectors = directions(vectors, &common);
         Self { lines, common, vectors }
     }
 
@@ -120,6 +129,11 @@ impl Index {
         let made = serde_json::to_string(&made).expect("strings become JSON");
         weights::write(&path, &tensors, (KEY, &made))?;
         Ok((index, true))
+    }
+
+    /// The lines, in the file's order.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
     }
 
     /// The `k` lines nearest to a query, the nearest first; of equals the earlier. Empty lines are never found.

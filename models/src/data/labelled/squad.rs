@@ -49,6 +49,13 @@ pub struct Answer {
     pub start: usize,
 }
 
+impl Answer {
+    /// Its bytes in the context.
+    pub fn place(&self) -> std::ops::Range<usize> {
+        self.start..self.start + self.text.len()
+    }
+}
+
 #[derive(Deserialize)]
 struct File {
     data: Vec<Article>,
@@ -153,8 +160,8 @@ impl Mended {
         let one = "answer stands neither at its offset nor at one other place alone, and was left out";
         let many = "answers stand neither at their offset nor at one other place alone, and were left out";
         self.left_out.note(path, one, many, notes);
-        let one = "question has no answer, and serves for evaluation only";
-        let many = "questions have no answer, and serve for evaluation only";
+        let one = "question has no answer, and is left out";
+        let many = "questions have no answer, and are left out";
         self.unanswered.note(path, one, many, notes);
     }
 }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! place 0, the first of all tokens, stands for "not in this window". The passage i…j of the largest p(begins at i)·p(ends
-//! at j) with i ≤ j, over all windows, is the answer: a window that holds none says so, and does not compete.
+//! at j) with i ≤ j, over all windows, is the answer: a window that holds none says so, and what is left for its passages is
+//! little.
 
 use std::ops::Range;
 use std::path::Path;
@@ -26,10 +27,12 @@ use crate::data::labelled::squad::Question;
 use crate::error::Result;
 use crate::nn::Value;
 
-/// Tokens of an answer, at most.
-const LONGEST: usize = 30;
-/// The share of a model's context that a question may fill.
-const FOR_QUESTION: usize = 2;
+/// Bytes of an answer, at most.
+const LONGEST: usize = 160;
+/// Steps of fine-tuning at least: to find where an answer begins takes longer to learn than a label.
+pub const LEAST_STEPS: u64 = 600;
+/// Positions that a model needs for a question and some text.
+pub const SMALLEST: usize = 16;
 /// A score that no token has: what stands outside of a window.
 const NEVER: f32 = -1e9;
 
@@ -45,21 +48,25 @@ pub struct Window {
 }
 
 /// The windows of a question about a text, for a model of `block` positions: as few as overlap by a quarter. Of a question that
-/// would fill more than half of them, the beginning is taken.
-pub fn windows(tokenizer: &Tokenizer, block: usize, question: &str, text: &str) -> Vec<Window> {
+/// would fill more than half of them, the beginning is taken; says whether that was so.
+///
+/// Panics if `block` is below [`SMALLEST`].
+pub fn windows(tokenizer: &Tokenizer, block: usize, question: &str, text: &str) -> (Vec<Window>, bool) {
+    assert!(block >= SMALLEST, "windows: {block} positions are too few");
     let encoded = |text: &str| {
         let mut ids = Vec::new();
         tokenizer.encode_ordinary(text.as_bytes(), &mut ids);
         ids
     };
     let frame = tokenizer.frame();
-    let line_end = u32::from(b'\n'); // where there are no marks, as in a model of bytes
-    let open = frame.map(|frame| frame.cls).or(tokenizer.end_of_text()).unwrap_or(line_end);
-    let between = frame.map_or_else(|| encoded("\n"), |frame| vec![frame.sep]);
+    let line_end = || encoded("\n"); // where there are no marks, as in a model of bytes
+    let open = frame.map(|frame| frame.cls).or(tokenizer.end_of_text());
+    let mut before = open.map_or_else(line_end, |mark| vec![mark]);
+    let between = frame.map_or_else(line_end, |frame| vec![frame.sep]);
     let close = frame.map(|frame| frame.sep);
-    let mut before = vec![open];
     before.extend(encoded(question.trim()));
-    before.truncate((block / FOR_QUESTION).max(1));
+    let cut = before.len() > block / 2;
+    before.truncate(block / 2);
     before.extend(between);
     let tokens = encoded(text);
     let mut at = 0;
@@ -81,7 +88,7 @@ pub fn windows(tokenizer: &Tokenizer, block: usize, question: &str, text: &str) 
             break;
         }
     }
-    windows
+    (windows, cut)
 }
 
 impl Window {
@@ -103,17 +110,39 @@ pub struct Asked {
     pub questions: Vec<Question>,
     /// The windows of all of them, and which question each is of.
     windows: Vec<(usize, Window)>,
+    /// How many questions were too long to be taken whole.
+    cut: usize,
 }
 
 impl Asked {
     /// Questions as a model of `block` positions sees them.
     pub fn new(tokenizer: &Tokenizer, block: usize, questions: Vec<Question>) -> Self {
-        let of = |(i, q): (usize, &Question)| {
-            let windows = windows(tokenizer, block, &q.question, &q.context);
-            windows.into_iter().map(move |window| (i, window)).collect::<Vec<_>>()
-        };
-        let windows = questions.iter().enumerate().flat_map(of).collect();
-        Self { questions, windows }
+        let (mut all, mut questions_cut) = (Vec::new(), 0);
+        for (i, q) in questions.iter().enumerate() {
+            let (windows, cut) = windows(tokenizer, block, &q.question, &q.context);
+            all.extend(windows.into_iter().map(|window| (i, window)));
+            questions_cut += usize::from(cut);
+        }
+        Self { questions, windows: all, cut: questions_cut }
+    }
+
+    /// What should be known about them as `part` of a task, a sentence each.
+    pub fn notes(&self, part: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.cut > 0 {
+            let n = self.cut;
+            notes.push(format!("{n} {part} questions fill more than half of what the model sees: cut there"));
+        }
+        let mut whole = vec![false; self.questions.len()];
+        for (i, window) in &self.windows {
+            let first = self.questions[*i].answers.first();
+            whole[*i] |= first.is_none_or(|answer| window.places(&answer.place())[0] > 0);
+        }
+        let torn = whole.iter().filter(|whole| !**whole).count();
+        if torn > 0 {
+            notes.push(format!("{torn} {part} answers are too long to stand whole in what the model sees at once"));
+        }
+        notes
     }
 
     /// How many questions there are.
@@ -210,7 +239,9 @@ impl Answerer {
             rows::softmax(start);
             rows::softmax(end);
             let (start, end) = (&start[1..=window.bytes.len()], &end[1..=window.bytes.len()]);
-            let pairs = (0..start.len()).flat_map(|i| (i..end.len().min(i + LONGEST)).map(move |j| (i, j)));
+            let bytes = &window.bytes;
+            let fits = move |&(i, j): &(usize, usize)| bytes[j].end - bytes[i].start <= LONGEST;
+            let pairs = (0..start.len()).flat_map(|i| (i..end.len()).map(move |j| (i, j)).take_while(fits));
             let scored = pairs.map(|(i, j)| (i..j + 1, start[i] * end[j]));
             scored.reduce(|best, other| if other.1 > best.1 { other } else { best })
         };
@@ -227,7 +258,8 @@ impl Answerer {
         let best: Vec<_> = parallel::inside(|| asked.windows.chunks(AT_ONCE).flat_map(some).collect());
         for ((question, window), best) in asked.windows.iter().zip(best) {
             let Some((tokens, score)) = best else { continue };
-            if score > found[*question].score {
+            let so_far = &found[*question];
+            if score > so_far.score || so_far.text.is_empty() {
                 let bytes = window.bytes[tokens.start].start..window.bytes[tokens.end - 1].end;
                 found[*question] = passage(&asked.questions[*question].context, bytes, score);
             }
@@ -292,7 +324,7 @@ pub fn finetune(
 fn learned_from(asked: &Asked) -> Vec<(&Window, [u32; 2])> {
     let learned = asked.windows.iter().filter_map(|(question, window)| {
         let answer = asked.questions[*question].answers.first()?;
-        Some((window, window.places(&(answer.start..answer.start + answer.text.len()))))
+        Some((window, window.places(&answer.place())))
     });
     learned.collect()
 }
@@ -337,7 +369,8 @@ mod tests {
         let tokenizer = tokenizer();
         let frame = tokenizer.frame().unwrap();
         for block in [24, 32, 200] {
-            let all = windows(&tokenizer, block, " Where is the ball? ", TEXT);
+            let (all, cut) = windows(&tokenizer, block, " Where is the ball? ", TEXT);
+            assert_eq!(cut, block < 40);
             let mut covered = 0;
             for (i, window) in all.iter().enumerate() {
                 assert!(window.ids.len() <= block);
@@ -353,9 +386,9 @@ mod tests {
             assert_eq!(covered, TEXT.len());
             assert_eq!(all.len() == 1, block == 200);
         }
-        let long = windows(&tokenizer, 24, &"Where is it? ".repeat(30), TEXT);
-        assert!(long.iter().all(|window| window.ids.len() <= 24 && !window.bytes.is_empty()));
-        assert!(windows(&tokenizer, 24, "Where?", "")[0].bytes.is_empty());
+        let (long, cut) = windows(&tokenizer, SMALLEST, &"Where is it? ".repeat(30), TEXT);
+        assert!(cut && long.iter().all(|window| window.ids.len() <= SMALLEST && !window.bytes.is_empty()));
+        assert!(windows(&tokenizer, 24, "Where?", "").0[0].bytes.is_empty());
     }
 
     #[test]
@@ -364,7 +397,7 @@ mod tests {
         for wanted in ["naïve café", "“quoted”", "A", "text.", "words"] {
             let start = TEXT.rfind(wanted).unwrap();
             let mut seen = 0;
-            for window in windows(&tokenizer, 40, "Where?", TEXT) {
+            for window in windows(&tokenizer, 40, "Where?", TEXT).0 {
                 let [first, last] = window.places(&(start..start + wanted.len())).map(|place| place as usize);
                 if first > 0 {
                     let bytes = window.bytes[first - 1].start..window.bytes[last - 1].end;

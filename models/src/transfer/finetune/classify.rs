@@ -25,7 +25,7 @@ pub struct Classifier {
 }
 
 /// Examples that the first fit of the head looks at, at most: more would take long and change little.
-const PROBED: usize = 500;
+const PROBED: usize = 2000;
 
 /// How good a classifier is on examples that it did not learn from.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -102,9 +102,10 @@ impl Classifier {
     /// head would pull the body out of shape until it fits (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained
     /// Features and Underperform Out-of-Distribution").
     pub fn probe_first(&mut self, examples: &[Example], labels: usize) {
-        let examples = &examples[..examples.len().min(PROBED)];
+        let some = examples.len().div_ceil(PROBED).max(1); // one of so many, for a file may be in order of its labels
+        let examples: Vec<&Example> = examples.iter().step_by(some).collect();
         let texts: Vec<&[u32]> = examples.iter().map(|(ids, _)| &ids[..]).collect();
-        let of: Vec<usize> = examples.iter().map(|&(_, label)| label).collect();
+        let of: Vec<usize> = examples.iter().map(|(_, label)| *label).collect();
         let width = self.tuned.model.width();
         let probe = Logistic::train(&self.features(&texts), &of, labels, width, 1.0);
         let [weight, bias] = self.tuned.head.params();

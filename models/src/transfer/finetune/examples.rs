@@ -1,7 +1,7 @@
 //! From labelled texts to examples: ids and a label's number, and some of them held out to validate on; and likewise from
 //! tagged sentences and answered questions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tensor::random::{Random, Stream};
 
@@ -120,6 +120,17 @@ fn hold_out<E>(examples: &mut Vec<E>, seed: u64) -> Vec<E> {
     examples.split_off(examples.len() - examples.len() / HELD_OUT)
 }
 
+/// The same of questions, with all that is asked about a context.
+fn hold_out_contexts(questions: &mut Vec<squad::Question>, seed: u64) -> Vec<squad::Question> {
+    let mut contexts: Vec<_> = questions.iter().map(|question| question.context.clone()).collect();
+    contexts.dedup();
+    let held = hold_out(&mut contexts, seed);
+    let held: HashSet<_> = held.iter().collect();
+    let (out, rest) = questions.drain(..).partition(|question| held.contains(&question.context));
+    *questions = rest;
+    out
+}
+
 /// A tagging task's sentences.
 #[derive(Clone, Debug, Default)]
 pub struct Sentences {
@@ -214,8 +225,8 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// The questions of some files. Without `val` some of `train` are held out, if there are enough. Questions to learn from
-    /// that have no answer are left out.
+    /// The questions of some files. Without `val` some of `train` are held out, if there are enough, with all that is asked
+    /// about the same context. Questions that have no answer are left out.
     pub fn new(
         with: &Pretrained,
         train: squad::Answered,
@@ -226,14 +237,18 @@ impl Questions {
         let mut notes = Vec::new();
         let mut questions = |from: squad::Answered| {
             notes.extend(from.notes);
-            from.questions
+            let answered = from.questions.into_iter().filter(|question| !question.answers.is_empty());
+            answered.collect::<Vec<_>>()
         };
         let mut train = questions(train);
-        train.retain(|question| !question.answers.is_empty());
         let val = val.map(&mut questions);
         let test = test.map_or_else(Vec::new, &mut questions);
-        let val = val.unwrap_or_else(|| if train.len() >= ENOUGH { hold_out(&mut train, seed) } else { Vec::new() });
+        let val =
+            val.unwrap_or_else(|| if train.len() >= ENOUGH { hold_out_contexts(&mut train, seed) } else { Vec::new() });
         let [train, val, test] = [train, val, test].map(|of| Asked::new(&with.tokenizer, with.model.block_size(), of));
+        for (part, asked) in [("training", &train), ("validation", &val), ("test", &test)] {
+            notes.extend(asked.notes(part));
+        }
         Self { train, val, test, notes }
     }
 

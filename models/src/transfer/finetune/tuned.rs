@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokenizer::Tokenizer;
 
-use super::super::pretrained::{Pooling, Pretrained, TASK};
+use super::super::pretrained::{self, Pooling, Pretrained, TASK};
 use super::{Recipe, for_task};
 use crate::error::{Error, Result};
 use crate::hub::{self, Checkpoint};
@@ -82,7 +82,9 @@ impl Tuned {
         let checkpoint = Checkpoint::open(directory)?;
         let (about, labels) = about(directory, &checkpoint, wanted)?;
         let ((model, head), params) = checkpoint.fill(|config, at| build(config, wanted, labels.len(), at))?;
-        Ok((Self { model, head, params }, Tokenizer::open(directory)?, labels, about))
+        let tokenizer = Tokenizer::open(directory)?;
+        pretrained::check_tokenizer(directory, &model, &tokenizer)?;
+        Ok((Self { model, head, params }, tokenizer, labels, about))
     }
 
     /// Writes it into a directory that does not hold a model yet.
@@ -106,10 +108,11 @@ fn build(config: &Config, kind: Kind, labels: usize, mut at: Scope) -> (Model, L
 
 /// An error if a directory holds a model: nothing is written over.
 pub fn vacant(directory: &Path) -> Result<()> {
-    if directory.join("config.json").exists() {
-        return Err(Error::file(directory, "already holds a model: give another --out"));
+    let files = ["config.json", "model.safetensors", "tokenizer.json", "results.json"];
+    match files.iter().find(|file| directory.join(file).exists()) {
+        Some(file) => Err(Error::file(directory, format!("already holds a model ({file}): give another --out"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What a directory's config.json says of its task, and the labels in order.
