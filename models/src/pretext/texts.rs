@@ -181,6 +181,13 @@ mod tests {
     }
 
     #[test]
+    fn a_text_without_ids_takes_no_place() {
+        let texts: [&[u32]; 3] = [&[], &[1, 2], &[]];
+        assert_eq!(Packed::new(texts, 8).texts, [0..0, 0..2, 2..2]);
+        assert_eq!(Packed::new([&[][..]], 8).batch.rows, 0);
+    }
+
+    #[test]
     fn a_texts_vector_does_not_depend_on_its_neighbours() {
         let (model, params) = Gpt::init(&GptConfig { initializer_range: 0.3, ..GptConfig::new(20, 8, 2, 2, 12) }, 1);
         let model = Model::Gpt(model);

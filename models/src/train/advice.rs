@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_loss_that_stays_at_the_unigram_level_is_named_once_and_once_more_when_it_leaves() {
-        let said = said(&mut advice(""), &[5.4, 5.0, 4.99, 5.01, 4.85, 4.7, 3.0, 5.0]);
+        let said = said(&mut advice("mask_share = 0.15"), &[5.4, 5.0, 4.99, 5.01, 4.85, 4.7, 3.0, 5.0]);
         assert_eq!(said.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [600, 1200]);
         assert!(said[0].1.contains("after 600 steps the loss, 4.990") && said[0].1.contains("mask-share"), "{said:?}");
         assert!(!said[0].1.contains("muon") && !said[0].1.contains("--norm"), "this run has both: {said:?}");

@@ -255,7 +255,7 @@ mod tests {
         assert!(
             notes[0].starts_with("2 answers stand neither") && notes[0].contains("first is that of question \"q1\"")
         );
-        let unanswered = "2 questions have no answer, and serve for evaluation only, the first is \"q1\" of some.json";
+        let unanswered = "2 questions have no answer, and are left out, the first is \"q1\" of some.json";
         assert_eq!(notes[1..], [unanswered]);
     }
 

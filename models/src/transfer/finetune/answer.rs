@@ -370,7 +370,7 @@ mod tests {
         let frame = tokenizer.frame().unwrap();
         for block in [24, 32, 200] {
             let (all, cut) = windows(&tokenizer, block, " Where is the ball? ", TEXT);
-            assert_eq!(cut, block < 40);
+            assert!(!cut);
             let mut covered = 0;
             for (i, window) in all.iter().enumerate() {
                 assert!(window.ids.len() <= block);
@@ -426,7 +426,7 @@ mod tests {
         };
         let asked =
             Asked::new(&from.tokenizer, 32, vec![question("What?", "café"), question("Where?", "in the middle")]);
-        assert!(asked.windows.len() > 4);
+        assert!(asked.windows.len() > 2, "{}", asked.windows.len());
         let recipe = Recipe { lr: 1e-2, dropout: 0.0, ..Recipe::default() };
         let (answerer, fitted) = finetune(&from, [&asked, &Asked::default()], &recipe, |_, _, _| {});
         assert!(fitted.loss < 0.1, "{fitted:?}");

@@ -262,3 +262,18 @@ impl Questions {
         Self::new(with, train, None, Some(test), seed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_about_a_context_is_held_out_with_it() {
+        let question =
+            |i: u64| squad::Question { context: format!("context {}", i / 4).into(), ..World::new(1).asked(i) };
+        let mut rest: Vec<_> = (0..80).map(question).collect();
+        let out = hold_out_contexts(&mut rest, 1);
+        assert_eq!((out.len(), rest.len()), (16, 64));
+        assert!(out.iter().all(|held| rest.iter().all(|other| other.context != held.context)));
+    }
+}
