@@ -89,6 +89,11 @@ impl Random {
         ((u128::from(self.u64()) * u128::from(n)) >> 64) as u64
     }
 
+    /// Brings some items into a random order, all orders equally probable (Fisher and Yates 1938, from the end).
+    pub fn shuffle<I>(&mut self, items: &mut [I]) {
+        (1..items.len()).rev().for_each(|i| items.swap(i, self.below(i as u64 + 1) as usize));
+    }
+
     /// A standard normal number: √(−2 ln u)·cos 2πv for uniform u in (0, 1], v in [0, 1) (Box and Muller 1958).
     pub fn normal(&mut self) -> f64 {
         let (u, v) = (1.0 - self.uniform(), self.uniform());

@@ -13,6 +13,7 @@ pub mod fill;
 pub mod finetune;
 pub mod generate;
 pub mod logistic;
-pub use crate::hub::pretrained;
 pub mod score;
 pub mod similar;
+
+pub use crate::hub::pretrained;

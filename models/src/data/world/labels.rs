@@ -2,8 +2,8 @@
 //!
 //! A labelled story is told up to its questions. What happens last in it is one of four kinds of things, for a model to
 //! learn to classify: the words of all four may stand in the story, so it has to be read in order. The people, objects and
-//! places that it names are there to be tagged. And who, when and where can be asked
-//! about it, which the story answers in its own words.
+//! places that it names are there to be tagged. And who, when and where can be asked about it, which the story answers in
+//! its own words.
 
 use std::ops::Range;
 use std::sync::Arc;

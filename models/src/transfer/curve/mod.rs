@@ -124,8 +124,7 @@ fn steps(classes: &[usize], most: usize) -> Vec<usize> {
 /// larger one.
 fn draw(classes: &[usize], labels: usize, seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..classes.len()).collect();
-    let mut random = Random::new(seed, Stream::Data, u64::MAX - 1);
-    (1..order.len()).rev().for_each(|i| order.swap(i, random.below(i as u64 + 1) as usize));
+    Random::new(seed, Stream::Data, u64::MAX - 1).shuffle(&mut order);
     let mut left = vec![labels; classes.iter().max().map_or(0, |most| most + 1)];
     order.retain(|&i| {
         let left = &mut left[classes[i]];

@@ -113,10 +113,7 @@ pub fn world(seed: u64) -> [Labelled; 2] {
 
 /// Takes out some of many, chosen by `seed`; the others are shuffled.
 fn hold_out<E>(examples: &mut Vec<E>, seed: u64) -> Vec<E> {
-    let mut random = Random::new(seed, Stream::Data, u64::MAX);
-    for i in (1..examples.len()).rev() {
-        examples.swap(i, random.below(i as u64 + 1) as usize);
-    }
+    Random::new(seed, Stream::Data, u64::MAX).shuffle(examples);
     examples.split_off(examples.len() - examples.len() / HELD_OUT)
 }
 

@@ -172,8 +172,7 @@ fn gradient(
 /// The numbers below n in an order that depends on (seed, pass) alone.
 fn shuffled(n: usize, seed: u64, pass: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();
-    let mut random = Random::new(seed, Stream::Data, pass);
-    (1..n).rev().for_each(|i| order.swap(i, random.below(i as u64 + 1) as usize));
+    Random::new(seed, Stream::Data, pass).shuffle(&mut order);
     order
 }
 
