@@ -5,6 +5,7 @@
 //! [`labelled`] reads the small files with labels that a pre-trained model is tuned on: classes, tags and answers.
 
 pub mod labelled;
+pub mod pictures;
 pub mod stories;
 pub mod text;
 pub mod world;
