@@ -30,6 +30,12 @@ pub enum Stream {
     Mask = 8,
     /// Which text of a window is taken.
     Text = 9,
+    /// The built-in world's scenes with captions, training part; the step is the scene's number.
+    Pictured = 10,
+    /// The built-in world's scenes with captions, validation part.
+    PicturedVal = 11,
+    /// What differs between two pictures of one scene.
+    Drawing = 12,
 }
 
 /// A reader of one random stream, from a given index on.
