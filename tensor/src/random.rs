@@ -30,6 +30,8 @@ pub enum Stream {
     Mask = 8,
     /// Which text of a window is taken.
     Text = 9,
+    /// How a picture is cropped, moved, coloured and mirrored; the index is the sample's.
+    View = 10,
 }
 
 /// A reader of one random stream, from a given index on.
