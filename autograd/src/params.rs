@@ -101,7 +101,11 @@ impl Scope<'_> {
     #[track_caller]
     pub fn stacked(&mut self, names: &[&str], shape: impl Into<Shape>, init: Init) -> ParamId {
         let shape = shape.into();
-        assert!(shape.first().copied().unwrap_or(1).is_multiple_of(names.len()), "stacked: {shape} is not {} parts", names.len());
+        assert!(
+            shape.first().copied().unwrap_or(1).is_multiple_of(names.len()),
+            "stacked: {shape} is not {} parts",
+            names.len()
+        );
         let start = self.entries.last().map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
         let place = start..start + shape.elements();
         let names = names.iter().map(|name| format!("{}{name}", self.prefix)).collect();

@@ -109,9 +109,8 @@ impl Watch for Progress {
     fn plan(&mut self, plan: &Plan) {
         self.peak = tensor::peak::measure(Duration::from_millis(60), plan.precision);
         let counted = plan.counted;
-        let items = plan
-            .train_tokens
-            .map_or(format!("no end of {counted}s"), |n| format!("{} {counted}s", count(n as f64)));
+        let items =
+            plan.train_tokens.map_or(format!("no end of {counted}s"), |n| format!("{} {counted}s", count(n as f64)));
         let val = count(plan.val_tokens as f64);
         say!(
             self,

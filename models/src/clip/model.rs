@@ -2,10 +2,10 @@
 
 use autograd::{Init, ParamId, Params, Scope, Tape};
 
+use super::ClipConfig;
 use super::config::{INITIAL_BIAS, INITIAL_SCALE};
 use super::text::TextEncoder;
 use super::vision::ImageEncoder;
-use super::ClipConfig;
 use crate::nn::Value;
 use crate::pretext::Part;
 use crate::pretext::contrastive::unit;

@@ -26,9 +26,7 @@ impl TextEncoder {
             // Deviations of the paper's code.
             tokens: Embedding::new(c.vocab_size, width, 0.02, embeddings.enter("token_embedding")),
             positions: Embedding::new(c.max_position_embeddings, width, 0.01, embeddings.enter("position_embedding")),
-            layers: (0..c.num_hidden_layers)
-                .map(|i| Block::new(&c.block(), at.enter(TEXT.blocks).enter(i)))
-                .collect(),
+            layers: (0..c.num_hidden_layers).map(|i| Block::new(&c.block(), at.enter(TEXT.blocks).enter(i))).collect(),
             norm: LayerNorm::new(width, epsilon, at.enter("text_model.final_layer_norm")),
             config: c.clone(),
         }

@@ -174,6 +174,7 @@ mod tests {
             loss: 1.0 / 3.0,
             val_loss,
             val_accuracy: None,
+            temperature: None,
             representation: Representation { effective_rank: val_loss, ..Representation::default() },
             lr: 6e-4,
             grad_norm: 0.75,

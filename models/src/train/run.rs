@@ -222,7 +222,17 @@ impl Run {
         let bits = |nats| Some(nats / corpus.bytes_per_token()? / std::f64::consts::LN_2);
         let bits_per_byte = val_loss.filter(|_| every_token).and_then(bits);
         let temperature = last.and_then(|metric| metric.temperature);
-        Ok(Outcome { step, finished, val_loss, bits_per_byte, val_accuracy, temperature, representation, best, seconds })
+        Ok(Outcome {
+            step,
+            finished,
+            val_loss,
+            bits_per_byte,
+            val_accuracy,
+            temperature,
+            representation,
+            best,
+            seconds,
+        })
     }
 
     fn draw(&self) -> Result<()> {
@@ -326,7 +336,9 @@ fn agree(table: &Table, flags: &Table) -> std::result::Result<(), String> {
             (had, _) => {
                 let had = had.map_or("not set".to_owned(), ToString::to_string);
                 let name = key.replace('_', "-");
-                return Err(format!("{name} is {had} in this run, not {value}: leave --{name} out, or begin a new run"));
+                return Err(format!(
+                    "{name} is {had} in this run, not {value}: leave --{name} out, or begin a new run"
+                ));
             }
         }
     }

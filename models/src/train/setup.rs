@@ -199,7 +199,8 @@ fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mu
             .map_err(|error| Error::Options(error.to_string()))?,
     };
     if tokenizer.end_of_text().is_none() {
-        let what = "the tokenizer has no <|endoftext|>, where CLIP reads a text: give another --tokenizer, or leave it out";
+        let what =
+            "the tokenizer has no <|endoftext|>, where CLIP reads a text: give another --tokenizer, or leave it out";
         return Err(Error::Options(what.to_owned()));
     }
     let cut = captions.iter().filter(|caption| caption_ids(&tokenizer, o.block_size, caption).1).count();

@@ -130,7 +130,7 @@ impl Rows {
         let row = |(i, pixels): (usize, &mut [f32])| {
             let at = (first + i) as u64;
             let row = self.source.row(seed, step, at, rows as u64, self.preprocess.size)?;
-            self.augment.apply(&row.picture, &self.preprocess, pixels, [seed, step, at]);
+            self.augment.apply(&row.picture, &self.preprocess, [seed, step, at], pixels);
             Ok((row.number, self.ids(&row.caption)))
         };
         pixels.chunks_exact_mut(self.preprocess.numbers()).enumerate().map(row).collect()

@@ -54,7 +54,15 @@ pub struct ClipOptions {
 impl ClipOptions {
     /// What training does to pictures.
     pub fn augment(&self) -> Augment {
-        Augment { crop: self.crop, shift: self.shift, colour: self.colour, flip: self.flip, ..Augment::default() }
+        Augment {
+            crop: if self.crop < 1.0 { self.crop } else { 0.0 },
+            shift: self.shift,
+            brightness: self.colour,
+            contrast: self.colour,
+            saturation: self.colour,
+            flip: self.flip,
+            ..Augment::default()
+        }
     }
 }
 
@@ -129,7 +137,11 @@ pub(super) fn ended(mut config: ClipConfig, tokenizer: &Tokenizer) -> ClipConfig
 pub(super) fn check(o: &Options) -> Result<()> {
     let fail = |what: String| Err(Error::Options(what));
     let Some(of) = &o.clip else {
-        return if o.model == ModelName::Clip { fail("a run of CLIP needs the table [clip]".to_owned()) } else { Ok(()) };
+        return if o.model == ModelName::Clip {
+            fail("a run of CLIP needs the table [clip]".to_owned())
+        } else {
+            Ok(())
+        };
     };
     if o.model != ModelName::Clip {
         return fail("the options of pictures are CLIP's: leave them out, or train clip".to_owned());

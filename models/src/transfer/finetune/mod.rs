@@ -14,8 +14,8 @@ use tensor::matmul::Precision;
 use tensor::parallel;
 use tensor::random::{Random, Stream};
 
-use crate::nn::Value;
 use crate::Model;
+use crate::nn::Value;
 
 pub mod answer;
 pub mod classify;
