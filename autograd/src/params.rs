@@ -24,6 +24,8 @@ pub enum Init {
     Zeros,
     /// All ones (the gain of a norm).
     Ones,
+    /// All the same.
+    Filled(f64),
     /// Normal numbers with mean 0 and this deviation.
     Normal(f64),
 }
@@ -99,7 +101,11 @@ impl Scope<'_> {
     #[track_caller]
     pub fn stacked(&mut self, names: &[&str], shape: impl Into<Shape>, init: Init) -> ParamId {
         let shape = shape.into();
-        assert!(shape.first().is_some_and(|n| n % names.len() == 0), "stacked: {shape} is not {} parts", names.len());
+        assert!(
+            shape.first().copied().unwrap_or(1).is_multiple_of(names.len()),
+            "stacked: {shape} is not {} parts",
+            names.len()
+        );
         let start = self.entries.last().map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
         let place = start..start + shape.elements();
         let names = names.iter().map(|name| format!("{}{name}", self.prefix)).collect();
@@ -154,6 +160,7 @@ impl Params<f32> {
             match entry.init {
                 Init::Zeros => values.fill(0.0),
                 Init::Ones => values.fill(1.0),
+                Init::Filled(x) => values.fill(x as f32),
                 // A normal number takes four 32-bit draws, so part `at` of the stream starts at draw 4·at.
                 Init::Normal(deviation) => chunks(values, tensor::parallel::GRAIN, |at, part| {
                     let mut random = Random::new(seed, Stream::Init, i as u64).at(4 * at as u64);
@@ -200,7 +207,9 @@ impl<T: Float> Params<T> {
             let lengths: Vec<usize> = entry.shape.iter().copied().collect();
             let (parts, size) = (entry.names.len(), entry.place.len() / entry.names.len());
             entry.names.iter().enumerate().map(move |(part, name)| {
-                let lengths = [&[lengths[0] / parts], &lengths[1..]].concat();
+                // A single number has no length to divide.
+                let lengths: Vec<usize> =
+                    lengths.iter().enumerate().map(|(i, n)| if i == 0 { n / parts } else { *n }).collect();
                 let start = entry.place.start + part * size;
                 Piece { id: ParamId(i), name, shape: Shape::from(&lengths[..]), place: start..start + size }
             })

@@ -376,9 +376,18 @@ impl<'t, T: Float> Var<'t, T> {
     /// number. Panics for a value in between: its gradient was given back on the way. As [`Self::backward`], once a tape.
     #[track_caller]
     pub fn gradients(self, of: &[Var<'t, T>]) -> Vec<Tensor<T>> {
+        self.gradients_and(None, of)
+    }
+
+    /// Both in one walk: [`Self::backward`] into `store`, if there is one, and [`Self::gradients`].
+    #[track_caller]
+    pub fn gradients_and(self, mut store: Option<&mut Gradients<T>>, of: &[Var<'t, T>]) -> Vec<Tensor<T>> {
         let is_leaf = |x: &Var<'t, T>| matches!(self.tape.nodes.borrow()[x.id].op, Op::Leaf);
         assert!(of.iter().all(is_leaf), "gradients: asked for that of a value that is no variable");
-        let slots = self.walk(None);
+        let slots = self.walk(store.as_deref_mut());
+        if let Some(store) = store {
+            store.settle();
+        }
         let gradient = |x: &Var<'t, T>| slots.get(x.id).cloned().flatten();
         of.iter().map(|x| gradient(x).unwrap_or_else(|| Tensor::zeros(x.shape()))).collect()
     }

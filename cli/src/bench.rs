@@ -10,6 +10,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use models::bert::BertConfig;
 use models::bert::config::Form;
+use models::clip::{ClipConfig, TextConfig, VisionConfig};
 use models::gpt::{Gpt, GptConfig};
 use models::pretext::Batch;
 use models::train::step::{Compute, loss_and_gradients};
@@ -98,6 +99,12 @@ pub enum Workload {
     /// BERT's smaller size, 8 rows of 128 with 15% hidden
     #[value(name = "bert-base")]
     BertBase,
+    /// 64 pairs: 64 x 64 pixels in patches of 8 and 32 of 8,192 tokens, 4 layers, 4 heads, width 256 on either side
+    #[value(name = "clip-mini")]
+    ClipMini,
+    /// CLIP's ViT-B/32, 16 pairs of 224 x 224 pixels and 77 tokens
+    #[value(name = "clip-vit-b32")]
+    ClipVitB32,
 }
 
 /// The share of tokens that BERT's workloads hide.
@@ -113,8 +120,36 @@ impl Workload {
             Self::Gpt2 => (Config::Gpt(GptConfig::new(50257, 256, 12, 12, 768)), 4),
             Self::BertMini => (bert(8192, 4, 4, 256), 16),
             Self::BertBase => (bert(30522, 12, 12, 768), 8),
+            Self::ClipMini => (Config::Clip(clip_mini()), 64),
+            Self::ClipVitB32 => (Config::Clip(ClipConfig::default()), 16),
         }
     }
+}
+
+fn clip_mini() -> ClipConfig {
+    let (width, layers, heads) = (256, 4, 4);
+    let (hidden_size, intermediate_size) = (width, 4 * width);
+    let (num_hidden_layers, num_attention_heads) = (layers, heads);
+    let text = TextConfig {
+        vocab_size: 8192,
+        max_position_embeddings: 32,
+        eos_token_id: 8191,
+        hidden_size,
+        intermediate_size,
+        num_hidden_layers,
+        num_attention_heads,
+        ..TextConfig::default()
+    };
+    let vision = VisionConfig {
+        image_size: 64,
+        patch_size: 8,
+        hidden_size,
+        intermediate_size,
+        num_hidden_layers,
+        num_attention_heads,
+        ..VisionConfig::default()
+    };
+    ClipConfig { text_config: text, vision_config: vision, projection_dim: width, ..ClipConfig::default() }
 }
 
 pub fn run(command: &Command) -> Result<()> {
@@ -158,19 +193,21 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
         }
     }
     let second = median(times);
-    let tokens = (rows * model.block_size()) as f64;
+    // Pairs of pictures and texts, or tokens.
+    let items = if matches!(model, Model::Clip(_)) { rows } else { rows * model.block_size() } as f64;
+    let flops = config.flops_per_item(model.block_size(), HIDDEN);
     let peak = tensor::peak::measure(Duration::from_millis(200), common.precision.into());
     let line = json!({
         "workload": name(workload), "precision": name(common.precision), "threads": parallel::threads(),
-        "step_s": second, "items_per_s": tokens / second, "parameters": params.count(),
+        "step_s": second, "items_per_s": items / second, "parameters": params.count(),
         "peak_rss_mb": peak_rss_mb(), "loss": loss,
-        "share_of_peak": config.flops_per_token(model.block_size(), HIDDEN) * tokens / second / peak,
+        "share_of_peak": flops * items / second / peak,
     });
     say(&line)?;
     Ok(())
 }
 
-/// Rows of random tokens: for GPT with the next as targets, for BERT with some as their own.
+/// Rows of random tokens: for GPT with the next as targets, for BERT with some as their own, for CLIP with random pixels.
 fn random_batch(model: &Model, random: &mut Random, rows: usize) -> Batch {
     let (block, vocab) = (model.block_size(), model.vocab_size());
     let mut batch = Batch::new();
@@ -184,6 +221,13 @@ fn random_batch(model: &Model, random: &mut Random, rows: usize) -> Batch {
                 let at = free[random.below(free.len() as u64) as usize];
                 batch.targets[at] = batch.ids[at];
             }
+        }
+        Model::Clip(clip) => {
+            let (text, side) = (&clip.config.text_config, clip.config.vision_config.image_size);
+            (batch.ids, batch.rows) = (random_ids(random, rows * block, vocab - 1), rows);
+            batch.ids.iter_mut().skip(block - 1).step_by(block).for_each(|last| *last = text.eos_token_id);
+            batch.pixels = (0..rows * 3 * side * side).map(|_| random.normal() as f32).collect();
+            batch.pictures = (0..rows as u64).collect();
         }
     }
     batch

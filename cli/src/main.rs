@@ -8,6 +8,7 @@
 mod answer;
 mod bench;
 mod classify;
+mod clip_flags;
 mod curve;
 mod embed;
 mod fill;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use autograd::Profile;
 use indicatif::{ProgressBar, ProgressStyle};
 use models::train::Watch;
-use models::train::watch::{Plan, Progress as Step};
+use models::train::metrics::Metric;
+use models::train::watch::Plan;
 use tensor::matmul::Precision;
 
 /// Prints a profile as a table, the longest first, with the share of the machine's peak that matrix products reached.
@@ -87,7 +88,7 @@ impl Progress {
         }
     }
 
-    fn line(&self, plan: &Plan, p: &Step) -> String {
+    fn line(&self, plan: &Plan, p: &Metric) -> String {
         let share = 100.0 * self.rate * plan.step_flops / plan.step_tokens as f64 / self.peak;
         let left =
             self.begin.elapsed().as_secs_f64() / (p.step - plan.first_step) as f64 * (plan.steps - p.step) as f64;
@@ -107,16 +108,18 @@ impl Progress {
 impl Watch for Progress {
     fn plan(&mut self, plan: &Plan) {
         self.peak = tensor::peak::measure(Duration::from_millis(60), plan.precision);
-        let tokens = plan.train_tokens.map_or("no end of tokens".to_owned(), |n| format!("{} tokens", count(n as f64)));
+        let counted = plan.counted;
+        let items =
+            plan.train_tokens.map_or(format!("no end of {counted}s"), |n| format!("{} {counted}s", count(n as f64)));
         let val = count(plan.val_tokens as f64);
         say!(
             self,
-            "model    {}, {} parameters, {} tokens a step",
+            "model    {}, {} parameters, {} {counted}s a step",
             plan.model,
             count(plan.parameters as f64),
             plan.step_tokens
         );
-        say!(self, "data     {}: {tokens} to train on, {val} to validate on", plan.data);
+        say!(self, "data     {}: {items} to train on, {val} to validate on", plan.data);
         let floor = plan.floor.map_or(String::new(), |floor| format!(", floor {floor:.4} (the data's entropy)"));
         let unigram = plan.unigram.map_or(String::new(), |unigram| format!(", unigram {unigram:.4}"));
         say!(self, "chance   uniform {:.4}{unigram}{floor}, in nats a {}", plan.uniform, plan.item);
@@ -154,7 +157,7 @@ impl Watch for Progress {
         }
     }
 
-    fn progress(&mut self, p: &Step) {
+    fn progress(&mut self, p: &Metric) {
         let smooth = |mean: f64, x: f64| if mean.is_nan() { x } else { 0.9 * mean + 0.1 * x };
         self.loss = smooth(self.loss, p.loss);
         self.rate = smooth(self.rate, p.items_per_s);

@@ -16,6 +16,7 @@ use models::transfer::generate::{Generator, Sampling};
 use serde::Serialize;
 
 use crate::Usage;
+use crate::clip_flags::ClipFlags;
 use crate::flags::Threads;
 use crate::progress::Progress;
 
@@ -26,13 +27,15 @@ use crate::progress::Progress;
 Examples:
   pretext train                                              GPT on the built-in world, a few minutes
   pretext train bert                                         BERT on it
+  pretext train clip                                         CLIP on its pictures and captions
+  pretext train clip --data photos/ --preset mini --minutes 20    your own: tables, folders or tar shards
   pretext train --data book.txt --preset mini --minutes 60   your own text
   pretext train --data wiki=2 books=1 --val-data valid.txt   several sources with weights
   pretext train bert --objective simcse --from runs/bert-nano-1   a new run that goes on from a BERT, so that like sentences
                                                              lie together
   pretext train --resume runs/gpt-nano-1                     go on after an interruption
 
-Presets: nano (default), char, char-fast, char-best, mini, gpt2 of GPT; nano (default), mini, small, base, simcse of BERT. Flags win over --config, which wins over the preset.")]
+Presets: nano (default), char, char-fast, char-best, mini, gpt2 of GPT; nano (default), mini, small, base, simcse of BERT; nano (default), mini, vit-b-32 of CLIP. Flags win over --config, which wins over the preset.")]
 pub struct Args {
     /// Which model to train [default: gpt]
     #[arg(value_enum)]
@@ -65,6 +68,8 @@ enum Model {
     Gpt,
     /// Masked prediction: hidden tokens from all others
     Bert,
+    /// Contrastive prediction: which caption belongs to which picture
+    Clip,
 }
 
 /// The options of train.toml as flags; those not given are left to the file and the preset.
@@ -79,11 +84,13 @@ struct Flags {
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<PathBuf>,
     /// BERT: what it learns from, masked (hidden tokens) or simcse (the two views that dropout makes of a sentence, for a
-    /// model that --from names) [default: masked]
+    /// model that --from names); CLIP: clip (which caption of the batch) or siglip (each pair by itself) [default: masked;
+    /// clip]
     #[arg(long, value_name = "NAME", value_parser = named::<ObjectiveName>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     objective: Option<ObjectiveName>,
-    /// Text files and folders, each with an optional weight [default: the built-in world]
+    /// Text files and folders, each with an optional weight; for CLIP tables of pictures with captions, folders with a text
+    /// file for each picture, tar shards [default: the built-in world]
     #[arg(long, num_args = 1.., value_name = "PATH[=WEIGHT]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     data: Vec<String>,
@@ -231,6 +238,9 @@ struct Flags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     save_every: Option<u64>,
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "ClipFlags::nothing")]
+    clip: ClipFlags,
 }
 
 /// Parses an option by the name that train.toml gives it.
@@ -244,7 +254,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         "a number is larger than 9223372036854775807, the largest that train.toml holds: give a smaller one",
     )?;
     if let Some(model) = args.model {
-        flags.insert("model".into(), if matches!(model, Model::Bert) { "bert" } else { "gpt" }.into());
+        let name = match model {
+            Model::Gpt => "gpt",
+            Model::Bert => "bert",
+            Model::Clip => "clip",
+        };
+        flags.insert("model".into(), name.into());
     }
     Options::absolute(&mut flags);
     let stop = Arc::new(AtomicBool::new(false));
@@ -302,6 +317,7 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
             Objective::NextToken => ("", "token"),
             Objective::Masked(_) => ("of them guessed", "hidden token"),
             Objective::Contrastive(_) => ("of them found in their batch", "text"),
+            Objective::ImageText => ("of captions found in their batch", "pair"),
         };
         let right = outcome.val_accuracy.map_or(String::new(), |a| format!("{:.1}% {found}, ", 100.0 * a));
         let after = format!("{bits}{right}after");
@@ -332,5 +348,5 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
 fn vectors(out: &mut impl Write, of: &Representation, width: usize) -> std::io::Result<()> {
     let (Some(rank), Some(uniformity)) = (of.effective_rank, of.uniformity) else { return Ok(()) };
     let alignment = of.alignment.map_or(String::new(), |alignment| format!("alignment {alignment:.3}, "));
-    writeln!(out, "vectors of texts use {rank:.1} of {width} dimensions; {alignment}uniformity {uniformity:.2}")
+    writeln!(out, "vectors use {rank:.1} of {width} dimensions; {alignment}uniformity {uniformity:.2}")
 }

@@ -3,7 +3,7 @@
 //! In reading order:
 //!
 //! - [`nn`]: the layers that all models share.
-//! - [`gpt`]: GPT-2, top-down. [`bert`]: BERT, likewise.
+//! - [`gpt`]: GPT-2, top-down. [`bert`]: BERT, likewise. [`clip`]: CLIP, with its image encoder.
 //! - [`pretext`]: free labels from raw data: next-token prediction, masked prediction, contrastive prediction.
 //! - [`data`]: raw data in: text, the built-in world.
 //! - [`mod@train`]: the loop, checkpoints, metrics.
@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bert;
+pub mod clip;
 pub mod data;
 pub mod error;
 pub mod files;

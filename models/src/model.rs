@@ -4,17 +4,20 @@ use autograd::muon::Stored;
 use autograd::{ParamId, Params, Scope, Tape};
 
 use crate::bert::{Bert, BertConfig};
+use crate::clip::{Clip, ClipConfig};
 use crate::gpt::{Gpt, GptConfig};
 use crate::nn::{Style, Value};
 use crate::pretext::Part;
 
-/// A model of text.
+/// A model of text, or of texts and pictures.
 #[derive(Clone, Debug)]
 pub enum Model {
     /// Sees what came before.
     Gpt(Gpt),
     /// Sees both sides.
     Bert(Bert),
+    /// Sees pictures too.
+    Clip(Clip),
 }
 
 /// Its sizes.
@@ -24,6 +27,8 @@ pub enum Config {
     Gpt(GptConfig),
     /// BERT's.
     Bert(BertConfig),
+    /// CLIP's.
+    Clip(ClipConfig),
 }
 
 impl Config {
@@ -38,6 +43,7 @@ impl Config {
         match self {
             Self::Gpt(config) => Self::Gpt(config.with_dropout(share)),
             Self::Bert(config) => Self::Bert(config.with_dropout(share)),
+            Self::Clip(config) => Self::Clip(config.with_dropout(share)),
         }
     }
 
@@ -46,6 +52,7 @@ impl Config {
         match self {
             Self::Gpt(config) => config.resid_pdrop,
             Self::Bert(config) => config.hidden_dropout_prob,
+            Self::Clip(config) => config.vision_config.dropout,
         }
     }
 
@@ -58,6 +65,7 @@ impl Config {
         match self {
             Self::Gpt(config) => Model::Gpt(Gpt::new(config, at)),
             Self::Bert(config) => Model::Bert(Bert::new(config, at)),
+            Self::Clip(config) => Model::Clip(Clip::new(config, at)),
         }
     }
 
@@ -66,6 +74,7 @@ impl Config {
         match self {
             Self::Gpt(config) => Model::Gpt(Gpt::new(config, at)), // its head is its token table
             Self::Bert(config) => Model::Bert(Bert::body(config, at)),
+            Self::Clip(config) => Model::Clip(Clip::new(config, at)),
         }
     }
 
@@ -74,18 +83,23 @@ impl Config {
         match self {
             Self::Gpt(config) => config.check(),
             Self::Bert(config) => config.check(),
+            Self::Clip(config) => config.check(),
         }
     }
 
     /// Floating-point operations of one training step for one token in a row of `time`; `hidden` is the share of tokens
-    /// that masked prediction hides.
-    pub fn flops_per_token(&self, time: usize, hidden: f64) -> f64 {
+    /// that masked prediction hides. For a model of pictures: for one picture with a caption of `time` tokens.
+    pub fn flops_per_item(&self, time: usize, hidden: f64) -> f64 {
         match self {
             Self::Gpt(config) => config.flops_per_token(time),
             Self::Bert(config) => config.flops_per_token(time, hidden),
+            Self::Clip(config) => config.flops_per_pair(time),
         }
     }
 }
+
+/// Who asks a model for tokens or for the states of positions has opened one that has them.
+const NO_TOKENS: &str = "a model of pictures gives vectors of whole texts";
 
 impl Model {
     /// Its sizes.
@@ -93,6 +107,7 @@ impl Model {
         match self {
             Self::Gpt(model) => Config::Gpt(model.config.clone()),
             Self::Bert(model) => Config::Bert(model.config.clone()),
+            Self::Clip(model) => Config::Clip(model.config.clone()),
         }
     }
 
@@ -101,6 +116,7 @@ impl Model {
         match self {
             Self::Gpt(model) => model.config.vocab_size,
             Self::Bert(model) => model.config.vocab_size,
+            Self::Clip(model) => model.config.text_config.vocab_size,
         }
     }
 
@@ -109,35 +125,40 @@ impl Model {
         match self {
             Self::Gpt(model) => model.config.n_positions,
             Self::Bert(model) => model.config.block_size(),
+            Self::Clip(model) => model.config.text_config.max_position_embeddings,
         }
     }
 
-    /// C: the width of its hidden states.
+    /// C: the width of its hidden states; E of a model of pictures.
     pub fn width(&self) -> usize {
         match self {
             Self::Gpt(model) => model.config.n_embd,
             Self::Bert(model) => model.config.hidden_size,
+            Self::Clip(model) => model.config.projection_dim,
         }
     }
 
-    /// How many blocks it has.
+    /// How many blocks it has; of a model of pictures those of its text encoder.
     pub fn layers(&self) -> usize {
         match self {
             Self::Gpt(model) => model.config.n_layer,
             Self::Bert(model) => model.config.num_hidden_layers,
+            Self::Clip(model) => model.config.text_config.num_hidden_layers,
         }
     }
 
-    pub(crate) fn style(&self) -> &'static Style {
+    /// The styles of its blocks: one of each encoder.
+    pub(crate) fn styles(&self) -> Vec<&'static Style> {
         match self {
-            Self::Gpt(_) => &crate::gpt::STYLE,
-            Self::Bert(model) => model.config.style(),
+            Self::Gpt(_) => vec![&crate::gpt::STYLE],
+            Self::Bert(model) => vec![model.config.style()],
+            Self::Clip(_) => vec![&crate::clip::config::TEXT, &crate::clip::config::VISION],
         }
     }
 
     /// The matrices of the blocks, which Muon may move.
     pub fn matrices(&self, params: &Params) -> Vec<(ParamId, Stored)> {
-        self.style().matrices(params)
+        self.styles().iter().flat_map(|style| style.matrices(params)).collect()
     }
 
     /// Σ −ln p(target) / divisor over the batch's targets, tokens or texts; with their number as divisor, nats of each.
@@ -148,6 +169,7 @@ impl Model {
         match self {
             Self::Gpt(model) => model.loss(tape, batch, divisor),
             Self::Bert(model) => model.loss(tape, batch, divisor),
+            Self::Clip(model) => model.loss(tape, batch, divisor),
         }
     }
 
@@ -156,6 +178,7 @@ impl Model {
         match self {
             Self::Gpt(model) => model.logits(tape, batch.ids, batch.rows),
             Self::Bert(model) => model.logits(tape, batch),
+            Self::Clip(_) => unreachable!("{NO_TOKENS}"),
         }
     }
 
@@ -164,6 +187,7 @@ impl Model {
         match self {
             Self::Gpt(model) => model.hidden(tape, batch.ids, batch.places, batch.rows),
             Self::Bert(model) => model.hidden(tape, batch),
+            Self::Clip(_) => unreachable!("{NO_TOKENS}"),
         }
     }
 }

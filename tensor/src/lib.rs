@@ -7,6 +7,7 @@
 //! - [`elementwise`] and [`rows`]: the loops, such as "the same formula for every element" or "softmax of a row".
 //! - [`mod@matmul`]: the blocked, packed, multi-threaded matrix product, where training spends its time.
 //! - [`decode`]: attention of one new position over the kept ones, for generation.
+//! - [`patches`]: pictures cut into squares, which transformers read like words.
 //! - [`parallel`]: loops over cores in fixed chunks, so that results do not depend on the number of threads.
 //! - [`random`]: random numbers that are functions of (seed, stream, step, index).
 //! - [`peak`]: what the processor could do at most, measured.
@@ -22,6 +23,7 @@ pub mod mapped;
 pub mod matmul;
 mod normal;
 pub mod parallel;
+pub mod patches;
 pub mod peak;
 pub mod pool;
 pub mod random;

@@ -28,8 +28,16 @@ pub enum Stream {
     Other = 7,
     /// Which tokens masked prediction hides, and behind what.
     Mask = 8,
-    /// Which text of a window is taken.
+    /// Which text of a window is taken, or which caption of a picture.
     Text = 9,
+    /// The built-in world's scenes with captions, training part; the step is the scene's number.
+    Pictured = 10,
+    /// The built-in world's scenes with captions, validation part.
+    PicturedVal = 11,
+    /// What differs between two pictures of one scene.
+    Drawing = 12,
+    /// How a picture is cropped, moved, coloured and mirrored; the index is the sample's.
+    View = 13,
 }
 
 /// A reader of one random stream, from a given index on.

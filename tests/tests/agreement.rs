@@ -31,8 +31,15 @@ fn masked_prediction_with_a_padded_row_agrees_with_transformers() {
 }
 
 #[test]
+fn pictures_and_texts_agree_with_transformers() {
+    let agreement = verify::verify(&fixture("clip"), Precision::Full).unwrap();
+    assert!(agreement.agrees && agreement.gradient_error < 1e-4, "{agreement:?}");
+    assert_eq!(agreement.parameters, 46, "two tables and a norm, three and two norms, sixteen in a block of each, three");
+}
+
+#[test]
 fn in_bf16_every_gradient_is_near_that_of_transformers() {
-    for model in ["gpt2", "bert"] {
+    for model in ["gpt2", "bert", "clip"] {
         let agreement = verify::verify(&fixture(model), Precision::Bf16).unwrap();
         assert!(agreement.gradient_error < 2e-2 && agreement.loss_error < 2e-3, "{model}: {agreement:?}");
         assert!(agreement.gradient_error > 1e-4, "bf16 was asked for: {agreement:?}");

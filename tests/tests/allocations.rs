@@ -69,7 +69,7 @@ fn large_allocations(precision: Precision, micro_batch: usize, recompute: bool, 
         let how = Compute { micro_batch, precision, recompute, profile: None };
         for step in 0..8 {
             COUNTS.store(step >= 3, Relaxed);
-            setup.fill(&mut batch, step);
+            setup.fill(&mut batch, step).unwrap();
             loss_and_gradients(model, &params, &mut gradients, &batch, how, o.seed, step);
             optimizer.step(&mut params, &gradients, 1e-3, 1e-2);
         }

@@ -3,14 +3,14 @@
 //!
 //! Forward: `y = x·Φ(x)`, exactly as BERT has it. GPT-2 has the form with tanh, which comes close: `y = x/2·(1 + tanh u)`
 //! with `u = √(2/π)·(x + 0.044715·x³)`. Since `(1 + tanh u)/2 = σ(2u)` with the logistic function `σ(z) = 1/(1 + e⁻ᶻ)`,
-//! this is `y = x·σ(z)`, `z = 2u`: one exponential.
+//! this is `y = x·σ(z)`, `z = 2u`: one exponential. CLIP's is plainer still: `z = 1.702·x`.
 //!
-//! Backward: `Φ′ = φ`, so `y′ = Φ + x·φ`. For the other, `σ′(z) = σ·(1 − σ)`, so `y′ = σ + x·σ·(1 − σ)·z′` with
-//! `z′ = 2√(2/π)·(1 + 3·0.044715·x²)`. In both `dx = dy·y′`.
+//! Backward: `Φ′ = φ`, so `y′ = Φ + x·φ`. For the others, `σ′(z) = σ·(1 − σ)`, so `y′ = σ + x·σ·(1 − σ)·z′` with
+//! `z′ = 2√(2/π)·(1 + 3·0.044715·x²)` or `z′ = 1.702`. In all `dx = dy·y′`.
 //!
 //! Saved: nothing; Φ or σ is computed again from x, which costs less than keeping it.
 //!
-//! Reference: Hendrycks and Gimpel 2016, section 2, with both forms.
+//! Reference: Hendrycks and Gimpel 2016, section 2, with all three forms.
 
 use tensor::{Float, Lanes, Tensor, elementwise};
 
@@ -20,6 +20,8 @@ use crate::tape::{Grads, Id, Values, Var};
 /// 2·√(2/π)
 const TWO_ROOT_TWO_OVER_PI: f64 = 1.595_769_121_605_730_7;
 const CUBIC: f64 = 0.044_715;
+/// The slope at which the logistic function comes nearest to Φ.
+const QUICK: f64 = 1.702;
 
 /// How GELU is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub enum Gelu {
     Exact,
     /// With tanh in the place of Φ: GPT-2.
     Tanh,
+    /// With σ(1.702·x) in the place of Φ: CLIP as published.
+    Quick,
 }
 
 /// The operation.
@@ -51,6 +55,11 @@ impl Gelu {
                 let z = a * x * (x * x).mul_add(b, one);
                 let s = one / (one + (-z).exp());
                 let dz = a * (x * x).mul_add(T::Lanes::of(3.0 * CUBIC), one); // z′ = 2√(2/π)·(1 + 3·0.044715·x²)
+                (s, s + x * s * (one - s) * dz) // y′ = σ + x·σ·(1 − σ)·z′
+            }
+            Self::Quick => {
+                let dz = T::Lanes::of(QUICK);
+                let s = one / (one + (-(dz * x)).exp());
                 (s, s + x * s * (one - s) * dz) // y′ = σ + x·σ·(1 − σ)·z′
             }
         }
@@ -79,6 +88,7 @@ impl Gated {
         match self.form {
             Gelu::Exact => elementwise::map(y.data_mut(), at.data(self.x), |x| Gelu::Exact.apply::<T>(x)),
             Gelu::Tanh => elementwise::map(y.data_mut(), at.data(self.x), |x| Gelu::Tanh.apply::<T>(x)),
+            Gelu::Quick => elementwise::map(y.data_mut(), at.data(self.x), |x| Gelu::Quick.apply::<T>(x)),
         }
         y
     }
@@ -96,6 +106,7 @@ impl<T: Float> Operation<T> for Gated {
         match self.form {
             Gelu::Exact => elementwise::update(d, x, |dy, x| dy * Gelu::Exact.gate::<T>(x).1), // dx = dy·y′
             Gelu::Tanh => elementwise::update(d, x, |dy, x| dy * Gelu::Tanh.gate::<T>(x).1),
+            Gelu::Quick => elementwise::update(d, x, |dy, x| dy * Gelu::Quick.gate::<T>(x).1),
         }
         grads.give(self.x, dy);
     }

@@ -108,6 +108,7 @@ impl Linear {
         match form {
             Gelu::Exact => matmul_map(to, start, x, w, at.precision, |x| Gelu::Exact.apply::<T>(x)),
             Gelu::Tanh => matmul_map(to, start, x, w, at.precision, |x| Gelu::Tanh.apply::<T>(x)),
+            Gelu::Quick => matmul_map(to, start, x, w, at.precision, |x| Gelu::Quick.apply::<T>(x)),
         }
         y
     }

@@ -1,5 +1,6 @@
 //! BERT's sizes, under the names of Hugging Face's config.json.
 
+use autograd::Gelu;
 use serde::{Deserialize, Serialize};
 
 use super::model::{POST_NORM, PRE_NORM};
@@ -157,7 +158,9 @@ impl BertConfig {
             heads: self.num_attention_heads,
             layers: self.num_hidden_layers,
             epsilon: self.layer_norm_eps,
+            gelu: Gelu::Exact,
             deviation: self.initializer_range,
+            up_deviation: self.initializer_range,
             attn_dropout: self.attention_probs_dropout_prob,
             resid_dropout: self.hidden_dropout_prob,
         }

@@ -13,7 +13,6 @@ use crate::pretext::Part;
 pub const POST_NORM: Style = Style {
     norm_first: false,
     causal: false,
-    gelu: Gelu::Exact,
     by_output: true,
     blocks: "bert.encoder.layer",
     ln_1: "attention.output.LayerNorm",

@@ -1,5 +1,6 @@
 //! GPT's sizes, under the names of Hugging Face's config.json, and the presets.
 
+use autograd::Gelu;
 use serde::{Deserialize, Serialize};
 
 use super::model::STYLE;
@@ -113,7 +114,9 @@ impl GptConfig {
             heads: self.n_head,
             layers: self.n_layer,
             epsilon: self.layer_norm_epsilon,
+            gelu: Gelu::Tanh,
             deviation: self.initializer_range,
+            up_deviation: self.initializer_range,
             attn_dropout: self.attn_pdrop,
             resid_dropout: self.resid_pdrop,
         }

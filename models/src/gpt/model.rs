@@ -1,6 +1,6 @@
 //! The GPT-2 model: token and position tables, blocks, a last norm, and the token table again as output.
 
-use autograd::{Gelu, Params, Scope, Tape};
+use autograd::{Params, Scope, Tape};
 use tensor::Tensor;
 use tensor::matmul::Precision;
 
@@ -14,7 +14,6 @@ use crate::pretext::Part;
 pub const STYLE: Style = Style {
     norm_first: true,
     causal: true,
-    gelu: Gelu::Tanh,
     by_output: false,
     blocks: "h",
     ln_1: "ln_1",

@@ -48,12 +48,12 @@ pub(super) fn config(json: Value) -> Result<BertConfig, String> {
 }
 
 /// The shapes of the tables, and a parameter of the last block.
-pub(super) fn sizes(c: &BertConfig) -> (Vec<(&'static str, [usize; 2])>, String) {
+pub(super) fn sizes(c: &BertConfig) -> (Vec<(&'static str, [usize; 2])>, Vec<String>) {
     let tables = vec![
         ("embeddings.word_embeddings.weight", [c.vocab_size, c.hidden_size]),
         ("embeddings.position_embeddings.weight", [c.max_position_embeddings, c.hidden_size]),
     ];
-    (tables, format!("encoder.layer.{}.output.dense.bias", c.num_hidden_layers.saturating_sub(1)))
+    (tables, vec![format!("encoder.layer.{}.output.dense.bias", c.num_hidden_layers.saturating_sub(1))])
 }
 
 /// Whether a tensor is one that checkpoints carry along: the numbers of positions, the tied output table and its bias

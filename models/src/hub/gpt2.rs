@@ -39,9 +39,9 @@ pub(super) fn config(json: Value) -> Result<GptConfig, String> {
 }
 
 /// The shapes of the tables, and a parameter of the last block.
-pub(super) fn sizes(c: &GptConfig) -> (Vec<(&'static str, [usize; 2])>, String) {
+pub(super) fn sizes(c: &GptConfig) -> (Vec<(&'static str, [usize; 2])>, Vec<String>) {
     let tables = vec![("wte.weight", [c.vocab_size, c.n_embd]), ("wpe.weight", [c.n_positions, c.n_embd])];
-    (tables, format!("h.{}.ln_1.weight", c.n_layer.saturating_sub(1)))
+    (tables, vec![format!("h.{}.ln_1.weight", c.n_layer.saturating_sub(1))])
 }
 
 /// Whether a tensor is one of the buffers that old checkpoints carry along (causal masks), or the tied output table stored

@@ -1,7 +1,7 @@
 //! Hugging Face's files, in and out: config.json, model.safetensors, tokenizer.json.
 //!
 //! A run directory is such a checkpoint, and such a checkpoint can be opened here. [`weights`] reads and writes
-//! safetensors; [`gpt2`] and [`bert`] know the config of their models and the names of their parameters; [`pretrained`] is a
+//! safetensors; [`gpt2`], [`bert`] and [`clip`] know the config of their models and the names of their parameters; [`pretrained`] is a
 //! model together with its tokenizer; [`verify`] holds our numbers against recorded ones.
 
 use std::path::Path;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokenizer::Tokenizer;
 
 pub mod bert;
+pub mod clip;
 pub mod gpt2;
 pub mod pretrained;
 pub mod verify;
@@ -84,7 +85,8 @@ fn read_config(path: &Path) -> Result<(Config, Value)> {
     let config = match kind.as_str() {
         "gpt2" => gpt2::config(json.clone()).map(Config::Gpt),
         "bert" | "roberta-prelayernorm" => bert::config(json.clone()).map(Config::Bert),
-        _ => Err(format!("model_type is {kind}; gpt2, bert and roberta-prelayernorm checkpoints can be opened")),
+        "clip" => clip::config(json.clone()).map(Config::Clip),
+        _ => Err(format!("model_type is {kind}; gpt2, bert, roberta-prelayernorm and clip checkpoints can be opened")),
     };
     let config = config.map_err(|what| Error::file(path, what))?;
     config.check().map_err(|what| Error::file(path, what))?;
@@ -107,6 +109,7 @@ fn check_sizes(config: &Config, weights: &Weights, names: &[String]) -> Result<(
     let (tables, last) = match config {
         Config::Gpt(config) => gpt2::sizes(config),
         Config::Bert(config) => bert::sizes(config),
+        Config::Clip(config) => clip::sizes(config),
     };
     for (name, want) in &tables {
         let shape = weights.shape(stored(name)?)?;
@@ -115,7 +118,7 @@ fn check_sizes(config: &Config, weights: &Weights, names: &[String]) -> Result<(
             return Err(Error::file(weights.path(), what));
         }
     }
-    stored(&last).map(drop)
+    last.iter().try_for_each(|last| stored(last).map(drop))
 }
 
 fn missing(weights: &Weights, name: &str) -> Error {
@@ -135,6 +138,7 @@ pub fn bare_name<'a>(config: &Config, name: &'a str) -> &'a str {
     let prefix = match config {
         Config::Gpt(_) => gpt2::PREFIX,
         Config::Bert(config) => bert::prefix(config),
+        Config::Clip(_) => "",
     };
     name.strip_prefix(prefix).unwrap_or(name)
 }
@@ -144,6 +148,7 @@ fn extra(config: &Config, bare: &str) -> bool {
     match config {
         Config::Gpt(_) => gpt2::extra(bare),
         Config::Bert(_) => bert::extra(bare),
+        Config::Clip(_) => clip::extra(bare),
     }
 }
 
@@ -158,6 +163,7 @@ pub fn save_with(directory: &Path, model: &Model, params: &Params, tokenizer: &T
     let json = match model {
         Model::Gpt(model) => gpt2::config_json(&model.config, tokenizer.end_of_text()),
         Model::Bert(model) => bert::config_json(&model.config, tokenizer.frame()),
+        Model::Clip(model) => clip::config_json(&model.config),
     };
     let json = extended(&json, more);
     files::write(&path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(&path, "write", &error))?;

@@ -1,12 +1,15 @@
 //! Do we compute what others compute? A checkpoint with recorded answers beside it says.
 //!
-//! `reference.safetensors` holds `input_ids`, `labels` and, where rows are padded, `attention_mask`, and what another implementation computed from them on the
-//! same weights: `logits`, `loss`, and the gradient of the loss for every parameter under `grad.NAME`.
+//! `reference.safetensors` holds what goes in: `input_ids`, `labels` and, where rows are padded, `attention_mask`, or
+//! `pixel_values` in the place of labels; and what another implementation computed from it on the same weights: `logits`, or
+//! `image_embeds`, `text_embeds` and `logits_per_image`; `loss`; and the gradient of the loss for every parameter under
+//! `grad.NAME`.
 
 use std::path::Path;
 
 use autograd::{Gradients, IGNORE, PADDING, Tape};
 use serde::Serialize;
+use tensor::Tensor;
 use tensor::matmul::Precision;
 
 use super::bare_name;
@@ -18,8 +21,8 @@ use crate::pretext::Batch;
 /// The largest disagreements between a model here and its recorded reference.
 #[derive(Clone, Debug, Serialize)]
 pub struct Agreement {
-    /// Largest |difference| of any logit.
-    pub logits_error: f64,
+    /// Largest |difference| of any logit, or of any number of a vector.
+    pub output_error: f64,
     /// |difference| of the loss, in nats.
     pub loss_error: f64,
     /// Largest |difference| of any gradient element, relative to the largest element of that parameter's gradient (that of
@@ -42,11 +45,16 @@ pub fn verify(directory: &Path, precision: Precision) -> Result<Agreement> {
     let batch = recorded_batch(&model, &reference)?;
 
     let tape = Tape::no_grad(&params).with_precision(precision);
-    let logits = model.logits(&tape, batch.all()).value();
-    let recorded = reference.numbers("logits")?.1;
-    let seen = |at: usize| batch.places.get(at / logits.shape().cols()).is_none_or(|&place| place != PADDING);
-    let logits_error = largest_difference(logits.data(), &recorded, seen)
-        .ok_or_else(|| Error::file(&path, "logits are not [B, T, V] of this model: record the reference again"))?;
+    let mut output_error = 0.0;
+    for (name, output) in outputs(&model, &tape, &batch) {
+        let recorded = reference.numbers(name)?.1;
+        let seen = |at: usize| batch.places.get(at / output.shape().cols()).is_none_or(|&place| place != PADDING);
+        let error = largest_difference(output.data(), &recorded, seen).ok_or_else(|| {
+            let what = format!("{name} are not {} as this model has them: record the reference again", output.shape());
+            Error::file(&path, what)
+        })?;
+        output_error = larger(output_error, error);
+    }
     drop(tape);
 
     let mut gradients = Gradients::new(&params);
@@ -81,21 +89,38 @@ pub fn verify(directory: &Path, precision: Precision) -> Result<Agreement> {
         let what = format!("holds gradients of {parameters} of {} parameters", params.pieces().count());
         return Err(Error::file(&path, what + ": record the reference again"));
     }
-    let agrees = logits_error <= 1e-4 && loss_error <= 1e-4 && gradient_error <= 1e-3;
-    Ok(Agreement { logits_error, loss_error, gradient_error, worst_parameter, parameters, agrees })
+    let agrees = output_error <= 1e-4 && loss_error <= 1e-4 && gradient_error <= 1e-3;
+    Ok(Agreement { output_error, loss_error, gradient_error, worst_parameter, parameters, agrees })
+}
+
+/// What a model makes of a batch, by the names that references have for it.
+fn outputs<'t>(model: &Model, tape: &'t Tape<'t>, batch: &Batch) -> Vec<(&'static str, Tensor)> {
+    let Model::Clip(clip) = model else { return vec![("logits", model.logits(tape, batch.all()).value())] };
+    let (images, texts) = clip.vectors(tape, batch.all());
+    let scores = clip.scores(images, texts);
+    vec![("image_embeds", images.value()), ("text_embeds", texts.value()), ("logits_per_image", scores.value())]
 }
 
 /// The recorded inputs with their targets: the labels, which for a model that sees what came before are those one position
-/// further.
+/// further; or with the pictures that they belong to.
 fn recorded_batch(model: &Model, reference: &Weights) -> Result<Batch> {
     let (ids, rows) = token_ids(reference, reference.path(), model.vocab_size(), model.block_size())?;
+    if let Model::Clip(clip) = model {
+        let (shape, pixels) = reference.numbers("pixel_values")?;
+        let side = clip.config.vision_config.image_size;
+        if shape != [rows, 3, side, side] {
+            let what = format!("pixel_values have shape {shape:?}, not [{rows}, 3, {side}, {side}] as this model sees");
+            return Err(Error::file(reference.path(), what));
+        }
+        return Ok(Batch { ids, rows, pixels, pictures: (0..rows as u64).collect(), ..Batch::new() });
+    }
     let time = ids.len() / rows;
     let labels = labels(reference, &ids)?;
     let shifted = |row: &[u32]| row[1..].iter().copied().chain([IGNORE]).collect::<Vec<_>>();
     let mut batch = Batch::new();
     (batch.rows, batch.targets) = match model {
         Model::Gpt(_) => (rows, labels.chunks_exact(time).flat_map(shifted).collect()),
-        Model::Bert(_) => (rows, labels),
+        Model::Bert(_) | Model::Clip(_) => (rows, labels),
     };
     if reference.names().iter().any(|name| name == "attention_mask") {
         let (_, mask) = reference.integers("attention_mask")?;
@@ -132,9 +157,13 @@ fn labels(reference: &Weights, ids: &[u32]) -> Result<Vec<u32>> {
     Ok(labels.iter().map(|&label| u32::try_from(label).unwrap_or(IGNORE)).collect())
 }
 
+/// The larger of two, NaN if either is.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
 /// max |xᵢ − yᵢ| over the i that count, NaN if any is; `None` if the lengths differ.
 fn largest_difference(x: &[f32], y: &[f32], counts: impl Fn(usize) -> bool) -> Option<f64> {
-    let larger = |m: f64, d: f64| if d.is_nan() || m.is_nan() { f64::NAN } else { m.max(d) };
     let differences = x.iter().zip(y).enumerate().filter(|(i, _)| counts(*i));
     let differences = differences.map(|(_, (&x, &y))| (f64::from(x) - f64::from(y)).abs());
     (x.len() == y.len()).then(|| differences.fold(0.0, larger))

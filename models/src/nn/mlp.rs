@@ -17,9 +17,9 @@ impl Mlp {
     /// The feed-forward layer of one block.
     pub fn new(c: &BlockConfig, mut at: Scope) -> Self {
         Self {
-            up: c.style.linear(c.width, c.hidden, c.deviation, at.enter(c.style.up)),
+            up: c.style.linear(c.width, c.hidden, c.up_deviation, at.enter(c.style.up)),
             down: c.style.linear(c.hidden, c.width, c.residual_deviation(), at.enter(c.style.down)),
-            gelu: c.style.gelu,
+            gelu: c.gelu,
             dropout: c.resid_dropout,
         }
     }

@@ -29,8 +29,6 @@ pub struct Style {
     pub norm_first: bool,
     /// A position sees itself and those before it, or all.
     pub causal: bool,
-    /// The gate between the feed-forward layer's two parts.
-    pub gelu: Gelu,
     /// Weights are stored `[outputs, inputs]`.
     pub by_output: bool,
     /// The scope in which the blocks stand, by their number.
@@ -82,8 +80,12 @@ pub struct BlockConfig {
     pub layers: usize,
     /// ε under the root of every layer norm.
     pub epsilon: f64,
+    /// The gate between the feed-forward layer's two parts.
+    pub gelu: Gelu,
     /// Deviation of the initial weights.
     pub deviation: f64,
+    /// That of the feed-forward layer's first part.
+    pub up_deviation: f64,
     /// Share of attention probabilities that training drops.
     pub attn_dropout: f64,
     /// Share of what a block adds to the stream that training drops.

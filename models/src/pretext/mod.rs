@@ -3,6 +3,7 @@
 //! - [`next_token`]: every token is the label of those before it.
 //! - [`masked`]: some tokens are hidden among the others.
 //! - [`contrastive`]: the two views of a text are to be found among those of others; [`sentences`] are such texts.
+//! - [`image_text`]: the caption of a picture is to be found among those of others, and the picture of a caption.
 //!
 //! All turn rows of tokens into a [`Batch`]; [`texts`] packs whole texts into one.
 
@@ -12,6 +13,7 @@ use autograd::IGNORE;
 use tensor::random::{Random, Stream};
 
 pub mod contrastive;
+pub mod image_text;
 pub mod masked;
 pub mod next_token;
 pub mod sentences;
@@ -29,6 +31,8 @@ pub enum Objective<'a> {
     Masked(Masking<'a>),
     /// The other view of a text among those of all.
     Contrastive(Contrastive<'a>),
+    /// The caption of a picture among those of all, and the other way round.
+    ImageText,
 }
 
 /// 32-bit draws that the masks of a row may use up; row r of a step begins at r times this.
@@ -39,7 +43,7 @@ impl Objective<'_> {
     pub fn window(&self, block: usize) -> usize {
         match self {
             Self::NextToken => block + 1, // the inputs, and the same moved on by one as targets
-            Self::Masked(_) | Self::Contrastive(_) => block,
+            Self::Masked(_) | Self::Contrastive(_) | Self::ImageText => block,
         }
     }
 
@@ -61,6 +65,7 @@ impl Objective<'_> {
                 let random = Random::new(seed, Stream::Text, step).at(row * ROW_DRAWS);
                 batch.texts.push(views.text(window, block, random));
             }
+            Self::ImageText => unreachable!("rows with pictures are made by their corpus"),
         }
     }
 
@@ -88,6 +93,10 @@ pub struct Batch {
     pub rows: usize,
     /// The texts among the positions that are to be told apart; `None` where tokens are to be predicted.
     pub pairs: Option<Pairs>,
+    /// Pictures `[B, 3, S, S]` whose captions the rows are; empty if they are none.
+    pub pixels: Vec<f32>,
+    /// Which picture each row shows: rows of the same are not told apart.
+    pub pictures: Vec<u64>,
     /// Texts that are in no row yet.
     pub(crate) texts: Vec<Vec<u32>>,
     /// Where the windows stand that rows are made from: kept for the next.
@@ -108,6 +117,8 @@ impl Batch {
         self.segments.clear();
         self.rows = 0;
         self.pairs = None;
+        self.pixels.clear();
+        self.pictures.clear();
         self.texts.clear();
     }
 
@@ -117,20 +128,29 @@ impl Batch {
         let of = rows.start * time..rows.end * time;
         let some = |x: &Vec<u32>| (!x.is_empty()).then(|| of.clone());
         let (places, segments) = (some(&self.places), some(&self.segments));
+        let picture = self.pixels.len() / self.rows.max(1);
+        let shown = if self.pictures.is_empty() { 0..0 } else { rows.clone() };
         Part {
             ids: &self.ids[of.clone()],
-            targets: &self.targets[of.clone()],
+            targets: if self.targets.is_empty() { &[] } else { &self.targets[of.clone()] },
             places: places.map(|of| &self.places[of]),
             segments: segments.map(|of| &self.segments[of]),
             rows: rows.len(),
             pairs: self.pairs.as_ref(),
+            pixels: &self.pixels[shown.start * picture..shown.end * picture],
+            pictures: &self.pictures[shown],
         }
+    }
+
+    /// Whether the rows show pictures.
+    pub fn shows(&self) -> bool {
+        !self.pictures.is_empty()
     }
 
     /// How many rows are computed at once where `micro_batch` fit into the memory: all where texts are compared with one
     /// another, since each is the negative of all others.
     pub fn at_once(&self, micro_batch: usize) -> usize {
-        if self.pairs.is_some() { self.rows } else { micro_batch }
+        if self.pairs.is_some() || self.shows() { self.rows } else { micro_batch }
     }
 
     /// All rows.
@@ -138,8 +158,11 @@ impl Batch {
         self.part(0..self.rows)
     }
 
-    /// How many positions, or texts, count.
+    /// How many positions, or texts, or pictures, count.
     pub fn count(&self) -> usize {
+        if self.shows() {
+            return self.rows;
+        }
         let positions = || self.targets.iter().filter(|&&t| t != IGNORE).count();
         self.pairs.as_ref().map_or_else(positions, Pairs::count)
     }
@@ -160,4 +183,8 @@ pub struct Part<'a> {
     pub rows: usize,
     /// As [`Batch::pairs`]: such a part is the whole batch.
     pub pairs: Option<&'a Pairs>,
+    /// As [`Batch::pixels`].
+    pub pixels: &'a [f32],
+    /// As [`Batch::pictures`].
+    pub pictures: &'a [u64],
 }

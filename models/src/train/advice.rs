@@ -2,7 +2,8 @@
 //!
 //! Masked prediction begins with a long flat stretch: at first a model learns how often each token occurs, and there the
 //! loss stays, at the unigram level, until attention finds out what hidden tokens have to do with their neighbours. Small
-//! models leave it after some hundred steps. One that does not, never uses the context, and looks as busy as any.
+//! models leave it after some hundred steps. One that does not, never uses the context, and looks as busy as any. Pictures
+//! and captions begin at such a level too: that of guessing which caption of the batch it is.
 
 use super::Options;
 use super::metrics::Metric;
@@ -18,8 +19,10 @@ const STEPS: u64 = 500;
 /// What was said so far.
 #[derive(Clone, Debug)]
 pub struct Advice {
-    /// Nats a token of knowing how often each token occurs; `None` where the loss is of something else.
-    unigram: Option<f64>,
+    /// The loss of one that does not see what it is about, in nats; `None` where that is not known.
+    level: Option<f64>,
+    /// Whether that is of pictures and captions.
+    pictures: bool,
     /// What helps against staying there, as far as the run has not got it.
     helps: String,
     /// When the user can expect it, in steps.
@@ -39,14 +42,19 @@ enum Said {
 }
 
 impl Advice {
-    /// For a run of these options, whose corpus has this unigram level.
-    pub fn new(o: &Options, unigram: f64) -> Self {
-        let masked = o.objective == Some(ObjectiveName::Masked);
+    /// For a run of these options, whose corpus has this unigram level, if it has one.
+    pub fn new(o: &Options, unigram: Option<f64>) -> Self {
+        let level = match o.objective {
+            Some(ObjectiveName::Masked) => unigram.filter(|level| level.is_finite()),
+            Some(ObjectiveName::Clip) => Some((o.batch_size as f64).ln()),
+            _ => None,
+        };
         Self {
-            unigram: (masked && unigram.is_finite()).then_some(unigram),
+            level,
+            pictures: o.clip.is_some(),
             helps: helps(o),
             due: STEPS.min(o.steps.max(STEPS / 5)),
-            width: o.width,
+            width: o.clip.as_ref().map_or(o.width, |of| of.embed_dim),
             evaluations: 0,
             flat: Said::Nothing,
             collapsed: false,
@@ -61,19 +69,26 @@ impl Advice {
     }
 
     fn flat(&mut self, step: u64, loss: f64) -> Option<String> {
-        let unigram = self.unigram?;
+        let level = self.level?;
         let patient = self.evaluations >= EVALUATIONS && step >= self.due;
-        if self.flat == Said::Nothing && patient && loss > AT * unigram {
+        let [knowing, not_yet, name] = match self.pictures {
+            false => [
+                "knowing how often each token occurs",
+                "the model does not use the text around a hidden token yet",
+                "the unigram level",
+            ],
+            true => ["guessing among a batch's captions", "the model does not tell pictures apart yet", "chance"],
+        };
+        if self.flat == Said::Nothing && patient && loss > AT * level {
             self.flat = Said::Stuck;
+            let helps = &self.helps;
             return Some(format!(
-                "after {step} steps the loss, {loss:.3}, is still that of knowing how often each token occurs, {unigram:.3}: \
-                 the model does not use the text around a hidden token yet; what helps: {}",
-                self.helps
+                "after {step} steps the loss, {loss:.3}, is still that of {knowing}, {level:.3}: {not_yet}; what helps: {helps}"
             ));
         }
-        if self.flat == Said::Stuck && loss < LEFT * unigram {
+        if self.flat == Said::Stuck && loss < LEFT * level {
             self.flat = Said::Left;
-            return Some(format!("after {step} steps the loss, {loss:.3}, has left the unigram level, {unigram:.3}"));
+            return Some(format!("after {step} steps the loss, {loss:.3}, has left {name}, {level:.3}"));
         }
         None
     }
@@ -95,6 +110,14 @@ impl Advice {
 }
 
 fn helps(o: &Options) -> String {
+    if let Some(of) = &o.clip {
+        let all = [
+            (true, "a smaller --lr or a longer --warmup"),
+            (of.crop < 0.5, "a larger --crop"),
+            (true, "captions that say what the pictures show"),
+        ];
+        return listed(&all);
+    }
     let all = [
         (o.norm != Some(NormName::Pre), "norms before the layers (--norm pre)"),
         (true, "a smaller --vocab-size"),
@@ -102,7 +125,12 @@ fn helps(o: &Options) -> String {
         (true, "a shorter --block-size"),
         (o.optimizer != OptimizerName::Muon, "--optimizer muon"),
     ];
-    let some: Vec<&str> = all.into_iter().filter(|(lacks, _)| *lacks).map(|(_, what)| what).collect();
+    listed(&all)
+}
+
+/// What a run lacks.
+fn listed(all: &[(bool, &str)]) -> String {
+    let some: Vec<&str> = all.iter().filter(|(lacks, _)| *lacks).map(|&(_, what)| what).collect();
     some.join(", ")
 }
 
@@ -114,7 +142,7 @@ mod tests {
 
     fn advice(more: &str) -> Advice {
         let flags: Table = format!("model = \"bert\"\nsteps = 3000\n{more}").parse().unwrap();
-        Advice::new(&Options::resolve(&Table::new(), &flags).unwrap(), 5.0)
+        Advice::new(&Options::resolve(&Table::new(), &flags).unwrap(), Some(5.0))
     }
 
     fn metric(step: u64, val_loss: f64, rank: f64) -> Metric {
@@ -124,6 +152,7 @@ mod tests {
             loss: 1.0,
             val_loss: Some(val_loss),
             val_accuracy: None,
+            temperature: None,
             representation,
             lr: 1.0,
             grad_norm: 1.0,
@@ -155,7 +184,7 @@ mod tests {
         assert_eq!(said(&mut advice(""), &[5.0, 4.9, 4.0, 3.0, 2.0]), []);
         let flags: Table = "model = \"gpt\"".parse().unwrap();
         let gpt = Options::resolve(&Table::new(), &flags).unwrap();
-        assert_eq!(said(&mut Advice::new(&gpt, 5.0), &[5.0; 9]), []);
+        assert_eq!(said(&mut Advice::new(&gpt, Some(5.0)), &[5.0; 9]), []);
     }
 
     #[test]

@@ -214,7 +214,18 @@ mod tests {
     fn metric(step: u64, loss: f64, val_loss: Option<f64>) -> Metric {
         let representation = super::super::representation::Representation::default();
         let (lr, grad_norm, items_per_s, seconds) = (1e-3, 1.0, 1e4, 1.0);
-        Metric { step, loss, val_loss, val_accuracy: None, representation, lr, grad_norm, items_per_s, seconds }
+        Metric {
+            step,
+            loss,
+            val_loss,
+            val_accuracy: None,
+            temperature: None,
+            representation,
+            lr,
+            grad_norm,
+            items_per_s,
+            seconds,
+        }
     }
 
     fn levels() -> Vec<Level> {

@@ -3,7 +3,9 @@
 use autograd::{DropoutKey, Params, Tape};
 
 use crate::Model;
+use crate::clip::Clip;
 use crate::data::{Corpus, VALIDATION};
+use crate::error::Result;
 use crate::nn::Value;
 use crate::pretext::{Batch, Objective};
 
@@ -14,6 +16,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// The share of hidden tokens, or of second views, whose likeliest guess is right; not measured for next-token prediction.
     pub accuracy: Option<f64>,
+    /// What differences of cosines are divided by, where that is learned.
+    pub temperature: Option<f64>,
 }
 
 /// The loss over validation rows of `block` positions, `micro_batch` rows at a time: over all of them, or about `limit`
@@ -26,22 +30,26 @@ pub fn evaluate(
     block: usize,
     micro_batch: usize,
     limit: Option<usize>,
-) -> Evaluation {
+) -> Result<Evaluation> {
     let rows = corpus.val_rows(objective, block);
     let at_once = micro_batch.max(1);
     let mut wanted = limit.map_or(rows, |tokens| tokens.div_ceil(block).clamp(1, rows));
-    if matches!(objective, Objective::Contrastive(_)) {
+    if matches!(objective, Objective::Contrastive(_) | Objective::ImageText) {
         wanted = (wanted / at_once * at_once).max(at_once).min(rows);
     }
     let chosen: Vec<usize> = (0..wanted).map(|i| i * rows / wanted).collect();
     let (mut nats, mut right, mut count) = (0.0, 0, 0);
     for rows in chosen.chunks(at_once) {
-        let batch = corpus.val_batch(rows.iter().copied(), objective, block);
+        let batch = corpus.val_batch(rows.iter().copied(), objective, block)?;
         let (loss, correct) = tensor::parallel::inside(|| measure(model, params, &batch));
         (nats, right, count) = (nats + loss, right + correct, count + batch.count());
     }
     let accuracy = (!matches!(objective, Objective::NextToken)).then(|| right as f64 / count as f64);
-    Evaluation { loss: nats / count as f64, accuracy }
+    let temperature = match model {
+        Model::Clip(clip) => Some(1.0 / clip.scale(params)),
+        Model::Gpt(_) | Model::Bert(_) => None,
+    };
+    Ok(Evaluation { loss: nats / count as f64, accuracy, temperature })
 }
 
 /// The summed loss of a batch, and how many of its targets are guessed: hidden tokens, or second views. Only of these views
@@ -58,7 +66,22 @@ fn measure(model: &Model, params: &Params, batch: &Batch) -> (f64, usize) {
             let (logits, targets) = bert.target_logits(&tape, batch.all());
             guessed(logits, &targets)
         }
+        Model::Clip(clip) => found(clip, &tape, batch),
     }
+}
+
+/// The summed loss of a batch of pictures with captions, and how many pictures have their own caption (or one that says the
+/// same) as the likeliest of all.
+fn found<'t>(clip: &Clip, tape: &'t Tape<'t>, batch: &Batch) -> (f64, usize) {
+    let (images, texts) = clip.vectors(tape, batch.all());
+    let twins = batch.all().twins();
+    let scores = clip.scores(images, texts).value();
+    let right = |(i, scores): &(usize, &[f32])| {
+        let best = likeliest(scores);
+        best == *i || twins.are(*i, best)
+    };
+    let right = scores.data().chunks_exact(batch.rows).enumerate().filter(right).count();
+    (f64::from(clip.loss_of(images, texts, &twins, 1.0).item()), right)
 }
 
 /// Σ −ln p(target) of rows of scores, and how many targets have the largest.

@@ -24,9 +24,13 @@ pub struct Metric {
     /// Mean validation loss, nats an item; absent where it was not evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
     pub val_loss: Option<f64>,
-    /// The share of hidden validation tokens that were guessed, or of second views that were found, where that was evaluated.
+    /// The share of hidden validation tokens that were guessed, or of second views or captions that were found, where that
+    /// was evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
     pub val_accuracy: Option<f64>,
+    /// What differences of cosines are divided by, where that is learned and was evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub temperature: Option<f64>,
     /// What the vectors of validation texts looked like, where that was evaluated.
     #[serde(flatten)]
     pub representation: Representation,
@@ -170,6 +174,7 @@ mod tests {
             loss: 1.0 / 3.0,
             val_loss,
             val_accuracy: None,
+            temperature: None,
             representation: Representation { effective_rank: val_loss, ..Representation::default() },
             lr: 6e-4,
             grad_norm: 0.75,

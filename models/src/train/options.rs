@@ -3,6 +3,7 @@
 //! The sources are TOML tables laid over one another; what nobody said is derived (a tenth of the rate as the
 //! smallest rate, and so on), and the sum of it all is written to the run's train.toml, which `--resume` reads.
 
+mod clip;
 mod names;
 mod objective;
 
@@ -12,8 +13,10 @@ use autograd::AdamWOptions;
 use autograd::muon::MOMENTUM;
 use autograd::schedule::{Schedule, Shape};
 use serde::{Deserialize, Serialize};
+use tokenizer::Tokenizer;
 use toml::{Table, Value};
 
+pub use clip::ClipOptions;
 use objective::contrastive;
 
 pub use names::{ModelName, NormName, ObjectiveName, OptimizerName, PrecisionName, ScheduleName};
@@ -36,7 +39,7 @@ pub struct Options {
     /// Which model.
     #[serde(default)]
     pub model: ModelName,
-    /// What BERT learns from.
+    /// What BERT or CLIP learns from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub objective: Option<ObjectiveName>,
     /// The preset that the rest was laid over.
@@ -125,13 +128,16 @@ pub struct Options {
     pub eval_tokens: usize,
     /// Steps between checkpoints.
     pub save_every: u64,
+    /// What only CLIP has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipOptions>,
 }
 
 impl Options {
     /// The options of a run from what was said: `file` over the preset, `flags` over both.
     pub fn resolve(file: &Table, flags: &Table) -> Result<Self> {
         let mut said = file.clone();
-        said.extend(flags.clone());
+        lay_over(&mut said, flags);
         let model = match said.get("model") {
             None => ModelName::default(),
             Some(name) => name
@@ -155,7 +161,7 @@ impl Options {
             ))
         })?;
         let mut table: Table = preset.options.parse().expect("presets are TOML");
-        table.extend(said.clone());
+        lay_over(&mut table, &said);
         table.insert("preset".into(), name.into());
         table.insert("model".into(), model.name().into());
         // The train.toml of such a run has the sizes already.
@@ -220,7 +226,25 @@ impl Options {
                 let sizes = BertConfig::new(form, v, t, l, h, c).with_dropout(self.dropout);
                 Config::Bert(BertConfig { initializer_range, ..sizes })
             }
+            ModelName::Clip => {
+                let of = self.clip.as_ref().expect("checked: a run of CLIP has its table");
+                Config::Clip(clip::config(self, of))
+            }
         }
+    }
+
+    /// The model's sizes, with the tokens of its tokenizer that end a text.
+    pub fn config_for(&self, tokenizer: &Tokenizer) -> Config {
+        match self.config() {
+            Config::Clip(config) => Config::Clip(clip::ended(config, tokenizer)),
+            config => config,
+        }
+    }
+
+    /// How many rows are validated at once. Pictures are told from as many others as in training, where these fit into the
+    /// memory.
+    pub fn at_once(&self) -> usize {
+        self.micro_batch
     }
 
     /// How a step is computed.
@@ -247,10 +271,15 @@ impl Options {
 
     fn check(&self) -> Result<()> {
         let fail = |what: String| Err(Error::Options(what));
-        let least = 256 + if self.model == ModelName::Bert { tokenizer::FRAME.len() } else { 0 };
+        clip::check(self)?;
+        let (more, what) = match self.model {
+            ModelName::Gpt => (0, "all 256 bytes"),
+            ModelName::Bert => (tokenizer::FRAME.len(), "all 256 bytes and [PAD], [CLS], [SEP], [MASK]"),
+            ModelName::Clip => (1, "all 256 bytes and the end of a text"),
+        };
+        let least = 256 + more;
         if self.vocab_size < least {
             let had = self.vocab_size;
-            let what = if least > 256 { "all 256 bytes and [PAD], [CLS], [SEP], [MASK]" } else { "all 256 bytes" };
             return fail(format!("a vocabulary of {had} cannot hold {what}: give {least} or more"));
         }
         self.config().check().map_err(Error::Options)?;
@@ -309,6 +338,16 @@ impl Options {
             return fail("--minutes is more than ten years: give a smaller budget".to_owned());
         }
         Ok(())
+    }
+}
+
+/// Lays one table of options over another; the tables in it over those in the other.
+fn lay_over(table: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(under)), Value::Table(over)) => lay_over(under, over),
+            _ => drop(table.insert(key.clone(), value.clone())),
+        }
     }
 }
 
@@ -376,6 +415,9 @@ fn derive(table: &mut Table, said: &Table, model: ModelName) {
         ("eval_every", eval_every),
         ("warmup", 0.into()),
     ];
+    if let Some(Value::Table(of)) = table.get_mut("clip") {
+        clip::derive(of);
+    }
     let simcse = contrastive(table);
     for (key, value) in objective::defaults(model, simcse).into_iter().chain(defaults) {
         table.entry(key).or_insert(value);

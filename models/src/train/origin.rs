@@ -18,11 +18,17 @@ use crate::{Config, Model, hub};
 /// Options that the model decides which is gone on from.
 const DECIDED: [&str; 6] = ["vocab_size", "block_size", "layers", "heads", "width", "norm"];
 
+/// Those of the table `[clip]`.
+const DECIDED_OF_CLIP: [&str; 6] =
+    ["image_size", "patch_size", "vision_layers", "vision_heads", "vision_width", "embed_dim"];
+
 /// Lays the sizes of the model in `from` over a table of options. `flags` are those that the user gave now.
 ///
 /// Errors: no model that can be opened; one of another kind; flags that contradict it.
 pub fn lay_in(table: &mut Table, flags: &Table, from: &Path, model: ModelName) -> Result<()> {
-    if let Some(key) = DECIDED.iter().chain(&["tokenizer"]).find(|key| flags.contains_key(**key)) {
+    let of_clip = flags.get("clip").and_then(Value::as_table);
+    let said = |key: &&&str| flags.contains_key(**key) || of_clip.is_some_and(|flags| flags.contains_key(**key));
+    if let Some(key) = DECIDED.iter().chain(&["tokenizer"]).chain(&DECIDED_OF_CLIP).find(said) {
         let name = key.replace('_', "-");
         return Err(Error::Options(format!("--{name} is that of the model that --from names: leave --{name} out")));
     }
@@ -35,12 +41,37 @@ pub fn lay_in(table: &mut Table, flags: &Table, from: &Path, model: ModelName) -
             let sizes = [c.vocab_size, c.block_size(), c.num_hidden_layers, c.num_attention_heads, c.hidden_size];
             (sizes, Some(norm))
         }
-        (Config::Gpt(_), ModelName::Bert) => {
-            let what = "holds a GPT, which this cannot go on from: give a BERT (`pretext train bert` makes one)";
-            return Err(Error::file(from, what));
+        (Config::Clip(c), ModelName::Clip) => {
+            let (t, v) = (&c.text_config, &c.vision_config);
+            let vision = [
+                v.image_size,
+                v.patch_size,
+                v.num_hidden_layers,
+                v.num_attention_heads,
+                v.hidden_size,
+                c.projection_dim,
+            ];
+            let table = table.entry("clip").or_insert(Value::Table(Table::new()));
+            for (key, value) in DECIDED_OF_CLIP.iter().zip(vision) {
+                table.as_table_mut().and_then(|table| table.insert((*key).to_owned(), (value as i64).into()));
+            }
+            let longest = t.max_position_embeddings;
+            ([t.vocab_size, longest, t.num_hidden_layers, t.num_attention_heads, t.hidden_size], None)
         }
-        (Config::Bert(_), ModelName::Gpt) => {
-            return Err(Error::file(from, "holds a BERT: say `pretext train bert --from`, or give a GPT"));
+        (of, _) => {
+            let name = match of {
+                Config::Gpt(_) => ModelName::Gpt,
+                Config::Bert(_) => ModelName::Bert,
+                Config::Clip(_) => ModelName::Clip,
+            };
+            let (title, wanted) = (name.title(), model.title());
+            let what = format!(
+                "holds a {title}, which this cannot go on from: give a {wanted} (`pretext train {}` makes one), or say \
+                 `pretext train {} --from`",
+                model.name(),
+                name.name()
+            );
+            return Err(Error::file(from, what));
         }
     };
     for (key, value) in DECIDED.iter().zip(sizes) {

@@ -108,3 +108,32 @@ pub const BERT_PRESETS: &[Preset] = &[
                   beta2 = 0.98\nweight_decay = 0.01",
     },
 ];
+
+/// CLIP's presets; the first is the default.
+pub const CLIP_PRESETS: &[Preset] = &[
+    Preset {
+        name: "nano",
+        about: "learns to name and to find the built-in world's pictures in minutes",
+        options: "layers = 3\nheads = 2\nwidth = 128\nblock_size = 32\nvocab_size = 384\nbatch_size = 128\nsteps = 1500\n\
+                  optimizer = \"muon\"\nlr = 2e-3\nmuon_lr = 1e-2\nmin_lr = 0.0\nschedule = \"warmup-stable-decay\"\n\
+                  decay_share = 0.6\nbeta2 = 0.98\nweight_decay = 0.01\nwarmup = 50\n[clip]\nimage_size = 48\n\
+                  patch_size = 8\nvision_layers = 3\nvision_heads = 2\nvision_width = 128\nembed_dim = 128",
+    },
+    Preset {
+        name: "mini",
+        about: "a first model of real pictures in half an hour",
+        options: "layers = 4\nheads = 4\nwidth = 256\nblock_size = 32\nvocab_size = 4096\nbatch_size = 128\nsteps = 3000\n\
+                  optimizer = \"muon\"\nlr = 1e-3\nmuon_lr = 1e-2\nmin_lr = 0.0\nschedule = \"warmup-stable-decay\"\n\
+                  decay_share = 0.6\nbeta2 = 0.98\nweight_decay = 0.1\nwarmup = 100\nprecision = \"bf16\"\n[clip]\n\
+                  image_size = 64\npatch_size = 8\nvision_layers = 4\nvision_heads = 4\nvision_width = 256\n\
+                  embed_dim = 256\ncrop = 0.6\nshift = 0.1",
+    },
+    Preset {
+        name: "vit-b-32",
+        about: "CLIP's ViT-B/32, as published (151M parameters)",
+        options: "layers = 12\nheads = 8\nwidth = 512\nblock_size = 77\nvocab_size = 49408\nbatch_size = 32768\n\
+                  micro_batch = 64\nsteps = 400000\nlr = 5e-4\nwarmup = 2000\nbeta2 = 0.98\nweight_decay = 0.2\n\
+                  [clip]\nimage_size = 224\npatch_size = 32\nvision_layers = 12\nvision_heads = 12\n\
+                  vision_width = 768\nembed_dim = 512\ncrop = 0.9",
+    },
+];

@@ -85,6 +85,20 @@ impl Representation {
         }
     }
 
+    /// Measures the vectors of pictures and of their captions, rows of length 1: alignment is that of a picture with its
+    /// caption, the rest is of the pictures.
+    pub fn of_pairs(images: &Tensor, texts: &Tensor) -> Self {
+        if images.shape().rows() < FEWEST {
+            return Self::default();
+        }
+        let [images, texts] = [images, texts].map(directions);
+        Self {
+            effective_rank: Some(effective_rank(&images)),
+            alignment: Some(alignment(&images, &texts)),
+            uniformity: Some(uniformity(&images)),
+        }
+    }
+
     /// What a user should know of vectors of this width, if they have collapsed. Healthy ones use a tenth of their width or
     /// more; a fiftieth, or two dimensions, is what is left when all texts lie on a line or nearly so. All in nearly one
     /// direction, with cosines above 0.9997, is what is left of them at a point.

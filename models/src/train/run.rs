@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use autograd::{Gradients, Muon, Params, Profile};
-use toml::Table;
+use toml::{Table, Value};
 
 use super::advice::Advice;
 use super::chart::{self, Level};
@@ -15,7 +15,7 @@ use super::options::{OptimizerName, Options};
 use super::representation::Representation;
 use super::setup::Setup;
 use super::step::{self, Compute, loss_and_gradients, timed};
-use super::watch::{Progress, Watch};
+use super::watch::Watch;
 use crate::Model;
 use crate::bert::model::HEADS;
 use crate::error::{Error, Result};
@@ -51,8 +51,12 @@ pub struct Outcome {
     pub val_loss: Option<f64>,
     /// The same in bits a byte of text, for a model that predicts every token.
     pub bits_per_byte: Option<f64>,
-    /// The share of hidden tokens, or of second views of texts, whose likeliest guess is right, for a model that finds those.
+    /// The share of hidden tokens, of second views of texts, or of captions, whose likeliest guess is right, for a model that
+    /// finds those.
     pub val_accuracy: Option<f64>,
+    /// What differences of cosines are divided by, where that is learned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
     /// What the vectors of validation texts look like.
     #[serde(flatten)]
     pub representation: Representation,
@@ -76,7 +80,7 @@ impl Run {
         let begin = Instant::now();
         let mut setup = Setup::new(Options::resolve(file, flags)?, None, watch)?;
         if let Some(minutes) = setup.options.minutes {
-            let steps = steps_in(60.0 * minutes - begin.elapsed().as_secs_f64(), &setup);
+            let steps = steps_in(60.0 * minutes - begin.elapsed().as_secs_f64(), &setup)?;
             let s = if steps == 1 { "" } else { "s" };
             let mut flags = flags.clone();
             flags.insert("steps".to_owned(), (steps as i64).into());
@@ -116,14 +120,7 @@ impl Run {
                 format!("says nothing of {key}: it was cut off; bring it back from a copy"),
             ));
         }
-        for (key, value) in flags {
-            if table.get(key) != Some(value) {
-                let had = table.get(key).map_or("not set".to_owned(), ToString::to_string);
-                let name = key.replace('_', "-");
-                let what = format!("{name} is {had} in this run, not {value}: leave --{name} out, or begin a new run");
-                return Err(Error::Options(format!("{}: {what}", path.display())));
-            }
-        }
+        agree(&table, flags).map_err(|what| Error::Options(format!("{}: {what}", path.display())))?;
         let options = Options::resolve(&table, &Table::new()).map_err(|error| Error::file(&path, error))?;
         let vocab_size = options.vocab_size;
         let setup = Setup::new(options, Some(directory), watch)?;
@@ -195,8 +192,8 @@ impl Run {
         let limit = (!last).then_some(o.eval_tokens);
         let Setup { model, params, corpus, .. } = &self.setup;
         let data = (corpus, self.setup.validation());
-        let evaluation = evaluate(model, params, data, o.block_size, o.micro_batch, limit);
-        let representation = Representation::of(model, params, &self.setup.texts, self.setup.views());
+        let evaluation = evaluate(model, params, data, o.block_size, o.at_once(), limit)?;
+        let representation = self.setup.representation()?;
         let loss = evaluation.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
             self.position.best = Some((loss, self.position.step));
@@ -222,9 +219,20 @@ impl Run {
         let val_accuracy = last.and_then(|metric| metric.val_accuracy);
         let representation = last.map_or(Representation::default(), |metric| metric.representation);
         let every_token = matches!(self.setup.objective(), Objective::NextToken);
-        let bits_per_byte =
-            val_loss.filter(|_| every_token).map(|nats| nats / corpus.bytes_per_token() / std::f64::consts::LN_2);
-        Ok(Outcome { step, finished, val_loss, bits_per_byte, val_accuracy, representation, best, seconds })
+        let bits = |nats| Some(nats / corpus.bytes_per_token()? / std::f64::consts::LN_2);
+        let bits_per_byte = val_loss.filter(|_| every_token).and_then(bits);
+        let temperature = last.and_then(|metric| metric.temperature);
+        Ok(Outcome {
+            step,
+            finished,
+            val_loss,
+            bits_per_byte,
+            val_accuracy,
+            temperature,
+            representation,
+            best,
+            seconds,
+        })
     }
 
     fn draw(&self) -> Result<()> {
@@ -255,7 +263,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let begin = Instant::now();
         let profile = run.profile.as_ref();
         // Keyed by (seed, step): nothing to replay.
-        timed(profile, "Batch", || run.setup.fill(&mut batch, step));
+        timed(profile, "Batch", || run.setup.fill(&mut batch, step))?;
         let Setup { model, params, .. } = &mut run.setup;
         let how = Compute { profile, ..o.compute() };
         let loss = loss_and_gradients(model, params, &mut gradients, &batch, how, o.seed, step);
@@ -264,11 +272,15 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         // The gradient's norm as it was; where that is no number, there is no step.
         let norm = timed(profile, "Optimiser", || run.optimizer.step(params, &gradients, lr, muon_lr));
         check(step + 1, loss, norm, &run.directory)?;
+        if let Model::Clip(clip) = model {
+            clip.confine(params);
+        }
         if step == first {
             let headless = batch.pairs.is_some();
             untouched(params, &gradients, headless).into_iter().for_each(|sentence| watch.note(&sentence));
         }
-        let items_per_s = batch.ids.len() as f64 / begin.elapsed().as_secs_f64();
+        let items = if batch.shows() { batch.rows } else { batch.ids.len() };
+        let items_per_s = items as f64 / begin.elapsed().as_secs_f64();
 
         run.position.step = step + 1;
         let done = step + 1 == o.steps;
@@ -277,14 +289,26 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let evaluation = if due(o.eval_every) { Some(run.evaluate(watch)?) } else { None };
         let val_loss = evaluation.map(|(evaluation, _)| evaluation.loss);
         let val_accuracy = evaluation.and_then(|(evaluation, _)| evaluation.accuracy);
+        let temperature = evaluation.and_then(|(evaluation, _)| evaluation.temperature);
         let representation = evaluation.map_or(Representation::default(), |(_, representation)| representation);
         run.position.seconds += begin.elapsed().as_secs_f64();
         let seconds = run.position.seconds;
         let step = step + 1;
         let grad_norm = norm;
-        let metric = Metric { step, loss, val_loss, val_accuracy, representation, lr, grad_norm, items_per_s, seconds };
+        let metric = Metric {
+            step,
+            loss,
+            val_loss,
+            val_accuracy,
+            temperature,
+            representation,
+            lr,
+            grad_norm,
+            items_per_s,
+            seconds,
+        };
         run.metrics.write(&metric)?;
-        watch.progress(&Progress { step, loss, val_loss, val_accuracy, representation, lr, grad_norm, items_per_s });
+        watch.progress(&metric);
         run.advice.look(&metric).iter().for_each(|sentence| watch.note(sentence));
         if due(o.save_every) || stop {
             // A checkpoint is good if the loss that it gives is a number; a step too large shows only here.
@@ -301,6 +325,24 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         }
     }
     run.outcome()
+}
+
+/// A sentence if flags say another thing than a run's own table of options, or than the tables in it.
+fn agree(table: &Table, flags: &Table) -> std::result::Result<(), String> {
+    for (key, value) in flags {
+        match (table.get(key), value) {
+            (Some(Value::Table(table)), Value::Table(flags)) => agree(table, flags)?,
+            (Some(had), value) if had == value => {}
+            (had, _) => {
+                let had = had.map_or("not set".to_owned(), ToString::to_string);
+                let name = key.replace('_', "-");
+                return Err(format!(
+                    "{name} is {had} in this run, not {value}: leave --{name} out, or begin a new run"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The optimiser that the options name, before its first step.
@@ -338,7 +380,7 @@ fn untouched(params: &Params, gradients: &Gradients, headless: bool) -> Vec<Stri
 
 /// How many steps fit into `seconds`: some are made on a copy of the model and timed, and so is an evaluation. Nothing
 /// of this rehearsal stays, so the run is the same as with `--steps`.
-fn steps_in(seconds: f64, setup: &Setup) -> u64 {
+fn steps_in(seconds: f64, setup: &Setup) -> Result<u64> {
     const REHEARSAL: u64 = 8;
     let o = &setup.options;
     let begin = Instant::now();
@@ -348,7 +390,7 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     let mut times = Vec::new();
     for step in 0..REHEARSAL {
         let start = Instant::now();
-        setup.fill(&mut batch, step);
+        setup.fill(&mut batch, step)?;
         loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);
         optimizer.step(&mut params, &gradients, 0.0, 0.0);
         times.push(start.elapsed().as_secs_f64());
@@ -358,14 +400,15 @@ fn steps_in(seconds: f64, setup: &Setup) -> u64 {
     times.sort_by(f64::total_cmp);
     let a_step = times[times.len() / 2];
     let start = Instant::now();
-    let few = (o.micro_batch * o.block_size).min(o.eval_tokens);
-    evaluate(&setup.model, &params, (&setup.corpus, setup.validation()), o.block_size, o.micro_batch, Some(few));
+    let few = (o.at_once() * o.block_size).min(o.eval_tokens);
+    evaluate(&setup.model, &params, (&setup.corpus, setup.validation()), o.block_size, o.at_once(), Some(few))?;
     let a_token = start.elapsed().as_secs_f64() / few as f64;
-    let all = setup.corpus.val_tokens() as f64;
+    let positions = if o.clip.is_some() { o.block_size } else { 1 };
+    let all = (setup.corpus.val_tokens() * positions as u64) as f64;
     // Ten evaluations on the way (a tenth of the steps apart) and one of the whole at the end.
     let evaluations = a_token * (10.0 * all.min(o.eval_tokens as f64) + all);
     let left = seconds - begin.elapsed().as_secs_f64() - evaluations;
-    ((left / a_step) as u64).max(1)
+    Ok(((left / a_step) as u64).max(1))
 }
 
 /// A new directory for something called `what`: `runs/WHAT-1`, or the first number that is free. It is made at once, so that

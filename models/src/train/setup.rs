@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
-use autograd::Params;
+use autograd::{Params, Tape};
+use tensor::parallel;
 use tokenizer::Tokenizer;
 
-use super::options::{ModelName, ObjectiveName, Options};
-use super::representation::{TEXTS, Views};
+use super::options::{ClipOptions, ModelName, ObjectiveName, Options};
+use super::representation::{Representation, TEXTS, Views};
 use super::watch::{Plan, Watch};
 use super::{origin, step};
 use crate::Model;
 use crate::data::Corpus;
+use crate::data::captioned::{Captioned, Rows, Source, caption_ids};
+use crate::data::pictures::Preprocess;
 use crate::data::stories::Stories;
 use crate::data::text::{self, TextFiles};
 use crate::data::world::World;
@@ -45,12 +48,15 @@ impl Setup {
         };
         let failed = |error: tokenizer::Error| Error::Options(error.to_string());
         let framed = |tokenizer: Tokenizer| match options.model {
-            ModelName::Gpt => tokenizer,
+            ModelName::Gpt | ModelName::Clip => tokenizer,
             ModelName::Bert => tokenizer.framed(),
         };
         // The frame takes more ids than the end of a text does.
         let learned = options.vocab_size - options.model.frame_size();
-        let (tokenizer, corpus) = if options.data.is_empty() {
+        let (tokenizer, corpus) = if let Some(of) = &options.clip {
+            let captioned = captioned(&options, of, given, watch)?;
+            (captioned.rows().tokenizer.clone(), Corpus::Captioned(captioned))
+        } else if options.data.is_empty() {
             let world = World::new(options.seed);
             let tokenizer = given.map_or_else(|| Stories::train_tokenizer(world, learned), Ok);
             let tokenizer = framed(tokenizer.map_err(failed)?);
@@ -79,7 +85,7 @@ impl Setup {
         options.vocab_size = tokenizer.vocab_size();
         check_memory(&options)?;
         let (model, params) = match &options.from {
-            None => options.config().init(options.seed),
+            None => options.config_for(&tokenizer).init(options.seed),
             Some(from) => origin::open(run.unwrap_or(from), options.dropout)?,
         };
         let texts = corpus.val_texts(&tokenizer, options.block_size, TEXTS);
@@ -89,6 +95,9 @@ impl Setup {
     /// What is to be learned.
     pub fn objective(&self) -> Objective<'_> {
         let (o, tokenizer) = (&self.options, &self.tokenizer);
+        if o.clip.is_some() {
+            return Objective::ImageText;
+        }
         if let (Some(temperature), Some(hardness)) = (o.temperature, o.hardness) {
             return Objective::Contrastive(Contrastive { tokenizer, contrast: Contrast { temperature, hardness } });
         }
@@ -121,10 +130,26 @@ impl Setup {
         }
     }
 
+    /// What the vectors of validation texts, or of pictures and their captions, look like.
+    pub fn representation(&self) -> Result<Representation> {
+        let Model::Clip(clip) = &self.model else {
+            return Ok(Representation::of(&self.model, &self.params, &self.texts, self.views()));
+        };
+        let (rows, few) = (self.corpus.val_rows(Objective::ImageText, 0), self.options.at_once().min(TEXTS));
+        let chosen = rows.min(few);
+        let batch = self.corpus.val_batch((0..chosen).map(|i| i * rows / chosen), Objective::ImageText, 0)?;
+        let (images, texts) = parallel::inside(|| {
+            let tape = Tape::no_grad(&self.params);
+            let (images, texts) = clip.vectors(&tape, batch.all());
+            (images.value(), texts.value())
+        });
+        Ok(Representation::of_pairs(&images, &texts))
+    }
+
     /// Fills `batch` with the rows of step `step`.
-    pub fn fill(&self, batch: &mut Batch, step: u64) {
+    pub fn fill(&self, batch: &mut Batch, step: u64) -> Result<()> {
         let o = &self.options;
-        self.corpus.fill(batch, self.objective(), o.seed, step, o.batch_size, o.block_size);
+        self.corpus.fill(batch, self.objective(), [o.seed, step], o.batch_size, o.block_size)
     }
 
     /// What the run is going to do.
@@ -134,9 +159,10 @@ impl Setup {
         // Both views of texts as long as those of the validation part.
         let text = self.texts.iter().map(Vec::len).sum::<usize>() / self.texts.len().max(1);
         let (row, rows) = if contrastive { (text, 2 * o.batch_size) } else { (o.block_size, o.batch_size) };
-        let step_tokens = row * rows;
+        let pictures = o.clip.is_some();
+        let step_tokens = if pictures { rows } else { row * rows };
         let hidden = if contrastive { 0.0 } else { o.mask_share.unwrap_or(1.0) };
-        let uniform = if contrastive { o.batch_size } else { self.model.vocab_size() };
+        let uniform = if contrastive || pictures { o.batch_size } else { self.model.vocab_size() };
         Plan {
             model: o.model.title(),
             parameters: self.params.count(),
@@ -144,17 +170,46 @@ impl Setup {
             val_tokens: self.corpus.val_tokens(),
             data: if o.data.is_empty() { "the built-in world".to_owned() } else { o.data.join(", ") },
             memory: memory(o, self.params.count() as f64) as usize,
-            item: if contrastive { "text" } else { "token" },
+            counted: if pictures { "pair" } else { "token" },
+            item: match self.objective() {
+                Objective::ImageText => "pair",
+                Objective::Contrastive(_) => "text",
+                Objective::NextToken | Objective::Masked(_) => "token",
+            },
             uniform: (uniform as f64).ln(),
-            unigram: (!contrastive).then(|| self.corpus.unigram_entropy()),
+            unigram: self.corpus.unigram_entropy().filter(|_| !contrastive),
             floor: self.corpus.floor(),
             first_step,
             steps: o.steps,
             step_tokens,
-            step_flops: config.flops_per_token(row, hidden) * step_tokens as f64,
+            step_flops: config.flops_per_item(row, hidden) * step_tokens as f64,
             precision: o.precision.into(),
         }
     }
+}
+
+/// Pictures with captions, and the tokenizer of these.
+fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Result<Captioned> {
+    let source = Source::open(o, of)?;
+    source.notes().iter().for_each(|note| watch.note(note));
+    let captions = source.some_captions();
+    let tokenizer = match given {
+        Some(tokenizer) => tokenizer,
+        None => Tokenizer::train(&captions.iter().map(String::as_bytes).collect::<Vec<_>>(), o.vocab_size)
+            .map_err(|error| Error::Options(error.to_string()))?,
+    };
+    if tokenizer.end_of_text().is_none() {
+        let what =
+            "the tokenizer has no <|endoftext|>, where CLIP reads a text: give another --tokenizer, or leave it out";
+        return Err(Error::Options(what.to_owned()));
+    }
+    let cut = captions.iter().filter(|caption| caption_ids(&tokenizer, o.block_size, caption).1).count();
+    if cut > 0 {
+        let (n, longest) = (captions.len(), o.block_size);
+        watch.note(&format!("{cut} of {n} captions are longer than {longest} tokens, and are cut"));
+    }
+    let preprocess = Preprocess { size: of.image_size, ..Preprocess::default() };
+    Ok(Captioned::new(Rows { source, tokenizer, block: o.block_size, preprocess, augment: of.augment() }))
 }
 
 fn text_options(options: &Options) -> Result<text::TextOptions> {
@@ -175,8 +230,15 @@ fn memory(o: &Options, parameters: f64) -> f64 {
     let (width, layers) = (o.width as f64, o.layers as f64);
     let positions = o.micro_batch as f64 * o.block_size as f64;
     let kept = if o.recompute { 1.0 } else { 10.0 };
-    let activations = positions * width * (kept * layers + 24.0);
-    let logits = (positions * o.vocab_size as f64).min(autograd::ops::lm_head::CHUNK as f64);
+    let mut activations = positions * width * (kept * layers + 24.0);
+    let mut logits = (positions * o.vocab_size as f64).min(autograd::ops::lm_head::CHUNK as f64);
+    if let Some(of) = &o.clip {
+        // The image encoder's as well; scores of pairs in the place of logits, and two batches of pixels.
+        let patches = o.micro_batch as f64 * (1.0 + (of.image_size as f64 / of.patch_size as f64).powi(2));
+        activations += patches * of.vision_width as f64 * (kept * of.vision_layers as f64 + 24.0);
+        let batch = o.batch_size as f64;
+        logits = 6.0 * batch * batch + 2.0 * batch * 3.0 * (of.image_size as f64).powi(2);
+    }
     let halves = step::in_halves(parameters as usize, o.batch_size, o.micro_batch);
     let buffers = if halves { 5.0 } else { 4.0 };
     4.0 * (buffers * parameters + activations + logits) + f64::from(32 << 20)
@@ -185,7 +247,11 @@ fn memory(o: &Options, parameters: f64) -> f64 {
 /// Refuses what the machine's memory cannot hold, where the system tells its size (Linux): it would fail much later.
 fn check_memory(o: &Options) -> Result<()> {
     let (width, layers, rows) = (o.width as f64, o.layers as f64, (o.vocab_size + o.block_size) as f64);
-    let needed = memory(o, 12.0 * layers * width * width + rows * width);
+    let mut parameters = 12.0 * layers * width * width + rows * width;
+    if let Some(of) = &o.clip {
+        parameters += 12.0 * of.vision_layers as f64 * (of.vision_width as f64).powi(2);
+    }
+    let needed = memory(o, parameters);
     let Some(there) = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let kilobytes = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;

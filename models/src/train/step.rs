@@ -6,6 +6,7 @@ use autograd::{DropoutKey, Gradients, Params, Profile, Tape};
 use tensor::matmul::Precision;
 use tensor::parallel;
 
+use super::cached;
 use crate::Model;
 use crate::pretext::Batch;
 
@@ -22,9 +23,18 @@ pub struct Compute<'a> {
     pub profile: Option<&'a Profile>,
 }
 
+impl<'a> Compute<'a> {
+    /// A new tape that computes so.
+    pub(super) fn tape(&self, params: &'a Params, key: DropoutKey) -> Tape<'a> {
+        self.profile.inspect(|profile| profile.begin());
+        let tape = Tape::new(params).with_precision(self.precision).with_recomputation(self.recompute);
+        tape.with_dropout(key).with_profile(self.profile)
+    }
+}
+
 /// The loss of a whole batch; its gradient replaces what stands in `gradients`. Each micro-batch's loss is its sum over
 /// tokens divided by the tokens of the *whole* batch, so that sums of gradients are the gradient of the mean. Texts that are
-/// told from one another are no such sum: they are computed at once.
+/// told from one another are no such sum: they are computed at once. Pictures with captions are none either, see [`cached`].
 pub fn loss_and_gradients(
     model: &Model,
     params: &Params,
@@ -34,6 +44,9 @@ pub fn loss_and_gradients(
     seed: u64,
     step: u64,
 ) -> f64 {
+    if let Model::Clip(clip) = model {
+        return parallel::inside(|| cached::loss_and_gradients(clip, params, gradients, batch, how, [seed, step]));
+    }
     let tokens = batch.count().max(1) as f64;
     let at_once = batch.at_once(how.micro_batch);
     let micro_batches = |rows: Range<usize>, at_once: usize, gradients: &mut Gradients| {
@@ -41,9 +54,7 @@ pub fn loss_and_gradients(
         for first in rows.clone().step_by(at_once) {
             let part = batch.part(first..(first + at_once).min(rows.end));
             let key = DropoutKey { seed, step, first_row: first as u64 };
-            let tape = Tape::new(params).with_precision(how.precision).with_recomputation(how.recompute);
-            let tape = tape.with_dropout(key).with_profile(how.profile);
-            how.profile.inspect(|profile| profile.begin());
+            let tape = how.tape(params, key);
             let loss = model.loss(&tape, part, tokens);
             loss.backward(gradients);
             total += f64::from(loss.item());

@@ -1,6 +1,6 @@
 //! How a program looks on while a model trains.
 
-use super::representation::Representation;
+use super::metrics::Metric;
 
 /// What a run is going to do, said before it begins.
 #[derive(Clone, Debug)]
@@ -9,15 +9,17 @@ pub struct Plan {
     pub model: &'static str,
     /// Numbers that the model learns.
     pub parameters: usize,
-    /// Tokens to train on; `None` where there is no end of them.
+    /// Tokens, or pairs, to train on; `None` where there is no end of them.
     pub train_tokens: Option<u64>,
-    /// Tokens to validate on.
+    /// Tokens, or pairs, to validate on.
     pub val_tokens: u64,
     /// Where the data comes from.
     pub data: String,
     /// Memory that the run will need at most, about, in bytes.
     pub memory: usize,
-    /// What a loss is stated for: `token` or `text`.
+    /// What the data is counted in: `token` or `pair`.
+    pub counted: &'static str,
+    /// What a loss is stated for: `token`, `text` or `pair`.
     pub item: &'static str,
     /// Nats an item of knowing nothing.
     pub uniform: f64,
@@ -37,27 +39,6 @@ pub struct Plan {
     pub precision: tensor::matmul::Precision,
 }
 
-/// A step that was made.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    /// Its number, from 1.
-    pub step: u64,
-    /// Nats an item on the step's batch.
-    pub loss: f64,
-    /// Nats an item on validation data, if this step evaluated.
-    pub val_loss: Option<f64>,
-    /// The share of hidden tokens that were guessed there, or of second views that were found, if this step evaluated that.
-    pub val_accuracy: Option<f64>,
-    /// What the vectors of texts looked like there, if this step evaluated that.
-    pub representation: Representation,
-    /// The learning rate.
-    pub lr: f64,
-    /// The gradient's norm before clipping.
-    pub grad_norm: f64,
-    /// Tokens a second, of this step.
-    pub items_per_s: f64,
-}
-
 /// Someone who looks on. All methods but [`Watch::stop`] only listen.
 pub trait Watch {
     /// The run is about to begin.
@@ -65,7 +46,7 @@ pub trait Watch {
     /// Something worth a sentence.
     fn note(&mut self, _sentence: &str) {}
     /// A step was made.
-    fn progress(&mut self, _progress: &Progress) {}
+    fn progress(&mut self, _made: &Metric) {}
     /// Whether to save and end after this step.
     fn stop(&self) -> bool {
         false

@@ -21,6 +21,7 @@ mod contrastive;
 mod differences;
 mod edges;
 mod gpt;
+mod image_text;
 mod laws;
 mod model;
 mod muon;

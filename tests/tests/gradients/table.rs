@@ -264,8 +264,12 @@ pub fn table() -> Vec<Row> {
         row("Tanh", alike(1, |_| What::Tanh), large(What::Tanh, 1)),
         row(
             "Gelu",
-            prop_oneof![alike(1, |_| What::Gelu { form: Gelu::Exact }), alike(1, |_| What::Gelu { form: Gelu::Tanh })]
-                .boxed(),
+            prop_oneof![
+                alike(1, |_| What::Gelu { form: Gelu::Exact }),
+                alike(1, |_| What::Gelu { form: Gelu::Tanh }),
+                alike(1, |_| What::Gelu { form: Gelu::Quick })
+            ]
+            .boxed(),
             large(What::Gelu { form: Gelu::Tanh }, 1),
         ),
         row("Sum", alike(1, |_| What::Sum), large(What::Sum, 1)),

@@ -19,13 +19,21 @@
 //! The files, in the order to read them: [`scene`] is what there is, `words` the sentences, `grammar` fills them,
 //! `teller` decides; `expect` computes the entropy, `score` the probability of any text; [`labels`] is what is true of a story,
 //! `retell` the same story in other words.
+//!
+//! A scene can be looked at as well: [`pictured`] sets a table of its own, `captions` says in several ways what is on it,
+//! and `draw` shows it, each shape by its formula in `shapes`. So images and texts that belong together come without
+//! end, with combinations of shape and colour that training never shows.
 
+mod captions;
+mod draw;
 mod expect;
 mod grammar;
 pub mod labels;
+pub mod pictured;
 mod retell;
 pub mod scene;
 mod score;
+mod shapes;
 mod teller;
 mod words;
 

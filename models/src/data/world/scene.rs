@@ -1,7 +1,7 @@
 //! What a scene is: a table top seen from above, with a few objects, each of a shape, colour, size and place.
 //!
-//! A scene is plain data. The story of this world names its parts and changes it; whatever else is made from
-//! a scene can start from the same struct.
+//! A scene is plain data. The story of this world names its parts and changes it; its picture and its captions show
+//! it as it is.
 
 /// An enum of things that have one English word (or phrase) each, with the list of all of them.
 macro_rules! words {
@@ -52,6 +52,18 @@ words! {
     }
 }
 
+impl Place {
+    /// 0 at the top, 1 or 2.
+    pub fn row(self) -> usize {
+        self as usize / 3
+    }
+
+    /// 0 on the left, 1 or 2.
+    pub fn column(self) -> usize {
+        self as usize % 3
+    }
+}
+
 /// One object on the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Object {
@@ -68,7 +80,7 @@ pub struct Object {
 /// The objects on the table, in the order in which they are first named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scene {
-    /// Two or three objects of different shapes in different places.
+    /// Two or three objects (one to three where a picture is made) of different shapes in different places.
     pub objects: Vec<Object>,
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tensor::matmul::Precision;
 
-use super::super::presets::{BERT_PRESETS, PRESETS, Preset};
+use super::super::presets::{BERT_PRESETS, CLIP_PRESETS, PRESETS, Preset};
 
 /// Which model is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub enum ModelName {
     Gpt,
     /// Masked prediction.
     Bert,
+    /// Contrastive prediction of pictures and texts.
+    Clip,
 }
 
 impl ModelName {
@@ -22,6 +24,7 @@ impl ModelName {
         match self {
             Self::Gpt => "gpt",
             Self::Bert => "bert",
+            Self::Clip => "clip",
         }
     }
 
@@ -30,6 +33,7 @@ impl ModelName {
         match self {
             Self::Gpt => "GPT",
             Self::Bert => "BERT",
+            Self::Clip => "CLIP",
         }
     }
 
@@ -38,19 +42,20 @@ impl ModelName {
         match self {
             Self::Gpt => PRESETS,
             Self::Bert => BERT_PRESETS,
+            Self::Clip => CLIP_PRESETS,
         }
     }
 
     /// How many of the vocabulary's tokens are neither bytes nor learned, beside the end of a text.
     pub fn frame_size(self) -> usize {
         match self {
-            Self::Gpt => 0,
+            Self::Gpt | Self::Clip => 0,
             Self::Bert => tokenizer::FRAME.len() - 1,
         }
     }
 }
 
-/// What BERT learns from.
+/// What BERT or CLIP learns from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectiveName {
@@ -58,6 +63,10 @@ pub enum ObjectiveName {
     Masked,
     /// To find the other view of a sentence among those of others; goes on from a model that has learned the first.
     Simcse,
+    /// To find the caption of a picture among those of others, and the picture of a caption.
+    Clip,
+    /// To say of each picture and each caption whether they belong together.
+    Siglip,
 }
 
 /// Where the norms of BERT's blocks stand.

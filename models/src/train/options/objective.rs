@@ -32,6 +32,7 @@ pub(super) fn defaults(model: ModelName, simcse: bool) -> Vec<(&'static str, Val
             ("mask_share", MASK_SHARE.into()),
             ("mask_unit", "token".into()),
         ],
+        ModelName::Clip => vec![("objective", "clip".into())],
     }
 }
 
@@ -40,8 +41,17 @@ pub(super) fn check(o: &Options) -> Result<()> {
     let fail = |what: String| Err(Error::Options(what));
     let masking = o.mask_share.is_some() || o.mask_unit.is_some();
     let contrast = o.temperature.is_some() || o.hardness.is_some();
-    if o.model == ModelName::Gpt && (o.norm.is_some() || o.objective.is_some() || masking || contrast) {
-        let what = "norm, objective, mask-share, mask-unit, temperature and hardness are BERT's";
+    let of_clip = matches!(o.objective, Some(ObjectiveName::Clip | ObjectiveName::Siglip));
+    let foreign = match o.model {
+        ModelName::Gpt => o.norm.is_some() || o.objective.is_some() || masking || contrast,
+        ModelName::Bert => of_clip,
+        ModelName::Clip => o.norm.is_some() || !of_clip || masking || contrast,
+    };
+    if foreign && o.model == ModelName::Bert {
+        return fail("the objectives clip and siglip are CLIP's: give masked or simcse, or train clip".to_owned());
+    }
+    if foreign {
+        let what = "norm, the objectives masked and simcse, mask-share, mask-unit, temperature and hardness are BERT's";
         return fail(format!("{what}: leave them out, or train bert"));
     }
     if o.mask_share.is_some_and(|share| !(share > 0.0 && share < 1.0)) {

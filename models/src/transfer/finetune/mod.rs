@@ -14,8 +14,8 @@ use tensor::matmul::Precision;
 use tensor::parallel;
 use tensor::random::{Random, Stream};
 
+use crate::Model;
 use crate::nn::Value;
-use crate::{Config, Model};
 
 pub mod answer;
 pub mod classify;
@@ -176,18 +176,10 @@ fn shuffled(n: usize, seed: u64, pass: u64) -> Vec<usize> {
     order
 }
 
-/// The same kind of model for a task: with this share of dropout, and without the head that pre-training needed.
-pub(super) fn for_task(config: &Config, dropout: f64) -> Config {
-    match config.clone() {
-        Config::Gpt(config) => Config::Gpt(config.with_dropout(dropout)),
-        Config::Bert(config) => Config::Bert(config.with_dropout(dropout)),
-    }
-}
-
 /// Each parameter's share of the learning rate: 1 for what stands on top of the last block, and less by one factor for
 /// each block below.
 pub(super) fn layerwise(model: &Model, decay: f64) -> impl Fn(&str) -> f64 {
-    let (blocks, layers) = (format!("{}.", model.style().blocks), model.layers());
+    let (blocks, layers) = (format!("{}.", model.styles()[0].blocks), model.layers());
     move |name: &str| {
         let block = name.strip_prefix(&blocks).and_then(|rest| rest.split('.').next()?.parse::<i32>().ok());
         let below = match block {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tokenizer::Tokenizer;
 
 use super::super::pretrained::{self, Pooling, Pretrained, TASK};
-use super::{Recipe, for_task};
+use super::Recipe;
 use crate::error::{Error, Result};
 use crate::hub::{self, Checkpoint};
 use crate::nn::{INITIAL_DEVIATION, Linear};
@@ -69,7 +69,7 @@ pub struct Tuned {
 impl Tuned {
     /// The body is what was pre-trained; the head knows nothing yet.
     pub fn new(from: &Pretrained, kind: Kind, labels: usize, recipe: &Recipe) -> Self {
-        let config = for_task(&from.model.config(), recipe.dropout);
+        let config = from.model.config().with_dropout(recipe.dropout);
         let ((model, head), mut params) = Params::build(recipe.seed, |at| build(&config, kind, labels, at));
         params.adopt(&from.params);
         Self { model, head, params }

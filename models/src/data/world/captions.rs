@@ -1,0 +1,266 @@
+//! What can be said of a picture: several true captions of a scene, which differ in what they tell and in their words.
+//!
+//! As in the stories, a wording is a sentence with slots. `{object}` is the next of the objects that the caption is about,
+//! its size said or not; `{whole}` says the size always and `{bare}` never. `{place}` is where the object named last is,
+//! and `{relation}` how it lies to the object named next.
+
+use tensor::random::Random;
+
+use super::scene::{Colour, Object, Scene, Shape};
+
+/// Captions of a scene.
+pub const CAPTIONS: usize = 5;
+
+/// All there is to say of one, two or three objects.
+const WHOLE: [&str; 3] =
+    ["{whole} {place}", "{whole} {place} and {whole} {place}", "{whole} {place}, {whole} {place} and {whole} {place}"];
+
+/// What is said of one, two or three objects. Longer ones say no sizes: 25 words are the longest caption.
+const WORDINGS: [&[&str]; 3] = [
+    &["{object}", "{object} {place}", "{object} on a table"],
+    &[
+        "{object} and {object}",
+        "{object} {place} and {object} {place}",
+        "{object} {relation} {object}",
+        "{object} {relation} {object} on a table",
+    ],
+    &[
+        "{object}, {object} and {object}",
+        "{bare} {place}, {bare} {place} and {bare} {place}",
+        "{object} {place} and {object} {relation} {object}",
+    ],
+];
+
+/// What half of the captions begin with.
+const FRAMES: &[&str] = &["a picture of ", "there is ", "we see ", "here is "];
+
+/// Words, and others that are said for them half of the time.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("cube", "box"),
+    ("small", "little"),
+    ("big", "large"),
+    ("in the middle", "in the centre"),
+    ("left of", "to the left of"),
+    ("right of", "to the right of"),
+    ("below", "under"),
+    ("next to", "beside"),
+];
+
+/// The name of a combination, as in "a red ball": one of 64 texts, with which a model is asked what a picture shows.
+pub fn name((shape, colour): (Shape, Colour)) -> String {
+    with_article(format!("{} {}", colour.word(), shape.word()))
+}
+
+/// Captions of a scene, all different, the first of which tells everything.
+pub(super) fn captions(random: &mut Random, scene: &Scene) -> Vec<String> {
+    let count = scene.objects.len();
+    let whole = speak(random, WHOLE[count - 1], scene.objects.clone());
+    let mut captions = vec![whole];
+    while captions.len() < CAPTIONS {
+        // The larger of two numbers: most captions are about all objects.
+        let mut any = || 1 + random.below(count as u64) as usize;
+        let named = any().max(any());
+        let mut objects = scene.objects.clone();
+        random.shuffle(&mut objects);
+        let frame = if coin(random) { one_of(random, FRAMES) } else { "" };
+        let wording = one_of(random, WORDINGS[named - 1]);
+        let caption = format!("{frame}{}", speak(random, wording, objects));
+        if !captions.contains(&caption) {
+            captions.push(caption);
+        }
+    }
+    captions
+}
+
+/// Says a wording, with its slots filled from the first of `objects`.
+fn speak(random: &mut Random, wording: &str, objects: Vec<Object>) -> String {
+    let mut text = String::new();
+    let mut objects = objects.into_iter().peekable();
+    let mut last = None;
+    for (i, part) in wording.split(['{', '}']).enumerate() {
+        let filled = match part {
+            _ if i % 2 == 0 => part.to_owned(), // outside the braces
+            "place" => say(random, last.map_or("", |object: Object| object.place.word())).to_owned(),
+            "relation" => {
+                let (Some(a), Some(b)) = (last, objects.peek()) else { panic!("a relation is between two: {wording}") };
+                let relation = one_of(random, &relations(a, *b));
+                say(random, relation).to_owned()
+            }
+            _ => {
+                last = objects.next();
+                let object = last.expect("a wording speaks of as many objects as there are");
+                let sized = part == "whole" || part == "object" && coin(random);
+                described(random, object, sized)
+            }
+        };
+        text.push_str(&filled);
+    }
+    text
+}
+
+/// "a small red ball" or "a red ball".
+fn described(random: &mut Random, object: Object, sized: bool) -> String {
+    let size = if sized { format!("{} ", say(random, object.size.word())) } else { String::new() };
+    with_article(format!("{size}{} {}", object.colour.word(), say(random, object.shape.word())))
+}
+
+/// How `a` clearly lies to `b`: to a side only if it lies that way at least as far as across it. Two objects always have
+/// a relation.
+fn relations(a: Object, b: Object) -> Vec<&'static str> {
+    let (a, b) = (a.place, b.place);
+    let (across, down) = (a.column().abs_diff(b.column()), a.row().abs_diff(b.row()));
+    let mut relations = Vec::new();
+    if across >= down {
+        relations.push(if a.column() < b.column() { "left of" } else { "right of" });
+    }
+    if down >= across {
+        relations.push(if a.row() < b.row() { "above" } else { "below" });
+    }
+    if across + down == 1 {
+        relations.push("next to");
+    }
+    relations
+}
+
+fn with_article(noun: String) -> String {
+    format!("{} {noun}", if noun.starts_with('o') { "an" } else { "a" }) // "an orange ball"
+}
+
+/// A word, or another for it.
+fn say(random: &mut Random, word: &'static str) -> &'static str {
+    SYNONYMS.iter().find(|(usual, _)| *usual == word && coin(random)).map_or(word, |(_, other)| other)
+}
+
+/// One of some items, all equally probable.
+pub(super) fn one_of<I: Copy>(random: &mut Random, items: &[I]) -> I {
+    items[random.below(items.len() as u64) as usize]
+}
+
+fn coin(random: &mut Random) -> bool {
+    random.below(2) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tensor::random::Stream;
+
+    use super::super::World;
+    use super::super::pictured::{Pictured, combinations};
+    use super::super::scene::{Place, Size};
+    use super::*;
+
+    fn pictured() -> impl Iterator<Item = Pictured> {
+        (0..5_000).map(|index| World::new(3).pictured(Stream::Pictured, index))
+    }
+
+    /// Takes the word or phrase that `text` begins with, and returns what it stands for.
+    fn take<I: Copy>(text: &mut &str, words: &[(&str, I)]) -> Option<I> {
+        let (word, item) = words.iter().find(|(word, _)| text.starts_with(word))?;
+        *text = text[word.len()..].trim_start();
+        Some(*item)
+    }
+
+    /// Takes "a small red ball" and finds it in the scene.
+    fn take_object(text: &mut &str, scene: &Scene) -> Option<Object> {
+        const SIZES: &[(&str, Size)] = &[
+            ("tiny", Size::Tiny),
+            ("small", Size::Small),
+            ("little", Size::Small),
+            ("big", Size::Big),
+            ("large", Size::Big),
+        ];
+        take(text, &[("a ", ()), ("an ", ())])?;
+        let size = take(text, SIZES);
+        let colour = take(text, &Colour::ALL.iter().map(|c| (c.word(), *c)).collect::<Vec<_>>())?;
+        let mut shapes: Vec<_> = Shape::ALL.iter().map(|s| (s.word(), *s)).collect();
+        shapes.push(("box", Shape::Cube));
+        let shape = take(text, &shapes)?;
+        let found = scene.objects.iter().find(|o| o.shape == shape)?;
+        (found.colour == colour && size.is_none_or(|size| size == found.size)).then_some(*found)
+    }
+
+    /// Whether a caption is true of a scene: reads it again, word by word.
+    fn is_true(caption: &str, scene: &Scene) -> Option<()> {
+        type Holds = fn(i32, i32) -> bool; // of how far the second object is to the right of the first, and below it
+        const RELATIONS: &[(&str, Holds)] = &[
+            ("left of", |x, y| x > 0 && y.abs() <= x),
+            ("to the left of", |x, y| x > 0 && y.abs() <= x),
+            ("right of", |x, y| x < 0 && y.abs() <= -x),
+            ("to the right of", |x, y| x < 0 && y.abs() <= -x),
+            ("above", |x, y| y > 0 && x.abs() <= y),
+            ("below", |x, y| y < 0 && x.abs() <= -y),
+            ("under", |x, y| y < 0 && x.abs() <= -y),
+            ("next to", |x, y| x * x + y * y == 1),
+            ("beside", |x, y| x * x + y * y == 1),
+        ];
+        let mut places: Vec<_> = Place::ALL.iter().map(|p| (p.word(), *p)).collect();
+        places.push(("in the centre", Place::Middle));
+        let mut text = FRAMES.iter().find_map(|frame| caption.strip_prefix(frame)).unwrap_or(caption);
+        text = text.strip_suffix(" on a table").unwrap_or(text);
+        let mut last = take_object(&mut text, scene)?;
+        while !text.is_empty() {
+            if let Some(place) = take(&mut text, &places) {
+                (place == last.place).then_some(())?;
+            } else if let Some(holds) = take(&mut text, RELATIONS) {
+                let next = take_object(&mut text, scene)?;
+                let apart = |of: fn(Place) -> usize| of(next.place) as i32 - of(last.place) as i32;
+                holds(apart(Place::column), apart(Place::row)).then_some(())?;
+                last = next;
+            } else {
+                take(&mut text, &[("and ", ()), (", ", ())])?;
+                last = take_object(&mut text, scene)?;
+            }
+        }
+        Some(())
+    }
+
+    #[test]
+    fn every_caption_is_true_of_its_scene() {
+        for Pictured { scene, captions } in pictured() {
+            for caption in captions {
+                assert!(is_true(&caption, &scene).is_some(), "{caption}: {scene:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_caption_is_mostly_untrue_of_another_scene() {
+        let scenes: Vec<Pictured> = pictured().collect();
+        let pairs = scenes.iter().zip(&scenes[1..]);
+        let untrue = pairs.filter(|(a, b)| is_true(&a.captions[0], &b.scene).is_none()).count();
+        assert!(untrue > 4_980, "{untrue}");
+    }
+
+    #[test]
+    fn captions_of_a_scene_differ_and_have_at_most_25_words() {
+        for Pictured { captions, .. } in pictured() {
+            assert_eq!(captions.iter().collect::<BTreeSet<_>>().len(), CAPTIONS, "{captions:?}");
+            assert!(captions.iter().all(|c| c.split(' ').count() <= 25 && !c.contains("  ")), "{captions:?}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_captions_are_a_closed_list() {
+        let mut said = BTreeSet::new();
+        for caption in pictured().flat_map(|p| p.captions) {
+            said.extend(caption.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned));
+        }
+        println!("{} words: {said:?}", said.len());
+        let known = "a an and tiny small little big large \
+             red orange yellow green blue purple black white ball cube box star ring heart moon cone cross \
+             in on at the top left right middle centre bottom to of above below under next beside \
+             picture there is here we see table";
+        assert_eq!(said, known.split(' ').map(str::to_owned).collect());
+    }
+
+    #[test]
+    fn a_name_is_a_caption_too() {
+        let all: BTreeSet<String> = pictured().flat_map(|p| p.captions).collect();
+        let names: BTreeSet<String> = combinations().into_iter().map(name).collect();
+        assert_eq!(names.len(), 64);
+        assert!(names.contains("a red ball") && names.contains("an orange cross"));
+        assert!(names.intersection(&all).count() > 50);
+    }
+}

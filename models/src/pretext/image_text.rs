@@ -1,0 +1,84 @@
+//! Contrastive prediction of pictures and texts: which caption belongs to which picture?
+//!
+//! A batch has B pictures with a caption each. Both become vectors of length 1, xᵢ and yⱼ, and every picture is compared with
+//! every caption: `sᵢⱼ = exp(t)·xᵢ·yⱼ`, with a temperature t that is learned. The caption of a picture is to be found among all B,
+//! and the picture of a caption as well (Radford et al. 2021, figure 3):
+//!
+//! - `ℓ = −1/2B·Σᵢ ( ln(exp(sᵢᵢ)/Σⱼ exp(sᵢⱼ)) + ln(exp(sᵢᵢ)/Σⱼ exp(sⱼᵢ)) )`
+//!
+//! Nobody labelled anything: that these two belong together is all that is known. A model that knows nothing pays ln B.
+//!
+//! The sigmoid form asks of each of the B² pairs by itself whether they belong together, with a bias b that is learned too
+//! (Zhai et al. 2023, "Sigmoid Loss for Language Image Pre-Training", section 3.2):
+//!
+//! - `ℓ = −1/B·Σᵢⱼ ln σ(zᵢⱼ·(sᵢⱼ + b))`, z = 1 on the diagonal and −1 elsewhere
+//!
+//! What a pair pays there does not depend on who else is in the batch, as it does above.
+//!
+//! Two rows of a batch may show the same picture or say the same. They belong together crosswise too, so they are no
+//! negatives of each other: such pairs, twins, are left out of the sums.
+
+use autograd::{IGNORE, Var};
+use tensor::{Float, Tensor};
+
+use super::Part;
+
+/// Which pairs of different rows belong together all the same: `[B, B]`, symmetric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Twins {
+    rows: usize,
+    of: Vec<bool>,
+}
+
+impl Twins {
+    /// Of rows whose pictures and captions have these names, whatever they are.
+    pub fn new<P: PartialEq, C: PartialEq>(pictures: &[P], captions: &[C]) -> Self {
+        let rows = pictures.len();
+        let twins = |i: usize, j: usize| i != j && (pictures[i] == pictures[j] || captions[i] == captions[j]);
+        Self { rows, of: (0..rows * rows).map(|at| twins(at / rows, at % rows)).collect() }
+    }
+
+    /// −∞ for twins and 0 for all others: added to scores it takes twins out.
+    fn mask<T: Float>(&self) -> Tensor<T> {
+        let numbers: Vec<T> =
+            self.of.iter().map(|&twin| if twin { T::of(f64::NEG_INFINITY) } else { T::ZERO }).collect();
+        Tensor::of([self.rows, self.rows], &numbers)
+    }
+
+    /// Whether rows i and j are twins.
+    pub fn are(&self, i: usize, j: usize) -> bool {
+        self.of[i * self.rows + j]
+    }
+}
+
+impl Part<'_> {
+    /// The twins among a part's rows, by the numbers of its pictures and by its ids.
+    pub fn twins(&self) -> Twins {
+        let captions: Vec<&[u32]> = self.ids.chunks_exact(self.ids.len() / self.rows).collect();
+        Twins::new(self.pictures, &captions)
+    }
+}
+
+/// B·ℓ / divisor of scores `[B, B]` of pictures with captions, and of captions with pictures.
+pub fn among_all<'t, T: Float>(scores: [Var<'t, T>; 2], twins: &Twins, divisor: f64) -> Var<'t, T> {
+    let own: Vec<u32> = (0..twins.rows as u32).collect();
+    let [captions, pictures] = scores.map(|scores| {
+        let mask = scores.tape().constant(twins.mask());
+        (scores + mask).cross_entropy(&own, 2.0 * divisor)
+    });
+    captions + pictures
+}
+
+/// −Σᵢⱼ ln σ(zᵢⱼ·uᵢⱼ) / divisor of scores u `[B, B]`, bias included. As `σ(u) = eᵘ/(eᵘ + e⁰)`, this is the cross entropy of the
+/// two scores u and 0, of which the first is right on the diagonal, and the second elsewhere.
+pub fn one_by_one<'t, T: Float>(scores: Var<'t, T>, twins: &Twins, divisor: f64) -> Var<'t, T> {
+    let (tape, rows) = (scores.tape(), twins.rows);
+    let beside_zero = tape.constant(Tensor::of([1, 2], &[T::ONE, T::ZERO]));
+    let both = scores.reshape([rows * rows, 1]).matmul(beside_zero); // [B·B, 2]
+    let right = |at: usize| match [at / rows, at % rows] {
+        [i, j] if i == j => 0,
+        [i, j] if twins.are(i, j) => IGNORE,
+        _ => 1,
+    };
+    both.cross_entropy(&(0..rows * rows).map(right).collect::<Vec<_>>(), divisor)
+}
