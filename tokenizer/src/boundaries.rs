@@ -16,19 +16,24 @@ impl Tokenizer {
     pub fn words_of(&self, ids: &[u32]) -> Vec<Range<usize>> {
         let tokens: Vec<&[u8]> = ids.iter().map(|&id| self.token(id).expect("an id of this tokenizer")).collect();
         let (goes_on, ends) = (CONTINUES.as_bytes(), END_OF_WORD.as_bytes());
+        let beside_added = |at: usize| ids[at - 1..=at].iter().any(|&id| self.is_added(id));
         let begins: Vec<usize> = match &self.model {
             Model::WordPiece(_) => (1..ids.len()).filter(|&at| !tokens[at].starts_with(goes_on)).collect(),
-            Model::Bpe(bpe) if bpe.ends_words() => (1..ids.len())
-                .filter(|&at| tokens[at - 1].ends_with(ends) || ids[at - 1..=at].iter().any(|&id| self.is_added(id)))
-                .collect(),
-            Model::Bpe(_) => begins_by_splitting(&tokens),
+            Model::Bpe(bpe) if bpe.ends_words() => {
+                (1..ids.len()).filter(|&at| tokens[at - 1].ends_with(ends) || beside_added(at)).collect()
+            }
+            Model::Bpe(_) => {
+                let runs: Vec<usize> = (1..ids.len()).filter(|&at| beside_added(at)).chain([ids.len()]).collect();
+                let starts = [0].into_iter().chain(runs.iter().copied());
+                starts.zip(&runs).flat_map(|(start, &end)| begins_by_splitting(start, &tokens[start..end])).collect()
+            }
         };
         let edges: Vec<usize> = [0].into_iter().chain(begins).chain([ids.len()]).collect();
         edges.windows(2).map(|edge| edge[0]..edge[1]).filter(|word| !word.is_empty()).collect()
     }
 
-    fn is_added(&self, id: u32) -> bool {
-        self.added.iter().any(|added| added.id == id)
+    pub(crate) fn is_added(&self, id: u32) -> bool {
+        self.added.binary_search_by_key(&id, |added| added.id).is_ok()
     }
 
     /// A place at or after `near` where `text` may be cut so that the parts, given to
@@ -49,22 +54,22 @@ impl Tokenizer {
     }
 }
 
-/// The tokens, but the first, with which a word of all their bytes begins.
-fn begins_by_splitting(tokens: &[&[u8]]) -> Vec<usize> {
+/// The places after which a word of all the tokens' bytes ends; the first token stands at place `start`.
+fn begins_by_splitting(start: usize, tokens: &[&[u8]]) -> Vec<usize> {
     let text = tokens.concat();
     let mut ends = words(&text).scan(0, |end, word| {
         *end += word.len();
         Some(*end)
     });
     let (mut begins, mut at, mut end) = (Vec::new(), 0, ends.next());
-    for (i, token) in tokens.iter().enumerate() {
+    for (token, place) in tokens.iter().zip(start..) {
         at += token.len();
         // A run that was cut inside a word may have ends inside a token.
         while end.is_some_and(|end| end < at) {
             end = ends.next();
         }
         if end == Some(at) {
-            begins.push(i + 1);
+            begins.push(place + 1);
         }
     }
     begins

@@ -41,7 +41,7 @@
 //! | `encode` | the pipeline of all these, from text to ids and back |
 //! | `template` | what is put around a text, and around two |
 //! | `boundaries` | where words begin among ids, and where a text may be cut |
-//! | `alphabet`, `read`, `write` | Hugging Face's `tokenizer.json` and its older files, in and out |
+//! | `alphabet`, `read`, `write`, `tiktoken` | Hugging Face's `tokenizer.json`, in and out; older files, in; tiktoken's, out |
 //!
 //! # What holds
 //!
@@ -73,6 +73,7 @@ mod split;
 mod template;
 #[cfg(test)]
 mod testing;
+mod tiktoken;
 mod train;
 mod word_piece;
 mod write;

@@ -52,22 +52,57 @@ impl Normalizer {
     }
 }
 
+/// A text in pieces that normal forms treat one by one, each with whether it is ASCII. ASCII is its own normal form, unless a
+/// mark that follows joins it; so the ASCII character before others goes with them.
+fn pieces(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
+        let is_ascii = first > 1 || first == rest.len();
+        let others = || rest[first..].bytes().position(|byte| byte.is_ascii()).unwrap_or(rest.len() - first);
+        let length = match is_ascii {
+            true if first == rest.len() => first,
+            true => first - 1,
+            false => first + others(),
+        };
+        let (piece, after) = rest.split_at(length);
+        rest = after;
+        (!piece.is_empty()).then_some((piece, is_ascii))
+    })
+}
+
 fn clip(text: &str) -> String {
-    let mut one_space = String::with_capacity(text.len());
+    let mut out = String::with_capacity(text.len());
     let mut push = |c: char| match c.is_whitespace() {
-        true if one_space.ends_with(' ') => {}
-        true => one_space.push(' '),
-        false => one_space.extend(c.to_lowercase()),
+        true if out.ends_with(' ') => {}
+        true => out.push(' '),
+        false => push_lowercase(&mut out, c),
     };
-    match text.is_ascii() {
-        true => text.chars().for_each(&mut push),
-        false => text.nfc().for_each(&mut push),
+    for (piece, is_ascii) in pieces(text) {
+        match is_ascii {
+            true => piece.chars().for_each(&mut push),
+            false => piece.nfc().for_each(&mut push),
+        }
     }
-    one_space
+    out
 }
 
 impl BertNormalizer {
     fn apply(&self, text: &str) -> String {
+        let clean = self.clean(text);
+        let mut out = String::with_capacity(clean.len());
+        let mut push = |c: char| if self.lowercase { push_lowercase(&mut out, c) } else { out.push(c) };
+        let strips = self.strip_accents.unwrap_or(self.lowercase);
+        for (piece, is_ascii) in pieces(&clean) {
+            match strips && !is_ascii {
+                true => piece.nfd().filter(|c| !c.is_mark_nonspacing()).for_each(&mut push),
+                false => piece.chars().for_each(&mut push),
+            }
+        }
+        out
+    }
+
+    fn clean(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len() + text.len() / 8);
         for c in text.chars() {
             match c {
@@ -77,17 +112,13 @@ impl BertNormalizer {
                 _ => out.push(c),
             }
         }
-        if self.strip_accents.unwrap_or(self.lowercase) && !out.is_ascii() {
-            out = out.nfd().filter(|c| !c.is_mark_nonspacing()).collect();
-        }
-        match self.lowercase {
-            true if out.is_ascii() => out.make_ascii_lowercase(),
-            // Character by character: what `str::to_lowercase` does to a Σ depends on its neighbours.
-            true => out = out.chars().flat_map(char::to_lowercase).collect(),
-            false => {}
-        }
         out
     }
+}
+
+/// Character by character: what `str::to_lowercase` does to a Σ depends on its neighbours.
+fn push_lowercase(out: &mut String, c: char) {
+    if c.is_ascii() { out.push(c.to_ascii_lowercase()) } else { out.extend(c.to_lowercase()) }
 }
 
 /// Control and format characters, those of private use, and the mark of what could not be read.

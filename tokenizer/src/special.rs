@@ -124,14 +124,14 @@ impl Names {
                 return Err(Error::SpecialInText { name: added.name.clone(), at });
             }
             let end = at + name.len();
-            let before = &text[start..at];
+            let before = text.get(start..at).unwrap_or_default(); // a name may begin in white space that was taken along
             let before = if added.lstrip { without_space(before) } else { before };
             if !before.is_empty() {
                 each(Part::Text(before))?;
             }
             each(Part::Token(added.id))?;
             start = end + if added.rstrip { split::run(&text[end..], 0, Kind::Space) } else { 0 };
-            from = start;
+            from = end;
         }
         if start < text.len() { each(Part::Text(&text[start..])) } else { Ok(()) }
     }

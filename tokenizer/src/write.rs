@@ -14,7 +14,7 @@ use crate::encode::{Model, Splitter};
 use crate::normalize::Normalizer;
 use crate::read::{CLIP_PATTERNS, clip_normalizers};
 use crate::word_piece::CONTINUES;
-use crate::{Error, Slot, Template, Tokenizer};
+use crate::{Error, Merge, Slot, Template, Tokenizer};
 
 impl Tokenizer {
     /// The text of a `tokenizer.json`: one token or merge a line, tokens in the order of their ids.
@@ -43,7 +43,8 @@ impl Tokenizer {
         text += "}";
         if let Model::Bpe(bpe) = &self.model {
             text += ",\n    \"merges\": [";
-            let pair = |m: &crate::Merge| json!([names.show(m.left), names.show(m.right)]).to_string();
+            let shown = |id: u32| json!(names.show(id));
+            let pair = |m: &Merge| format!("[{}, {}]", shown(m.left), shown(m.right));
             lines(&mut text, "      ", bpe.merges.iter().map(pair));
             text += "]";
         }
@@ -181,7 +182,7 @@ fn lines(text: &mut String, indent: &str, items: impl Iterator<Item = String>) {
 }
 
 /// Puts `bytes` at `path` in one step: a reader sees the old file or the new one, whenever the machine stops.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
