@@ -3,6 +3,7 @@
 //! A [`Corpus`] gives the rows of each training step, as a function of (seed, step) alone, and a fixed list of
 //! validation rows. [`mod@text`] reads files of any size, [`stories`] turns the [`world`] into rows of tokens.
 //! [`labelled`] reads the small files with labels that a pre-trained model is tuned on: classes, tags and answers.
+//! [`pictures`] reads pictures and what is said of them, and makes of them what a model sees.
 
 pub mod labelled;
 pub mod pictures;

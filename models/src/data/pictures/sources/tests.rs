@@ -1,15 +1,14 @@
-use std::io::Cursor;
-
-use image::{ImageFormat, Rgb, RgbImage};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder as _};
 use tempfile::TempDir;
 
 use super::super::{PictureFiles, decode::WHITE};
 use super::*;
 
 fn png(red: u8) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    RgbImage::from_pixel(4, 3, Rgb([red, 0, 0])).write_to(&mut bytes, ImageFormat::Png).unwrap();
-    bytes.into_inner()
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes).write_image(&[red, 0, 0].repeat(12), 4, 3, ExtendedColorType::Rgb8).unwrap();
+    bytes
 }
 
 /// A folder with the pictures a.png to d.png and these files.
@@ -138,7 +137,10 @@ fn what_is_passed_over_is_counted_and_named() {
     let set = PictureFiles::open(&options(&dir, "t.tsv")).unwrap();
     let [empty, missing, silent] = set.notes() else { panic!("{:?}", set.notes()) };
     assert_eq!(empty, "1 empty line passed over: line 5 of t.tsv");
-    assert!(missing.starts_with("1 picture that is not there: ") && missing.ends_with("x.png in line 4 of t.tsv"));
+    assert!(
+        missing.starts_with("1 picture that is not there: ") && missing.ends_with("x.png in line 4 of t.tsv"),
+        "{missing}"
+    );
     assert_eq!(silent, "2 pictures without a caption passed over, the first is line 3 of t.tsv");
     assert_eq!(set.len(), 1);
     let rows: String = (0..20).map(|i| format!("gone{i}.png\tA\n")).collect();

@@ -73,9 +73,11 @@ impl Wording {
         })
     }
 
-    /// Whether all filters hold.
+    /// Whether all filters hold. Each is asked, for each remembers what it saw.
     pub(super) fn keeps(&mut self, record: &Record) -> bool {
-        self.filters.iter_mut().fold(true, |kept, filter| filter.holds(record) && kept)
+        let mut kept = true;
+        self.filters.iter_mut().for_each(|filter| kept &= filter.holds(record));
+        kept
     }
 
     /// The sentence for a source of which the filters left nothing.
