@@ -118,7 +118,7 @@ fn json_lines(path: &Path, text: &str) -> Result<Labelled> {
 }
 
 /// The parser's words; the line that it names is always the first, for it sees one at a time.
-fn in_words(error: &serde_json::Error) -> String {
+pub(in crate::data) fn in_words(error: &serde_json::Error) -> String {
     let words = error.to_string();
     let what = words.split(" at line ").next().unwrap_or(&words);
     format!("{what} at column {}", error.column())
@@ -131,7 +131,7 @@ fn comma_separated(path: &Path, text: &str) -> Result<Labelled> {
         .has_headers(false) // it is read like any row, so that its line is known
         .flexible(true) // so that a row of another length can be shown
         .from_reader(text.as_bytes());
-    let mut places = Places { text, seen: 0, line: 1 };
+    let mut places = Places::new(text);
     let (mut row, mut columns) = (StringRecord::new(), None);
     while rows.read_record(&mut row).map_err(|e| Error::file(path, format!("cannot read it ({e})")))? {
         let start = row.position().map_or(0, |at| at.byte() as usize);
@@ -154,7 +154,7 @@ fn comma_separated(path: &Path, text: &str) -> Result<Labelled> {
 
 /// Refuses double quotes that never close, or close before the field ends: the reader of rows would accept both, and
 /// run rows together or drop the quotes.
-fn check_quotes(path: &Path, text: &str) -> Result<()> {
+pub(in crate::data) fn check_quotes(path: &Path, text: &str) -> Result<()> {
     #[derive(Clone, Copy)]
     enum At {
         Start,
@@ -217,7 +217,7 @@ impl Columns {
 }
 
 /// Finds the lines of rows, which the reader of rows loses where it passes over empty ones.
-struct Places<'a> {
+pub(in crate::data) struct Places<'a> {
     text: &'a str,
     seen: usize,
     /// The line that byte `seen` is in.
@@ -225,9 +225,13 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
+    pub(in crate::data) fn new(text: &'a str) -> Self {
+        Self { text, seen: 0, line: 1 }
+    }
+
     /// The number and the text of the line where the row begins that was found from byte `from` on; the empty lines
     /// before it are counted.
-    fn advance(&mut self, from: usize, empty: &mut Tally) -> (usize, &'a str) {
+    pub(in crate::data) fn advance(&mut self, from: usize, empty: &mut Tally) -> (usize, &'a str) {
         let is_end = |c: char| matches!(c, '\r' | '\n');
         let after = self.text[from..].trim_start_matches(is_end);
         let start = self.text.len() - after.len();

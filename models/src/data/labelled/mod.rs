@@ -40,7 +40,7 @@ const SHOWN: usize = 48;
 ///
 /// An empty file is an error, and so is whatever suggests that its bytes mean something else than UTF-8 in lines:
 /// read on, it would yield wrong labels rather than none.
-fn text_of(path: &Path) -> Result<String> {
+pub(super) fn text_of(path: &Path) -> Result<String> {
     let bytes = fs::read(path).map_err(|e| Error::io(path, "read", &e))?;
     let mut text = String::from_utf8(bytes).map_err(|e| not_utf8(path, e.as_bytes(), e.utf8_error().valid_up_to()))?;
     if text.starts_with('\u{feff}') {
@@ -80,18 +80,18 @@ fn lone_return(text: &str) -> Option<usize> {
 }
 
 /// The number of the line, from 1, that byte `at` is in.
-fn line_at(text: &str, at: usize) -> usize {
+pub(super) fn line_at(text: &str, at: usize) -> usize {
     1 + text[..at].matches('\n').count()
 }
 
 /// The line that byte `at` is in.
-fn line_around(text: &str, at: usize) -> &str {
+pub(super) fn line_around(text: &str, at: usize) -> &str {
     let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
     text[start..].lines().next().unwrap_or_default()
 }
 
 /// The lines that say something, with their numbers from 1; the empty ones are counted in `empty`.
-fn lines<'a>(text: &'a str, empty: &mut Tally) -> impl Iterator<Item = (usize, &'a str)> {
+pub(super) fn lines<'a>(text: &'a str, empty: &mut Tally) -> impl Iterator<Item = (usize, &'a str)> {
     let numbered = text.lines().enumerate().map(|(i, line)| (i + 1, line));
     numbered.filter(move |&(number, line)| {
         let blank = line.trim_matches(' ').is_empty(); // a TAB alone is no empty line, but an empty example
@@ -103,12 +103,12 @@ fn lines<'a>(text: &'a str, empty: &mut Tally) -> impl Iterator<Item = (usize, &
 }
 
 /// An error of one line: what is wrong with it, what stands there, and the way out.
-fn bad_line(path: &Path, line: usize, wrong: &str, found: &str, way_out: &str) -> Error {
+pub(super) fn bad_line(path: &Path, line: usize, wrong: &str, found: &str, way_out: &str) -> Error {
     Error::file(path, format!("line {line} {wrong} (found {}): {way_out}", shortened(found)))
 }
 
 /// The beginning of `found` in quotes, with TABs and the like made visible.
-fn shortened(found: &str) -> String {
+pub(super) fn shortened(found: &str) -> String {
     match found.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}…", &found[..end]),
         None => format!("{found:?}"),
@@ -117,13 +117,13 @@ fn shortened(found: &str) -> String {
 
 /// How often something was met, and where first.
 #[derive(Default)]
-struct Tally {
-    count: usize,
-    first: String,
+pub(super) struct Tally {
+    pub(super) count: usize,
+    pub(super) first: String,
 }
 
 impl Tally {
-    fn add(&mut self, place: impl FnOnce() -> String) {
+    pub(super) fn add(&mut self, place: impl FnOnce() -> String) {
         if self.count == 0 {
             self.first = place();
         }
@@ -131,7 +131,7 @@ impl Tally {
     }
 
     /// Adds the sentence that says so, if there is something to say; `one` and `many` are what was met, in words.
-    fn note(&self, path: &Path, one: &str, many: &str, notes: &mut Vec<String>) {
+    pub(super) fn note(&self, path: &Path, one: &str, many: &str, notes: &mut Vec<String>) {
         let file = path.file_name().unwrap_or(path.as_os_str()).display();
         match self.count {
             0 => {}
@@ -140,7 +140,7 @@ impl Tally {
         }
     }
 
-    fn note_empty_lines(&self, path: &Path, notes: &mut Vec<String>) {
+    pub(super) fn note_empty_lines(&self, path: &Path, notes: &mut Vec<String>) {
         self.note(path, "empty line passed over", "empty lines passed over", notes);
     }
 }

@@ -1,0 +1,206 @@
+//! A set of pictures with captions, to be drawn from by many threads.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
+use super::sources::{Item, gather, tolerated};
+use super::{Picture, PictureOptions, order};
+use crate::error::{Error, Result};
+
+/// Pictures that lie in files, with their captions and classes in memory.
+///
+/// Pictures are read and decoded when they are asked for, and those that fit into the options' memory stay decoded.
+#[derive(Debug)]
+pub struct PictureFiles {
+    items: Vec<Item>,
+    classes: Vec<String>,
+    notes: Vec<String>,
+    ground: [u8; 3],
+    /// The decoded picture of each item, if it is kept.
+    kept: Vec<OnceLock<Arc<Picture>>>,
+    /// Bytes that may still be kept; the parts of a split share them.
+    memory: Arc<AtomicU64>,
+    broken: Broken,
+}
+
+impl PictureFiles {
+    /// Finds the pictures that `options` name and reads what is said of them.
+    ///
+    /// # Errors
+    ///
+    /// A source that cannot be read, is cut off, has no column of the name, or has no picture that passes the filters;
+    /// one of which more than 1 % of the pictures (and more than ten) are not there. The sentence names file and line.
+    pub fn open(options: &PictureOptions) -> Result<Self> {
+        if options.data.is_empty() {
+            let what = "there is no source of pictures: name a table, a folder, shards or IDX files";
+            return Err(Error::Options(what.to_owned()));
+        }
+        let mut found = gather(options)?;
+        let classes = found.sorted_classes();
+        let memory = Arc::new(AtomicU64::new(options.memory));
+        Ok(Self::of(found.items, classes, found.notes, options.ground, memory))
+    }
+
+    fn of(items: Vec<Item>, classes: Vec<String>, notes: Vec<String>, ground: [u8; 3], memory: Arc<AtomicU64>) -> Self {
+        let kept = items.iter().map(|_| OnceLock::new()).collect();
+        Self { items, classes, notes, ground, kept, memory, broken: Broken::default() }
+    }
+
+    /// How many pictures there are, broken ones included.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is none: never so after opening.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// What is said of picture `i`, each once. None of a set that has only classes.
+    pub fn captions(&self, i: usize) -> &[String] {
+        &self.items[i].captions
+    }
+
+    /// The class of picture `i`, if one is known.
+    pub fn class(&self, i: usize) -> Option<&str> {
+        Some(&self.classes[self.items[i].class? as usize])
+    }
+
+    /// The names of all classes, sorted.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The path of picture `i`, or `SHARD:KEY`.
+    pub fn name(&self, i: usize) -> String {
+        self.items[i].place.name()
+    }
+
+    /// What was passed over at opening, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Picture `i`, decoded; an error that names it if it is broken or gone.
+    pub fn picture(&self, i: usize) -> Result<Arc<Picture>> {
+        if let Some(picture) = self.kept[i].get() {
+            return Ok(picture.clone());
+        }
+        let picture = Arc::new(self.items[i].place.picture(self.ground)?);
+        let bytes = picture.rgb.len() as u64;
+        let taken = self.memory.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        if taken.is_ok() && self.kept[i].set(picture.clone()).is_err() {
+            self.memory.fetch_add(bytes, Ordering::Relaxed); // another thread was first
+        }
+        Ok(picture)
+    }
+
+    /// Picture `i`, or the next whole one if it is broken, and which one it is.
+    ///
+    /// Broken ones are remembered for [`PictureFiles::broken`]. More than 1 % of those looked at (and more than ten) are
+    /// an error: then it is not a picture that is wrong.
+    pub fn sample(&self, i: usize) -> Result<(usize, Arc<Picture>)> {
+        for at in (i..self.len()).chain(0..i) {
+            self.broken.looked_at.fetch_add(1, Ordering::Relaxed);
+            match self.picture(at) {
+                Ok(picture) => return Ok((at, picture)),
+                Err(error) => self.broken.add(at, &error, self.len())?,
+            }
+        }
+        Err(Error::file(self.name(i), "it is broken, and so are all others: fetch them again"))
+    }
+
+    /// What is wrong with the pictures that were passed over, a sentence each.
+    pub fn broken(&self) -> Vec<String> {
+        self.broken.found().values().cloned().collect()
+    }
+
+    /// The order in which epoch `epoch` visits the pictures, a function of (seed, epoch) alone: each occurs once.
+    ///
+    /// Files come in any order. Pictures in shards come a stretch of neighbours at a time, so that the disk is read in
+    /// long pieces: see [`order`].
+    pub fn order(&self, seed: u64, epoch: u64) -> Vec<u32> {
+        order::order(self.items.iter().map(|item| item.shard), seed, epoch)
+    }
+
+    /// Sets a share of the pictures aside: those to train on, and those to validate on.
+    ///
+    /// A picture's name and length alone decide its place in a row, of which the last part is set aside; so a set that grows
+    /// a little is divided nearly as before.
+    ///
+    /// # Errors
+    ///
+    /// A share of which one part would be empty.
+    pub fn split(self, share: f64) -> Result<(Self, Self)> {
+        let count = (share * self.len() as f64).round() as usize;
+        if !(1..self.len()).contains(&count) {
+            let what = format!(
+                "a share of {share} of {} pictures leaves nothing to train or nothing to validate on: choose another",
+                self.len()
+            );
+            return Err(Error::Options(what));
+        }
+        let mut row: Vec<_> = (0..self.len()).map(|i| (Sha256::digest(self.items[i].place.identity()), i)).collect();
+        row.sort();
+        let mut aside = vec![false; self.len()];
+        row[self.len() - count..].iter().for_each(|&(_, i)| aside[i] = true);
+        let (mut train, mut val) = (Vec::new(), Vec::new());
+        for (item, aside) in self.items.into_iter().zip(aside) {
+            if aside { val.push(item) } else { train.push(item) }
+        }
+        let val = Self::of(val, self.classes.clone(), Vec::new(), self.ground, self.memory.clone());
+        Ok((Self::of(train, self.classes, self.notes, self.ground, self.memory), val))
+    }
+
+    /// Names everything that samples depend on: which pictures, how long their files are, what is said of them and what
+    /// they are laid on. A run that is resumed on data with another fingerprint is not the run that was begun.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new_with_prefix(self.ground);
+        let mut add = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        };
+        for (i, item) in self.items.iter().enumerate() {
+            add(&item.place.identity());
+            add(self.class(i).unwrap_or_default());
+            add(&item.captions.len().to_string());
+            item.captions.iter().for_each(|caption| add(caption));
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The pictures that were passed over.
+#[derive(Debug, Default)]
+struct Broken {
+    looked_at: AtomicUsize,
+    /// What is wrong with each.
+    found: Mutex<BTreeMap<usize, String>>,
+}
+
+impl Broken {
+    /// Remembers a broken picture of a set of `all`; an error if there are too many.
+    fn add(&self, i: usize, error: &Error, all: usize) -> Result<()> {
+        let mut found = self.found();
+        found.insert(i, error.to_string());
+        let looked_at = self.looked_at.load(Ordering::Relaxed).min(all); // an epoch later, they are the same
+        if found.len() <= tolerated(looked_at) {
+            return Ok(());
+        }
+        let first = found.values().next().expect("one was added");
+        Err(Error::Training(format!(
+            "{} of the {looked_at} pictures looked at are broken; the first is {first}",
+            found.len()
+        )))
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, String>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

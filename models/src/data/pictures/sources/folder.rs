@@ -1,0 +1,72 @@
+//! A folder of pictures, each with a text file of the same name: `KEY.png` and `KEY.txt`, a caption on each line of it.
+//!
+//! Folders within are searched too. A template may also use `{folder}`, the name of the folder that a picture is in,
+//! which is how many collections of classes are kept, and `{file}`, the picture's name without its ending.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::wording::{Record, Wording};
+use super::{Gathering, Item, Place, is_picture};
+use crate::error::{Error, Result};
+
+/// The columns of what is known of a picture.
+const COLUMNS: [&str; 3] = ["text", "folder", "file"];
+
+/// Adds the folder's pictures, sorted by name.
+pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
+    let mut files = Vec::new();
+    walk(folder, &mut files)?;
+    if files.is_empty() {
+        let what = "there is no picture in it (.png, .jpg, .jpeg, .webp or .gif), nor a table or shard of some: check the path";
+        return Err(Error::file(folder, what));
+    }
+    let mut wording = Wording::of(to.options, folder, &COLUMNS.map(str::to_owned))?;
+    let (source, mut kept) = (Arc::<Path>::from(folder), 0);
+    for file in files {
+        let record = record(&file)?;
+        if !wording.keeps(&record) {
+            continue;
+        }
+        kept += 1;
+        let name = file.strip_prefix(folder).unwrap_or(&file);
+        let place = Place::of_file(&source, name).ok_or_else(|| Error::file(&file, "it is gone: let the folder be"))?;
+        to.add(Item::new(place, wording.captions(&record)), wording.class(&record), || name.display().to_string());
+    }
+    if kept == 0 {
+        return Err(wording.nothing_kept(folder));
+    }
+    to.close(folder)
+}
+
+fn record(file: &Path) -> Result<Record> {
+    let beside = file.with_extension("txt");
+    let text = match fs::read_to_string(&beside) {
+        Ok(text) => Value::from(text.trim_start_matches('\u{feff}').lines().collect::<Vec<_>>()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Value::Null,
+        Err(e) => return Err(Error::io(&beside, "read", &e)),
+    };
+    let name = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let values = [text, json!(name(file.parent().and_then(Path::file_name))), json!(name(file.file_stem()))];
+    Ok(COLUMNS.map(str::to_owned).into_iter().zip(values).collect())
+}
+
+/// Links to files are followed and links to folders are not, for they can lead in circles; hidden files are not seen.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut entries = entries.map_err(|e| Error::io(folder, "read", &e))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries.iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
+        let path = entry.path();
+        if entry.file_type().map_err(|e| Error::io(&path, "read", &e))?.is_dir() {
+            walk(&path, files)?;
+        } else if path.extension().is_some_and(|ending| is_picture(&ending.to_string_lossy())) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}

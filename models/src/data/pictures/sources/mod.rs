@@ -1,0 +1,268 @@
+//! Where pictures and their captions come from: tables, folders, shards, and the files of MNIST.
+//!
+//! Each kind of source is read by its own file, turns what it knows of a picture into a [`wording::Record`], and adds
+//! one [`Item`] for each picture. Opening reads captions and finds out where pictures are, but decodes none.
+
+mod folder;
+mod idx;
+mod shard;
+mod table;
+mod wording;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::decode::{MOST_PIXELS, decode};
+use super::{Picture, PictureOptions};
+use crate::data::labelled::Tally;
+use crate::error::{Error, Result};
+
+/// Tables that stand for the folder they are in, under the first of these names that is there.
+const TABLES: [&str; 4] = ["captions.tsv", "captions.csv", "captions.jsonl", "pairs.tsv"];
+
+/// Bytes that a picture's file may have: more than the largest picture has when it is not compressed at all.
+const MOST_BYTES: u64 = 4 * MOST_PIXELS;
+
+/// So many of `looked_at` pictures may be missing or broken before that is an error: one in a hundred, for among
+/// millions from anywhere some always are, and ten of a few.
+pub(super) fn tolerated(looked_at: usize) -> usize {
+    (looked_at / 100).max(10)
+}
+
+/// Whether a name with this ending is one of a picture.
+fn is_picture(ending: &str) -> bool {
+    ["png", "jpg", "jpeg", "webp", "gif"].iter().any(|known| known.eq_ignore_ascii_case(ending))
+}
+
+/// A picture and what is said of it.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub place: Place,
+    pub captions: Vec<String>,
+    /// Its place among the classes.
+    pub class: Option<u32>,
+    /// Which shard it is in, from 1; 0 if it is a file of its own.
+    pub shard: u32,
+}
+
+impl Item {
+    fn new(place: Place, captions: Vec<String>) -> Self {
+        Self { place, captions, class: None, shard: 0 }
+    }
+}
+
+/// Where a picture is.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The folder that the picture's file is named from, or the file that it is one of many in.
+    source: Arc<Path>,
+    /// Its name within.
+    key: PathBuf,
+    bytes: u64,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    File,
+    Member { offset: u64 },
+    Grey { offset: u64, width: u32, height: u32 },
+}
+
+impl Place {
+    /// The file of this name in a folder, if it is there.
+    fn of_file(folder: &Arc<Path>, name: &Path) -> Option<Self> {
+        let meta = fs::metadata(folder.join(name)).ok().filter(fs::Metadata::is_file)?;
+        Some(Self { source: folder.clone(), key: name.to_owned(), bytes: meta.len(), form: Form::File })
+    }
+
+    /// The path, or `SHARD:KEY`.
+    pub(super) fn name(&self) -> String {
+        match self.form {
+            Form::File => self.source.join(&self.key).display().to_string(),
+            _ => format!("{}:{}", self.source.display(), self.key.display()),
+        }
+    }
+
+    /// What tells it from others wherever the data lies, and the bytes of its file.
+    pub(super) fn identity(&self) -> String {
+        let shard = self.source.file_name().filter(|_| !matches!(self.form, Form::File)).unwrap_or_default();
+        format!("{}:{}:{}", shard.display(), self.key.display(), self.bytes)
+    }
+
+    /// Reads and decodes it. The file is opened anew each time: so thousands of shards keep no file open, and threads
+    /// need not wait for each other's.
+    pub(super) fn picture(&self, ground: [u8; 3]) -> Result<Picture> {
+        if self.bytes > MOST_BYTES {
+            return Err(Error::file(self.name(), "it is larger than any picture: remove it"));
+        }
+        let bytes = self.read().map_err(|e| Error::io(self.name(), "read", &e))?;
+        match self.form {
+            Form::Grey { width, height, .. } => {
+                let rgb = bytes.iter().flat_map(|&level| [level; 3]).collect();
+                Ok(Picture { width: width as usize, height: height as usize, rgb })
+            }
+            _ => decode(&bytes, ground).map_err(|what| Error::file(self.name(), what)),
+        }
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.bytes as usize];
+        let mut file = match self.form {
+            Form::File => File::open(self.source.join(&self.key))?,
+            Form::Member { offset } | Form::Grey { offset, .. } => {
+                let mut file = File::open(&self.source)?;
+                file.seek(SeekFrom::Start(offset))?;
+                file
+            }
+        };
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// What has been found so far.
+pub(super) struct Gathering<'a> {
+    options: &'a PictureOptions,
+    pub items: Vec<Item>,
+    /// In the order in which they were met.
+    classes: Vec<String>,
+    class_of: HashMap<String, u32>,
+    pub notes: Vec<String>,
+    /// Of the source that is being read: its first item, its files, and its pictures without captions.
+    start: usize,
+    files: HashMap<PathBuf, usize>,
+    silent: Tally,
+    shards: u32,
+}
+
+/// All pictures that the options name.
+pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
+    let mut to = Gathering {
+        options,
+        items: Vec::new(),
+        classes: Vec::new(),
+        class_of: HashMap::new(),
+        notes: Vec::new(),
+        start: 0,
+        files: HashMap::new(),
+        silent: Tally::default(),
+        shards: 0,
+    };
+    for path in &options.data {
+        source(path, &mut to)?;
+    }
+    Ok(to)
+}
+
+/// Reads the source that a path is.
+fn source(path: &Path, to: &mut Gathering) -> Result<()> {
+    let meta = fs::metadata(path).map_err(|e| Error::io(path, "read", &e))?;
+    if meta.is_dir() {
+        return in_folder(path, to);
+    }
+    if let Some(kind) = table::kind(path) {
+        return table::gather(path, kind, to);
+    }
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar")) {
+        return shard::gather(path, to);
+    }
+    if idx::is_idx(path) && !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
+        return idx::gather(path, to);
+    }
+    let what = "it is no source of pictures by its name: give a table (.tsv, .csv, .jsonl), a folder, a shard (.tar) or \
+                a file of images idx3-ubyte; unpack what is compressed";
+    Err(Error::file(path, what))
+}
+
+/// A folder is its table, or its shards, or the pictures in it.
+fn in_folder(folder: &Path, to: &mut Gathering) -> Result<()> {
+    if let Some(table) = TABLES.iter().map(|name| folder.join(name)).find(|table| table.is_file()) {
+        to.notes.push(format!("the folder {} is read by its table {}", folder.display(), table.display()));
+        let kind = table::kind(&table).expect("a table's name");
+        return table::gather(&table, kind, to);
+    }
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|e| Error::io(folder, "read", &e))?;
+    let mut shards: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
+    shards.retain(|path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar")));
+    shards.sort();
+    if shards.is_empty() {
+        folder::gather(folder, to)
+    } else {
+        shards.iter().try_for_each(|shard| shard::gather(shard, to))
+    }
+}
+
+impl Gathering<'_> {
+    /// Adds a picture, or, if a row before had the same file, what this one says of it; `here` says where it was found.
+    fn add(&mut self, mut item: Item, class: Option<String>, here: impl FnOnce() -> String) {
+        if item.captions.is_empty() {
+            self.silent.add(here);
+        }
+        if let Form::File = item.place.form {
+            if let Some(&known) = self.files.get(&item.place.key) {
+                let known = &mut self.items[known].captions;
+                item.captions.retain(|caption| !known.contains(caption));
+                known.append(&mut item.captions);
+                return;
+            }
+            self.files.insert(item.place.key.clone(), self.items.len());
+        } else {
+            item.shard = self.shards + 1;
+        }
+        item.class = class.map(|class| {
+            *self.class_of.entry(class).or_insert_with_key(|class| {
+                self.classes.push(class.clone());
+                self.classes.len() as u32 - 1
+            })
+        });
+        self.items.push(item);
+    }
+
+    /// Ends a source. If some of its pictures have captions, it is one to learn from, and those without are passed over.
+    fn close(&mut self, path: &Path) -> Result<()> {
+        let found = &self.items[self.start..];
+        let silent = std::mem::take(&mut self.silent);
+        if found.iter().any(|item| !item.captions.is_empty()) {
+            silent.note(
+                path,
+                "picture without a caption passed over",
+                "pictures without a caption passed over",
+                &mut self.notes,
+            );
+            let mut at = 0;
+            self.items.retain(|item| {
+                at += 1;
+                at <= self.start || !item.captions.is_empty()
+            });
+        } else if found.iter().all(|item| item.class.is_none()) {
+            let what = format!(
+                "none of its {} pictures has a caption, such as {}: write captions, or say which columns they are made of",
+                found.len(),
+                silent.first
+            );
+            return Err(Error::file(path, what));
+        }
+        self.start = self.items.len();
+        self.files.clear();
+        self.shards += 1;
+        Ok(())
+    }
+
+    /// The names of the classes in order; each item's class is its place among them.
+    pub(super) fn sorted_classes(&mut self) -> Vec<String> {
+        let mut sorted = self.classes.clone();
+        sorted.sort();
+        let place = |class: u32| sorted.binary_search(&self.classes[class as usize]).expect("each is there") as u32;
+        let places: Vec<u32> = (0..self.classes.len() as u32).map(place).collect();
+        self.items.iter_mut().for_each(|item| item.class = item.class.map(|class| places[class as usize]));
+        sorted
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder as _};
+use tempfile::TempDir;
+
+use super::super::{PictureFiles, decode::WHITE};
+use super::*;
+
+fn png(red: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes).write_image(&[red, 0, 0].repeat(12), 4, 3, ExtendedColorType::Rgb8).unwrap();
+    bytes
+}
+
+/// A folder with the pictures a.png to d.png and these files.
+fn folder(files: &[(&str, &[u8])]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (i, name) in ["a", "b", "c", "d"].iter().enumerate() {
+        fs::write(dir.path().join(name).with_extension("png"), png(i as u8)).unwrap();
+    }
+    write(&dir, files);
+    dir
+}
+
+fn write(dir: &TempDir, files: &[(&str, &[u8])]) {
+    for (name, content) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+fn options(dir: &TempDir, name: &str) -> PictureOptions {
+    PictureOptions { data: vec![dir.path().join(name)], ..PictureOptions::default() }
+}
+
+fn refused(options: &PictureOptions, words: &[&str]) {
+    let error = PictureFiles::open(options).unwrap_err().to_string();
+    assert!(words.iter().all(|word| error.contains(word)), "{error} lacks one of {words:?}");
+}
+
+/// A tar file of these members, in this order.
+fn tar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, content) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        // Written by hand, as the builder refuses the names that are to be refused here.
+        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        builder.append(&header, *content).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn a_table_says_the_same_in_each_of_its_forms() {
+    let dir = folder(&[
+        ("t.tsv", b"path\tlabel\ttags\na.png\ta cat\tsmall, grey\nb.png\ta dog\t\n"),
+        ("t.csv", b"label,path,tags\na cat,a.png,\"small, grey\"\n\na dog,b.png,\n"),
+        ("t.jsonl", b"{\"path\":\"a.png\",\"label\":\"a cat\",\"tags\":[\"small\",\"grey\"]}\n{\"path\":\"b.png\",\"label\":\"a dog\"}\n"),
+    ]);
+    for name in ["t.tsv", "t.csv", "t.jsonl"] {
+        let mut options = options(&dir, name);
+        let set = PictureFiles::open(&options).unwrap();
+        assert_eq!((set.len(), set.captions(0), set.class(1)), (2, &["a cat".to_owned()][..], Some("a dog")), "{name}");
+        assert_eq!(set.picture(1).unwrap().rgb[0], 1, "{name}");
+        options.captions = vec!["{label}, {tags}".to_owned(), "this is {label}".to_owned()];
+        let set = PictureFiles::open(&options).unwrap();
+        assert_eq!(set.captions(0), ["a cat, small, grey", "this is a cat"], "{name}");
+        assert_eq!(set.captions(1), ["this is a dog"], "{name}: a template with an empty column makes no caption");
+    }
+}
+
+#[test]
+fn a_list_of_captions_and_rows_of_the_same_picture_are_its_captions() {
+    let dir = folder(&[
+        ("t.jsonl", br#"{"image":"a.png","captions":["one","two","one"]}"#),
+        ("t.csv", b"image,caption\na.png,one\nb.png,other\na.png,two\na.png,one\n"),
+    ]);
+    for (name, len) in [("t.jsonl", 1), ("t.csv", 2)] {
+        let set = PictureFiles::open(&options(&dir, name)).unwrap();
+        assert_eq!((set.len(), set.captions(0)), (len, &["one".to_owned(), "two".to_owned()][..]), "{name}");
+    }
+}
+
+#[test]
+fn filters_all_have_to_hold() {
+    let table = b"path\tlabel\tsplit\tkind\na.png\tA\ttrain\tx\nb.png\tB\ttrain\ty\nc.png\tC\ttest\tx\n";
+    let dir = folder(&[("t.tsv", table)]);
+    let labels = |filters: &[&str]| {
+        let filters = filters.iter().map(|&f| f.to_owned()).collect();
+        let set = PictureFiles::open(&PictureOptions { filters, ..options(&dir, "t.tsv") })?;
+        Ok::<_, Error>((0..set.len()).map(|i| set.captions(i)[0].clone()).collect::<String>())
+    };
+    assert_eq!(labels(&["split=train"]).unwrap(), "AB");
+    assert_eq!(labels(&["split != train"]).unwrap(), "C");
+    assert_eq!(labels(&["split=train", "kind=x"]).unwrap(), "A");
+    let error = labels(&["split=dev"]).unwrap_err().to_string();
+    assert!(error.contains("of split, of which there are \"test\", \"train\""), "{error}");
+    let error = labels(&["part=dev"]).unwrap_err().to_string();
+    assert!(error.contains("no column \"part\"") && error.contains("\"path\", \"label\", \"split\""), "{error}");
+    assert!(labels(&["train"]).unwrap_err().to_string().contains("COLUMN=VALUE"));
+}
+
+#[test]
+fn a_table_that_cannot_be_meant_is_refused_with_its_line_or_its_columns() {
+    let table: &[(&str, &[u8], &[&str])] = &[
+        ("t.tsv", b"place\tlabel\na.png\tA\n", &["no column of pictures (path, image", "\"place\", \"label\""]),
+        ("t.tsv", b"path\twords\na.png\tA\n", &["no column of captions (caption", "\"path\", \"words\""]),
+        ("t.tsv", b"path\tlabel\na.png\tA\tB\n", &["line 2 has 3 instead of 2 columns", "a TAB"]),
+        ("t.csv", b"path,label\n\na.png,A,B\n", &["line 3 has 3 instead of 2 columns", "a comma"]),
+        ("t.csv", b"path,label\na.png,\"A\n", &["line 2 opens double quotes that never close"]),
+        ("t.tsv", b"path\tlabel\tlabel\na.png\tA\tB\n", &["two of its columns are called \"label\""]),
+        ("t.tsv", b"path\tlabel\n\tA\n", &["line 2 has no picture in column \"path\""]),
+        ("t.jsonl", b"{\"path\":\"a.png\",\"label\":\"A\"}\n[1]\n", &["line 2 is no object"]),
+        ("t.tsv", b"path\tlabel\na.png\t \n", &["none of its 1 pictures has a caption", "line 2"]),
+        ("t.tsv", b"path\tlabel\n", &["no row"]),
+        ("t.xls", b"path\tlabel\n", &["no source of pictures", ".tsv"]),
+    ];
+    for (name, content, words) in table {
+        refused(&options(&folder(&[(name, content)]), name), words);
+    }
+    let dir = folder(&[("t.tsv", b"path\tlabel\na.png\tA\n")]);
+    for (template, words) in
+        [("{name}", "no column \"name\""), ("label", "has no column"), ("{label", "a { without a }")]
+    {
+        refused(&PictureOptions { captions: vec![template.to_owned()], ..options(&dir, "t.tsv") }, &[words]);
+    }
+    refused(&options(&dir, "nowhere.tsv"), &["nowhere.tsv"]);
+    refused(&PictureOptions::default(), &["there is no source"]);
+}
+
+#[test]
+fn what_is_passed_over_is_counted_and_named() {
+    let dir = folder(&[("t.tsv", b"path\tlabel\na.png\tA\nb.png\t\nx.png\tX\n\nc.png\t \n")]);
+    let set = PictureFiles::open(&options(&dir, "t.tsv")).unwrap();
+    let [empty, missing, silent] = set.notes() else { panic!("{:?}", set.notes()) };
+    assert_eq!(empty, "1 empty line passed over: line 5 of t.tsv");
+    assert!(
+        missing.starts_with("1 picture that is not there: ") && missing.ends_with("x.png in line 4 of t.tsv"),
+        "{missing}"
+    );
+    assert_eq!(silent, "2 pictures without a caption passed over, the first is line 3 of t.tsv");
+    assert_eq!(set.len(), 1);
+    let rows: String = (0..20).map(|i| format!("gone{i}.png\tA\n")).collect();
+    write(&dir, &[("t.tsv", format!("path\tlabel\na.png\tA\n{rows}").as_bytes())]);
+    refused(&options(&dir, "t.tsv"), &["20 of its 21 pictures are not there", "gone0.png in line 3", "table's folder"]);
+}
+
+#[test]
+fn a_folder_has_a_text_beside_each_picture_a_caption_on_each_line() {
+    let dir = folder(&[
+        ("b.txt", b"\xef\xbb\xbfone\r\n\r\n two \r\n"),
+        ("a.txt", b"first"),
+        ("cats/x.png", &png(7)),
+        ("cats/x.txt", b"a cat"),
+        (".hidden/y.png", b""),
+    ]);
+    let set = PictureFiles::open(&options(&dir, "")).unwrap();
+    let captions: Vec<_> = (0..set.len()).map(|i| set.captions(i)).collect();
+    assert_eq!(captions, [&["first"][..], &["one", "two"], &["a cat"]]);
+    assert!(set.name(2).ends_with("x.png") && set.picture(2).unwrap().rgb[0] == 7);
+    let note = set.notes().join("");
+    assert!(note.starts_with("2 pictures without a caption passed over, the first is c.png of "), "{note}");
+    // Folders as classes, with nothing else said.
+    let class = Some("folder".to_owned());
+    let set = PictureFiles::open(&PictureOptions {
+        class,
+        captions: vec!["a photo of {folder}".into()],
+        ..options(&dir, "cats")
+    });
+    let set = set.unwrap();
+    assert_eq!((set.class(0), set.captions(0)), (Some("cats"), &["a photo of cats".to_owned()][..]));
+    refused(&options(&folder(&[]), ""), &["none of its 4 pictures has a caption, such as a.png"]);
+}
+
+#[test]
+fn a_folder_with_a_table_or_with_shards_is_read_by_them() {
+    let dir = folder(&[("pairs.tsv", b"path\tlabel\nb.png\tB\n")]);
+    let set = PictureFiles::open(&options(&dir, "")).unwrap();
+    assert_eq!((set.len(), set.captions(0)[0].as_str()), (1, "B"));
+    assert!(set.notes()[0].contains("is read by its table"));
+    let (one, two) =
+        (tar_of(&[("k.png", &png(1)), ("k.txt", b"one")]), tar_of(&[("k.png", &png(2)), ("k.txt", b"two")]));
+    let dir = folder(&[("2.tar", &two), ("1.tar", &one)]);
+    let set = PictureFiles::open(&options(&dir, "")).unwrap();
+    assert_eq!((set.len(), set.captions(0)[0].as_str(), set.captions(1)[0].as_str()), (2, "one", "two"));
+}
+
+#[test]
+fn a_shard_is_read_where_it_lies() {
+    let shard = tar_of(&[
+        ("x/1.txt", b"one\nuno\n"),
+        ("x/1.PNG", &png(1)),
+        ("x/1.cls", b"cat\n"),
+        ("x/2.v1.png", &png(2)),
+        ("x/2.v1.json", br#"{"caption": "two", "size": 4}"#),
+        ("x/3.png", &png(3)),
+        ("x/4.txt", b"no picture"),
+        ("readme", b"anything"),
+    ]);
+    let dir = folder(&[("s.tar", &shard)]);
+    let set = PictureFiles::open(&options(&dir, "s.tar")).unwrap();
+    assert_eq!((set.len(), set.captions(0), set.class(0)), (2, &["one".to_owned(), "uno".to_owned()][..], Some("cat")));
+    assert_eq!((set.captions(1), set.class(1)), (&["two".to_owned()][..], None));
+    assert!(set.name(1).ends_with("s.tar:x/2.v1"), "{}", set.name(1));
+    assert_eq!((set.picture(0).unwrap().rgb[0], set.picture(1).unwrap().rgb[0]), (1, 2));
+    assert_eq!(set.notes(), ["1 picture without a caption passed over: x/3 of s.tar"]);
+    let set =
+        PictureFiles::open(&PictureOptions { captions: vec!["{caption} of {size}".into()], ..options(&dir, "s.tar") });
+    assert_eq!(set.unwrap().captions(0), ["two of 4"]);
+}
+
+#[test]
+fn a_shard_that_is_cut_off_anywhere_is_an_error_that_says_how_far_it_is_whole() {
+    let shard = tar_of(&[("1.png", &png(1)), ("1.txt", b"one"), ("2.png", &png(2)), ("2.txt", b"two")]);
+    let whole = shard.len() - 1024; // two blocks of zeros end it
+    for cut in (1..whole).step_by(101).chain([512, 1024, 2048, whole - 512, whole, whole + 511]) {
+        refused(
+            &options(&folder(&[("s.tar", &shard[..cut])]), "s.tar"),
+            &["s.tar", "cut off", "whole up to byte", "fetch it"],
+        );
+    }
+    let dir = folder(&[("s.tar", &shard[..whole + 512])]);
+    assert_eq!(PictureFiles::open(&options(&dir, "s.tar")).unwrap().len(), 2, "one block of zeros is enough");
+}
+
+#[test]
+fn a_shard_with_a_name_that_leads_out_of_it_or_with_strange_texts_is_refused_by_that_name() {
+    let table: &[(&str, &[u8], &str)] = &[
+        ("../1.txt", b"x", "\"../1.txt\" is absolute or has .."),
+        ("a/../../1.txt", b"x", "\"a/../../1.txt\" is absolute or has .."),
+        ("/etc/1.txt", b"x", "\"/etc/1.txt\" is absolute or has .."),
+        ("1.txt", b"\xff", "1.txt is not UTF-8"),
+        ("1.json", b"{", "1.json is no JSON object"),
+        ("1.txt", &[b'a'; (1 << 20) + 1], "more than a megabyte"),
+    ];
+    for (name, content, words) in table {
+        let shard = tar_of(&[("1.png", &png(1)), (name, content)]);
+        refused(&options(&folder(&[("s.tar", &shard)]), "s.tar"), &["s.tar", words]);
+    }
+    refused(&options(&folder(&[("s.tar", &tar_of(&[("a.txt", b"x")]))]), "s.tar"), &["no picture in it"]);
+    refused(&options(&folder(&[("s.tar", &[7; 2048])]), "s.tar"), &["cut off or damaged"]);
+}
+
+#[test]
+fn idx_files_have_grey_pictures_with_a_class_each() {
+    let images =
+        [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3][..], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]].concat();
+    let labels = [0, 0, 8, 1, 0, 0, 0, 2, 1, 0];
+    let name = "t-images-idx3-ubyte";
+    let dir = folder(&[(name, &images), ("t-labels-idx1-ubyte", &labels)]);
+    let mut options = options(&dir, name);
+    let set = PictureFiles::open(&options).unwrap();
+    assert_eq!((set.len(), set.class(0), set.class(1)), (2, Some("1"), Some("0")));
+    assert_eq!((set.captions(0), set.classes()), (&[][..], &["0".to_owned(), "1".to_owned()][..]));
+    let picture = set.picture(1).unwrap();
+    assert_eq!((picture.width, picture.height, &picture.rgb[..6]), (3, 2, &[6, 6, 6, 7, 7, 7][..]));
+    assert!(set.name(1).ends_with("ubyte:1"));
+    options.classes = vec!["shirt".to_owned(), "bag".to_owned()];
+    options.captions = vec!["a photo of a {class}".to_owned()];
+    let set = PictureFiles::open(&options).unwrap();
+    assert_eq!((set.class(0), set.captions(1)), (Some("bag"), &["a photo of a shirt".to_owned()][..]));
+    options.classes.pop();
+    refused(&options, &["picture 0 is of class 1", "only 1 classes"]);
+    write(&dir, &[(name, &images[..27])]);
+    refused(&options, &["27 bytes", "2 x 2 x 3"]);
+    fs::remove_file(dir.path().join("t-labels-idx1-ubyte")).unwrap();
+    write(&dir, &[(name, &images)]);
+    refused(&options, &["t-labels-idx1-ubyte", "classes"]);
+}
+
+#[test]
+fn a_picture_is_named_in_what_is_wrong_with_it() {
+    let dir = folder(&[("e.png", b"<html>"), ("t.tsv", b"path\tlabel\ne.png\tE\n")]);
+    let error = PictureFiles::open(&options(&dir, "t.tsv")).unwrap().picture(0).unwrap_err().to_string();
+    assert!(error.contains("e.png: it is text"), "{error}");
+    assert_eq!(PictureOptions::default().ground, WHITE);
+}
