@@ -2,7 +2,7 @@
 //!
 //! A [`Corpus`] gives the rows of each training step, as a function of (seed, step) alone, and a fixed list of
 //! validation rows. [`mod@text`] reads files of any size, [`stories`] turns the [`world`] into rows of tokens.
-//! [`captioned`] does it for pictures with captions, which [`pictures`] reads and makes of what a model sees. [`labelled`] reads
+//! [`captioned`] does it for pictures with captions, which [`pictures`] reads and makes what a model sees. [`labelled`] reads
 //! the small files with labels that a pre-trained model is tuned on: classes, tags and answers.
 
 pub mod captioned;
