@@ -88,6 +88,19 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// All of the words, or the lines of --in; `None` if there is neither.
+    pub fn given(&self) -> Result<Option<Vec<String>>> {
+        if self.texts.is_empty() && self.file.is_none() {
+            return Ok(None);
+        }
+        let mut all = Vec::new();
+        self.each(usize::MAX, |texts| {
+            all.extend(texts.iter().filter(|text| !text.is_empty()).cloned());
+            Ok(())
+        })?;
+        Ok(Some(all))
+    }
+
     /// Calls `body` with the texts, or the lines of --in or of standard input, so many at once as they come.
     pub fn each(&self, at_once: usize, mut body: impl FnMut(&[String]) -> Result<()>) -> Result<()> {
         if !self.texts.is_empty() {

@@ -15,6 +15,7 @@ mod fill;
 mod finetune;
 mod flags;
 mod generate;
+mod pictures;
 mod progress;
 mod search;
 mod tag;

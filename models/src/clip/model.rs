@@ -58,8 +58,13 @@ impl Clip {
 
     /// Pixels `[B, 3, S, S]` of B pictures → their vectors, of length 1: `[B, E]`.
     pub fn images<'t>(&self, tape: &'t Tape<'t>, pixels: &[f32], batch: usize) -> Value<'t> {
-        let x = self.vision.forward(tape, pixels, batch); // [B, C]
+        let x = self.image_states(tape, pixels, batch); // [B, C]
         unit(x.linear_t(tape.param(self.visual_projection), None))
+    }
+
+    /// The same before the projection, as classifiers learn from it (Radford et al. 2021, appendix A.3): `[B, C]`.
+    pub fn image_states<'t>(&self, tape: &'t Tape<'t>, pixels: &[f32], batch: usize) -> Value<'t> {
+        self.vision.forward(tape, pixels, batch)
     }
 
     /// B rows of T ids, each with the token that ends a text → the texts' vectors, of length 1: `[B, E]`.

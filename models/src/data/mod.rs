@@ -2,7 +2,8 @@
 //!
 //! A [`Corpus`] gives the rows of each training step, as a function of (seed, step) alone, and a fixed list of
 //! validation rows. [`mod@text`] reads files of any size, [`stories`] turns the [`world`] into rows of tokens.
-//! [`captioned`] does it for [`pictures`] with captions. [`labelled`] reads the small files with labels that a pre-trained model is tuned on: classes, tags and answers.
+//! [`captioned`] does it for pictures with captions, which [`pictures`] reads and makes what a model sees. [`labelled`] reads
+//! the small files with labels that a pre-trained model is tuned on: classes, tags and answers.
 
 pub mod captioned;
 pub mod labelled;
@@ -153,6 +154,14 @@ impl Corpus {
         match self {
             Self::World(stories) => stories.floor,
             Self::Text(_) | Self::Captioned(_) => None,
+        }
+    }
+
+    /// What is wrong with pictures that were passed over since the data was opened, as sentences.
+    pub fn broken(&self) -> Vec<String> {
+        match self {
+            Self::Captioned(captioned) => captioned.rows().source.broken(),
+            Self::World(_) | Self::Text(_) => Vec::new(),
         }
     }
 

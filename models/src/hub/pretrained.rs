@@ -40,10 +40,22 @@ pub(crate) fn check_tokenizer(directory: &Path, model: &Model, tokenizer: &Token
 pub(crate) const TASK: &str = "pretext";
 
 impl Pretrained {
-    /// Opens a run, or a Hugging Face checkpoint with its tokenizer.json.
+    /// Opens a run of a model of text, or a Hugging Face checkpoint with its tokenizer.json.
     ///
-    /// Errors: a file that is missing or damaged; a tokenizer of another model; a model that was fine-tuned.
+    /// Errors: a file that is missing or damaged; a tokenizer of another model; a model that was fine-tuned, or one of
+    /// pictures.
     pub fn open(directory: &Path) -> Result<Self> {
+        let with = Self::open_any(directory)?;
+        if matches!(with.model, Model::Clip(_)) {
+            let what = "is a CLIP, and this needs a model of text alone (GPT or BERT); a CLIP does \
+                        `pretext classify`, `embed`, `search` and `curve DIR classify`, with pictures";
+            return Err(Error::file(directory, what));
+        }
+        Ok(with)
+    }
+
+    /// The same of any model.
+    pub fn open_any(directory: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(directory)?;
         if checkpoint.json.get(TASK).is_some() {
             return Err(Error::file(directory, "is fine-tuned: give the run that it was made from"));

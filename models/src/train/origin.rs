@@ -86,7 +86,7 @@ pub fn lay_in(table: &mut Table, flags: &Table, from: &Path, model: ModelName) -
 
 /// The model in a directory with its weights, and with this share of dropout.
 pub fn open(directory: &Path, dropout: f64) -> Result<(Model, Params)> {
-    let from = Pretrained::open(directory)?;
+    let from = Pretrained::open_any(directory)?;
     let (model, mut params) = from.model.config().with_dropout(dropout).build_zeroed();
     params.adopt(&from.params);
     Ok((model, params))

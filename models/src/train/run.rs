@@ -36,6 +36,8 @@ pub struct Run {
     position: Position,
     metrics: MetricsWriter,
     advice: Advice,
+    /// Broken pictures that were named.
+    broken: usize,
     /// Where the time goes, if that is wanted.
     pub profile: Option<Profile>,
 }
@@ -166,7 +168,7 @@ impl Run {
         for metric in read_metrics(&directory.join(METRICS))? {
             advice.look(&metric); // what was said before is not said again
         }
-        Ok(Self { directory: directory.to_owned(), setup, optimizer, position, metrics, advice, profile: None })
+        Ok(Self { directory: directory.to_owned(), setup, optimizer, position, metrics, advice, broken: 0, profile: None })
     }
 
     /// How many steps were made.
@@ -194,6 +196,9 @@ impl Run {
         let data = (corpus, self.setup.validation());
         let evaluation = evaluate(model, params, data, o.block_size, o.at_once(), limit)?;
         let representation = self.setup.representation()?;
+        let broken = corpus.broken();
+        broken.iter().skip(self.broken).for_each(|sentence| watch.note(sentence));
+        self.broken = broken.len();
         let loss = evaluation.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
             self.position.best = Some((loss, self.position.step));

@@ -128,7 +128,7 @@ impl PictureFiles {
 
     /// Sets a share of the pictures aside: those to train on, and those to validate on.
     ///
-    /// A picture's name alone decides where it comes in a row of which the last part is set aside; so a set that grows
+    /// A picture's name and length alone decide its place in a row, of which the last part is set aside; so a set that grows
     /// a little is divided nearly as before.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl PictureFiles {
             );
             return Err(Error::Options(what));
         }
-        let mut row: Vec<_> = (0..self.len()).map(|i| (Sha256::digest(short_name(&self.items[i])), i)).collect();
+        let mut row: Vec<_> = (0..self.len()).map(|i| (Sha256::digest(self.items[i].place.identity()), i)).collect();
         row.sort();
         let mut aside = vec![false; self.len()];
         row[self.len() - count..].iter().for_each(|&(_, i)| aside[i] = true);
@@ -164,21 +164,13 @@ impl PictureFiles {
             hash.update(text);
         };
         for (i, item) in self.items.iter().enumerate() {
-            add(&short_name(item));
-            add(&item.place.bytes().to_string());
+            add(&item.place.identity());
             add(self.class(i).unwrap_or_default());
             add(&item.captions.len().to_string());
             item.captions.iter().for_each(|caption| add(caption));
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
-}
-
-/// The last two parts of a picture's name, which stay when the data is moved.
-fn short_name(item: &Item) -> String {
-    let name = item.place.name();
-    let parts: Vec<_> = name.rsplitn(3, ['/', '\\']).take(2).collect();
-    parts.join("/")
 }
 
 /// The pictures that were passed over.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::wording::{Record, Wording};
-use super::{Gathering, Item, Place};
+use super::{Form, Gathering, Item, Place};
 use crate::error::{Error, Result};
 
 /// Whether the name is one of images in this form.
@@ -35,7 +35,7 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
         ));
     }
     let mut wording = Wording::of(to.options, path, &["class".to_owned()])?;
-    let (shard, bytes) = (Arc::<Path>::from(path), u64::from(width) * u64::from(height));
+    let (source, bytes) = (Arc::<Path>::from(path), u64::from(width) * u64::from(height));
     for (i, &digit) in labels[8..].iter().enumerate() {
         let names = &to.options.classes;
         let class = match names.get(usize::from(digit)) {
@@ -48,11 +48,12 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
         };
         let record = Record::from_iter([("class".to_owned(), Value::from(class))]);
         if wording.keeps(&record) {
-            let place = Place::Grey { file: shard.clone(), width, height, offset: 16 + i as u64 * bytes };
+            let form = Form::Grey { offset: 16 + i as u64 * bytes, width, height };
+            let place = Place { source: source.clone(), key: i.to_string().into(), bytes, form };
             to.add(Item::new(place, wording.captions(&record)), wording.class(&record), || format!("picture {i}"));
         }
     }
-    to.close(path)
+    to.close(path, &wording)
 }
 
 /// The sizes of an array of `N` dimensions of bytes, after checking that the file has as many as they say.

@@ -11,7 +11,7 @@ mod wording;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,11 +19,12 @@ use super::decode::{MOST_PIXELS, decode};
 use super::{Picture, PictureOptions};
 use crate::data::labelled::Tally;
 use crate::error::{Error, Result};
+use wording::Wording;
 
 /// Tables that stand for the folder they are in, under the first of these names that is there.
 const TABLES: [&str; 4] = ["captions.tsv", "captions.csv", "captions.jsonl", "pairs.tsv"];
 
-/// Bytes that a picture's file may have: more than the largest picture has when it is not compressed at all.
+/// Bytes that a picture's file may have: more than the largest picture has in memory, and files are compressed.
 const MOST_BYTES: u64 = 4 * MOST_PIXELS;
 
 /// So many of `looked_at` pictures may be missing or broken before that is an error: one in a hundred, for among
@@ -56,61 +57,71 @@ impl Item {
 
 /// Where a picture is.
 #[derive(Debug)]
-pub(super) enum Place {
-    File { path: PathBuf, bytes: u64 },
-    Member { shard: Arc<Path>, key: String, offset: u64, bytes: u64 },
-    Grey { file: Arc<Path>, width: u32, height: u32, offset: u64 },
+pub(super) struct Place {
+    /// The folder that the picture's file is named from, or the file that it is one of many in.
+    source: Arc<Path>,
+    /// Its name within.
+    key: PathBuf,
+    bytes: u64,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    File,
+    Member { offset: u64 },
+    Grey { offset: u64, width: u32, height: u32 },
 }
 
 impl Place {
-    /// The file, if it is there.
-    fn of_file(path: &Path) -> Option<Self> {
-        let meta = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-        Some(Self::File { path: path.to_owned(), bytes: meta.len() })
+    /// The file of this name in a folder, if it is there.
+    fn of_file(folder: &Arc<Path>, name: &Path) -> Option<Self> {
+        let meta = fs::metadata(folder.join(name)).ok().filter(fs::Metadata::is_file)?;
+        Some(Self { source: folder.clone(), key: name.to_owned(), bytes: meta.len(), form: Form::File })
     }
 
     /// The path, or `SHARD:KEY`.
     pub(super) fn name(&self) -> String {
-        match self {
-            Self::File { path, .. } => path.display().to_string(),
-            Self::Member { shard, key, .. } => format!("{}:{key}", shard.display()),
-            Self::Grey { file, width, height, offset } => {
-                format!("{}:{}", file.display(), (offset - 16) / (u64::from(*width) * u64::from(*height)))
-            }
+        match self.form {
+            Form::File => self.source.join(&self.key).display().to_string(),
+            _ => format!("{}:{}", self.source.display(), self.key.display()),
         }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        match *self {
-            Self::File { bytes, .. } | Self::Member { bytes, .. } => bytes,
-            Self::Grey { width, height, .. } => u64::from(width) * u64::from(height),
-        }
+    /// What tells it from others wherever the data lies, and the bytes of its file.
+    pub(super) fn identity(&self) -> String {
+        let shard = self.source.file_name().filter(|_| !matches!(self.form, Form::File)).unwrap_or_default();
+        format!("{}:{}:{}", shard.display(), self.key.display(), self.bytes)
     }
 
     /// Reads and decodes it. The file is opened anew each time: so thousands of shards keep no file open, and threads
     /// need not wait for each other's.
     pub(super) fn picture(&self, ground: [u8; 3]) -> Result<Picture> {
-        let (path, offset) = match self {
-            Self::File { path, .. } => (path.as_path(), 0),
-            Self::Member { shard: path, offset, .. } | Self::Grey { file: path, offset, .. } => (&**path, *offset),
-        };
-        let refuse = |what: &str| Error::file(self.name(), what);
-        if self.bytes() > MOST_BYTES {
-            return Err(refuse("it is larger than any picture: remove it"));
+        if self.bytes > MOST_BYTES {
+            return Err(Error::file(self.name(), "it is larger than any picture: remove it"));
         }
-        let mut bytes = vec![0; self.bytes() as usize];
-        let read = File::open(path).and_then(|mut file| {
-            file.seek(SeekFrom::Start(offset))?;
-            file.read_exact(&mut bytes)
-        });
-        read.map_err(|e| Error::io(self.name(), "read", &e))?;
-        match *self {
-            Self::Grey { width, height, .. } => {
+        let bytes = self.read().map_err(|e| Error::io(self.name(), "read", &e))?;
+        match self.form {
+            Form::Grey { width, height, .. } => {
                 let rgb = bytes.iter().flat_map(|&level| [level; 3]).collect();
                 Ok(Picture { width: width as usize, height: height as usize, rgb })
             }
-            _ => decode(&bytes, ground).map_err(|what| refuse(&what)),
+            _ => decode(&bytes, ground).map_err(|what| Error::file(self.name(), what)),
         }
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.bytes as usize];
+        let mut file = match self.form {
+            Form::File => File::open(self.source.join(&self.key))?,
+            Form::Member { offset } | Form::Grey { offset, .. } => {
+                let mut file = File::open(&self.source)?;
+                file.seek(SeekFrom::Start(offset))?;
+                file
+            }
+        };
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 }
 
@@ -175,7 +186,7 @@ fn in_folder(folder: &Path, to: &mut Gathering) -> Result<()> {
         let kind = table::kind(&table).expect("a table's name");
         return table::gather(&table, kind, to);
     }
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = entries.map_err(|e| Error::io(folder, "read", &e))?;
     let mut shards: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
     shards.retain(|path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar")));
@@ -193,14 +204,14 @@ impl Gathering<'_> {
         if item.captions.is_empty() {
             self.silent.add(here);
         }
-        if let Place::File { path, .. } = &item.place {
-            if let Some(&known) = self.files.get(path) {
+        if let Form::File = item.place.form {
+            if let Some(&known) = self.files.get(&item.place.key) {
                 let known = &mut self.items[known].captions;
                 item.captions.retain(|caption| !known.contains(caption));
                 known.append(&mut item.captions);
                 return;
             }
-            self.files.insert(path.clone(), self.items.len());
+            self.files.insert(item.place.key.clone(), self.items.len());
         } else {
             item.shard = self.shards + 1;
         }
@@ -214,8 +225,11 @@ impl Gathering<'_> {
     }
 
     /// Ends a source. If some of its pictures have captions, it is one to learn from, and those without are passed over.
-    fn close(&mut self, path: &Path) -> Result<()> {
+    fn close(&mut self, path: &Path, wording: &Wording) -> Result<()> {
         let found = &self.items[self.start..];
+        if found.is_empty() {
+            return Err(wording.nothing_kept(path));
+        }
         let silent = std::mem::take(&mut self.silent);
         if found.iter().any(|item| !item.captions.is_empty()) {
             silent.note(

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tar::{Archive, Entry};
 
 use super::wording::{Record, Wording};
-use super::{Gathering, Item, Place, is_picture};
+use super::{Form, Gathering, Item, Place, is_picture};
 use crate::error::{Error, Result};
 
 /// Bytes of a text beside a picture: far more than a caption, and few enough to be read without thought.
@@ -39,18 +39,13 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     columns.sort();
     columns.dedup();
     let mut wording = Wording::of(to.options, path, &columns)?;
-    let shard: Arc<Path> = path.into();
-    let mut kept = 0;
+    let source: Arc<Path> = path.into();
     for Sample { key, record, picture } in samples {
         let Some((offset, bytes)) = picture.filter(|_| wording.keeps(&record)) else { continue };
-        kept += 1;
-        let place = Place::Member { shard: shard.clone(), key: key.clone(), offset, bytes };
+        let place = Place { source: source.clone(), key: key.as_str().into(), bytes, form: Form::Member { offset } };
         to.add(Item::new(place, wording.captions(&record)), wording.class(&record), || key);
     }
-    if kept == 0 {
-        return Err(wording.nothing_kept(path));
-    }
-    to.close(path)
+    to.close(path, &wording)
 }
 
 /// Everything that belongs together, in the order in which it begins.
@@ -130,7 +125,9 @@ fn take(path: &Path, sample: &mut Sample, ending: &str, entry: &mut Entry<BufRea
             let object: Record = serde_json::from_str(text)
                 .map_err(|e| refuse(&format!("is no JSON object ({e})"), r#"write {"caption": "a cat"}"#))?;
             // What a file of its own says stands, for it was put there to be read.
-            object.into_iter().for_each(|(key, value)| drop(sample.record.entry(key).or_insert(value)));
+            for (key, value) in object {
+                sample.record.entry(key).or_insert(value);
+            }
             None
         }
     };

@@ -8,12 +8,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::wording::{Record, Wording, joined};
-use super::{Gathering, Item, Place};
+use super::{Gathering, Item, Place, tolerated};
 use crate::data::labelled::classes::{Places, check_quotes, in_words};
 use crate::data::labelled::{Tally, bad_line, lines, shortened, text_of};
 use crate::error::{Error, Result};
@@ -41,7 +42,7 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
     let columns = columns(path, kind, &text)?;
     let image = Wording::image(to.options, path, &columns)?;
     let mut wording = Wording::of(to.options, path, &columns)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = Arc::<Path>::from(path.parent().unwrap_or(Path::new("")));
     let (mut missing, mut kept) = (Tally::default(), 0);
     let mut add = |line: usize, record: &Record| {
         if !wording.keeps(record) {
@@ -53,12 +54,11 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
             let wrong = format!("has no picture in column {image:?}");
             return Err(bad_line(path, line, &wrong, "", "write its path, or remove the line"));
         }
-        let file = folder.join(file);
-        match Place::of_file(&file) {
+        match Place::of_file(&folder, Path::new(&file)) {
             Some(place) => {
-                to.add(Item::new(place, wording.captions(record)), wording.class(record), || format!("line {line}"))
+                to.add(Item::new(place, wording.captions(record)), wording.class(record), || format!("line {line}"));
             }
-            None => missing.add(|| format!("{} in line {line}", file.display())),
+            None => missing.add(|| format!("{file} in line {line}")),
         }
         Ok(())
     };
@@ -68,19 +68,21 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
         Kind::Commas => comma_separated(path, &text, &columns, &mut notes, &mut add),
         Kind::JsonLines => json_lines(path, &text, &mut notes, &mut add),
     }?;
-    if kept == 0 {
-        return Err(wording.nothing_kept(path));
-    }
-    if missing.count > super::tolerated(kept) {
+    note_missing(path, &missing, kept, &mut notes)?;
+    to.notes.append(&mut notes);
+    to.close(path, &wording)
+}
+
+fn note_missing(path: &Path, missing: &Tally, kept: usize, notes: &mut Vec<String>) -> Result<()> {
+    if missing.count > tolerated(kept).min(kept.saturating_sub(1)) {
         let what = format!(
             "{} of its {kept} pictures are not there, the first is {}: paths begin in the table's folder",
             missing.count, missing.first
         );
         return Err(Error::file(path, what));
     }
-    missing.note(path, "picture that is not there", "pictures that are not there", &mut notes);
-    to.notes.append(&mut notes);
-    to.close(path)
+    missing.note(path, "picture that is not there", "pictures that are not there", notes);
+    Ok(())
 }
 
 /// The names of the columns: the first row, or all keys of all objects.

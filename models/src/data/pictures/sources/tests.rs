@@ -1,15 +1,14 @@
-use std::io::Cursor;
-
-use image::{ImageFormat, Rgb, RgbImage};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder as _};
 use tempfile::TempDir;
 
 use super::super::{PictureFiles, decode::WHITE};
 use super::*;
 
 fn png(red: u8) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    RgbImage::from_pixel(4, 3, Rgb([red, 0, 0])).write_to(&mut bytes, ImageFormat::Png).unwrap();
-    bytes.into_inner()
+    let mut bytes = Vec::new();
+    PngEncoder::new(&mut bytes).write_image(&[red, 0, 0].repeat(12), 4, 3, ExtendedColorType::Rgb8).unwrap();
+    bytes
 }
 
 /// A folder with the pictures a.png to d.png and these files.
@@ -116,7 +115,8 @@ fn a_table_that_cannot_be_meant_is_refused_with_its_line_or_its_columns() {
         ("t.tsv", b"path\tlabel\n\tA\n", &["line 2 has no picture in column \"path\""]),
         ("t.jsonl", b"{\"path\":\"a.png\",\"label\":\"A\"}\n[1]\n", &["line 2 is no object"]),
         ("t.tsv", b"path\tlabel\na.png\t \n", &["none of its 1 pictures has a caption", "line 2"]),
-        ("t.tsv", b"path\tlabel\n", &["no row"]),
+        ("t.tsv", b"path\tlabel\n", &["it has no row but the names"]),
+        ("t.tsv", b"path\tlabel\nx.png\tX\n", &["1 of its 1 pictures are not there", "x.png in line 2"]),
         ("t.xls", b"path\tlabel\n", &["no source of pictures", ".tsv"]),
     ];
     for (name, content, words) in table {
@@ -138,7 +138,10 @@ fn what_is_passed_over_is_counted_and_named() {
     let set = PictureFiles::open(&options(&dir, "t.tsv")).unwrap();
     let [empty, missing, silent] = set.notes() else { panic!("{:?}", set.notes()) };
     assert_eq!(empty, "1 empty line passed over: line 5 of t.tsv");
-    assert!(missing.starts_with("1 picture that is not there: ") && missing.ends_with("x.png in line 4 of t.tsv"));
+    assert!(
+        missing.starts_with("1 picture that is not there: ") && missing.ends_with("x.png in line 4 of t.tsv"),
+        "{missing}"
+    );
     assert_eq!(silent, "2 pictures without a caption passed over, the first is line 3 of t.tsv");
     assert_eq!(set.len(), 1);
     let rows: String = (0..20).map(|i| format!("gone{i}.png\tA\n")).collect();
@@ -260,6 +263,7 @@ fn idx_files_have_grey_pictures_with_a_class_each() {
     options.captions = vec!["a photo of a {class}".to_owned()];
     let set = PictureFiles::open(&options).unwrap();
     assert_eq!((set.class(0), set.captions(1)), (Some("bag"), &["a photo of a shirt".to_owned()][..]));
+    refused(&PictureOptions { filters: vec!["class=dress".to_owned()], ..options.clone() }, &["\"bag\", \"shirt\""]);
     options.classes.pop();
     refused(&options, &["picture 0 is of class 1", "only 1 classes"]);
     write(&dir, &[(name, &images[..27])]);

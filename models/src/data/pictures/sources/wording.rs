@@ -73,13 +73,18 @@ impl Wording {
         })
     }
 
-    /// Whether all filters hold.
+    /// Whether all filters hold. Each is asked, for each remembers what it saw.
     pub(super) fn keeps(&mut self, record: &Record) -> bool {
-        self.filters.iter_mut().fold(true, |kept, filter| filter.holds(record) && kept)
+        let mut kept = true;
+        self.filters.iter_mut().for_each(|filter| kept &= filter.holds(record));
+        kept
     }
 
-    /// The sentence for a source of which the filters left nothing.
+    /// The sentence for a source that has nothing, or of which the filters left nothing.
     pub(super) fn nothing_kept(&self, path: &Path) -> Error {
+        if self.filters.iter().all(|filter| filter.seen.is_empty()) {
+            return Error::file(path, "it has no row but the names of its columns: add rows, one for each picture");
+        }
         let seen = |f: &Filter| {
             let values: Vec<_> = f.seen.iter().map(|value| shortened(value)).collect();
             format!("{}, of which there are {}", f.column, values.join(", "))
