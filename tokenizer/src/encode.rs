@@ -96,7 +96,10 @@ impl Tokenizer {
                 ids.push(id);
                 Ok(())
             }
-            Part::Text(text) => self.encode_part(text, special, ids),
+            Part::Text(start, text) => self.encode_part(text, special, ids).map_err(|error| match error {
+                Error::SpecialInText { name, at } => Error::SpecialInText { name, at: start + at },
+                other => other,
+            }),
         })
     }
 
@@ -105,7 +108,7 @@ impl Tokenizer {
         self.normal_names.split(&self.normalizer.apply(text), special, |part| {
             match part {
                 Part::Token(id) => ids.push(id),
-                Part::Text(text) => self.encode_words(text, ids),
+                Part::Text(_, text) => self.encode_words(text, ids),
             }
             Ok(())
         })

@@ -83,10 +83,10 @@ impl Added {
     }
 }
 
-/// A part of a text: a token, or what stands between two.
+/// A part of a text: a token, or what stands between two and where.
 pub(crate) enum Part<'a> {
     Token(u32),
-    Text(&'a [u8]),
+    Text(usize, &'a [u8]),
 }
 
 /// Names to look for in a text, the longest first.
@@ -127,13 +127,13 @@ impl Names {
             let before = text.get(start..at).unwrap_or_default(); // a name may begin in white space that was taken along
             let before = if added.lstrip { without_space(before) } else { before };
             if !before.is_empty() {
-                each(Part::Text(before))?;
+                each(Part::Text(start, before))?;
             }
             each(Part::Token(added.id))?;
             start = end + if added.rstrip { split::run(&text[end..], 0, Kind::Space) } else { 0 };
             from = end;
         }
-        if start < text.len() { each(Part::Text(&text[start..])) } else { Ok(()) }
+        if start < text.len() { each(Part::Text(start, &text[start..])) } else { Ok(()) }
     }
 
     /// The first name at or after `from`, and of those that begin there the longest.
@@ -185,7 +185,7 @@ mod tests {
         let push = |part: Part| {
             parts.push(match part {
                 Part::Token(id) => format!("[{id}]"),
-                Part::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+                Part::Text(_, text) => String::from_utf8(text.to_vec()).unwrap(),
             });
             Ok(())
         };

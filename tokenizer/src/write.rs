@@ -98,8 +98,7 @@ impl Tokenizer {
             (None, _) => json!(null),
         };
         let decoder = match &self.model {
-            Model::Bpe(bpe) if bpe.ends_words() => json!({"type": "BPEDecoder", "suffix": END_OF_WORD}),
-            Model::Bpe(_) => byte_level(false),
+            Model::Bpe(_) => byte_level(false), // CLIP's as well, whose readers make spaces of END_OF_WORD
             Model::WordPiece(model) => json!({"type": "WordPiece", "prefix": CONTINUES, "cleanup": model.cleanup}),
         };
         [
