@@ -1,6 +1,7 @@
 //! The program end to end, as a user runs it.
 
 mod bad_input;
+mod shared_space;
 mod simcse;
 mod training;
 mod transfer;

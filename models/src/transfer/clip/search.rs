@@ -87,8 +87,13 @@ impl Index {
     }
 }
 
-/// The different captions of these pictures, and the first picture of each.
+/// The different captions of these pictures, and the first picture of each; or the different lines.
 pub(super) fn told(gallery: &Gallery, numbers: &[usize]) -> (Vec<String>, Vec<usize>) {
+    let lines: Vec<usize> = match gallery {
+        Gallery::Lines(lines) => (0..lines.len()).collect(),
+        _ => Vec::new(),
+    };
+    let numbers = if lines.is_empty() { numbers } else { &lines };
     let all: Vec<(String, usize)> =
         numbers.iter().flat_map(|&i| gallery.captions(i).into_iter().map(move |caption| (caption, i))).collect();
     let (_, place) = distinct(&all.iter().map(|(caption, _)| caption.as_str()).collect::<Vec<_>>());

@@ -88,8 +88,8 @@ fn item(to: &mut String, hit: &Hit, gallery: &Gallery) -> Result<()> {
     Ok(())
 }
 
-/// A text as it stands in HTML, also within quotes.
-fn escaped(text: &str) -> String {
+/// A text as it stands in HTML and XML, also within quotes.
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
