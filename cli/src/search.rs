@@ -122,7 +122,7 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
     let [first, ..] = &args.data[..] else {
         let gallery = Gallery::scenes(SCENES, with.preprocess.size);
         let bar = pictures::counting(gallery.len());
-        let (index, _) = search::Index::over(with, &gallery, |n| bar.set_position(n as u64));
+        let (index, _) = search::Index::over(with, &gallery, args.texts, |n| bar.set_position(n as u64));
         bar.finish_and_clear();
         return Ok((gallery, index));
     };

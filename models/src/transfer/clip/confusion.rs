@@ -11,7 +11,7 @@ use crate::files;
 /// Pixels of the square that holds all fields, if they are not too large or too small then.
 const SQUARE: f64 = 720.0;
 /// A field's side, at least and at most.
-const SIDES: [f64; 2] = [1.0, 40.0];
+const SIDES: [f64; 2] = [1.0, 48.0];
 /// With more names than this no field has its number in it, and with more than that no name stands beside.
 const NUMBERED: usize = 16;
 const WRITTEN: usize = 80;

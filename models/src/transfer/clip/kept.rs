@@ -66,7 +66,7 @@ impl Index {
                 (index, Came::Kept(left_out))
             }
             None => {
-                let (index, faults) = Self::over(with, gallery, done);
+                let (index, faults) = Self::over(with, gallery, true, done);
                 (index, Came::Made(faults))
             }
         }
