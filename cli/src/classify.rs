@@ -3,29 +3,31 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
-use models::transfer::clip::Encoders;
-use models::transfer::clip::encode::Layer;
+use anyhow::{Result, anyhow};
+use models::transfer::clip::encode::{Layer, Seen};
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::zero_shot::{self, Named, ZeroShot, best, mistakes};
+use models::transfer::clip::{Encoders, chosen, confusion};
 use models::transfer::finetune::classify::Classifier;
 use models::transfer::pretrained;
 use serde_json::json;
 
 use crate::flags::{Texts, Threads};
-use crate::pictures;
+use crate::pictures::{self, PictureFlags};
 
 /// Label texts with a model that `finetune … classify` made, or pictures with a CLIP, by nothing but the labels' names.
 ///
-/// Texts without a word of them: line by line from --in or standard input. Pictures likewise, from --in; without any, the
-/// built-in world's are named, of which some show a shape in a colour that training never did.
+/// Texts without a word of them: line by line from --in or standard input. Pictures are files, or, with --data, a set whose
+/// classes are known: then it is said how many are named rightly. Without any, the built-in world's pictures are named, some
+/// of which show a shape in a colour that training never did.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   pretext classify runs/classify-1 \"Mia takes the ball and slowly sets it on the left.\"
   pretext classify runs/classify-1 --in lines.txt --top 3 --json
   pretext classify runs/clip-nano-1                                the built-in world's pictures
-  pretext classify runs/clip-mini-1 cat.png --labels animals.txt --template \"a picture of a {}\" \"a drawing of a {}\"")]
+  pretext classify runs/clip-mini-1 cat.png --labels animals.txt --template \"a picture of a {}\" \"a drawing of a {}\"
+  pretext classify runs/clip-mini-1 --data pairs.tsv --where split=test --class-column label --svg confusion.svg")]
 pub struct Args {
     /// A model that `finetune` made, or a CLIP
     dir: PathBuf,
@@ -34,17 +36,25 @@ pub struct Args {
     /// How many labels for each [default: 1 for texts, 5 for pictures]
     #[arg(long, value_name = "K")]
     top: Option<usize>,
-    /// A file with the labels to choose among, one a line
+    /// Print one JSON line a text or a picture, or one with the figures
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    threads: Threads,
+    /// Pictures whose classes are known: tables, folders, shards (.tar), IDX files
+    #[arg(long, num_args = 1.., value_name = "PATH", help_heading = "Pictures", conflicts_with_all = ["texts", "file"])]
+    data: Vec<PathBuf>,
+    /// A file with the labels to choose among, one a line [default: the classes of --data]
     #[arg(long, value_name = "FILE", help_heading = "Pictures")]
     labels: Option<PathBuf>,
     /// What is said of a picture with each label, {} being the label; of several, the mean counts [default: {}]
     #[arg(long, num_args = 1.., value_name = "TEMPLATE", help_heading = "Pictures")]
     template: Vec<String>,
-    /// Print one JSON line a text or a picture
-    #[arg(long)]
-    json: bool,
+    /// Also draw which labels are taken for which
+    #[arg(long, value_name = "FILE", help_heading = "Pictures", conflicts_with_all = ["texts", "file"])]
+    svg: Option<PathBuf>,
     #[command(flatten)]
-    threads: Threads,
+    pictures: PictureFlags,
 }
 
 /// Texts that are read and labelled at once.
@@ -55,13 +65,22 @@ const MISTAKES: usize = 5;
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     if pictures::is_clip(&args.dir)? {
+        pictures::vacant([&args.svg])?;
         let with = Encoders::open(&args.dir)?;
         return match args.texts.given()? {
-            Some(words) => label(args, &with, Gallery::Files(pictures::paths(words))),
-            None => world(args, &with),
+            Some(words) => label(args, &with, words),
+            None if args.data.is_empty() => world(args, &with),
+            None => measure(args, &with),
         };
     }
-    pictures::refuse(&args.dir, &[("--labels", args.labels.is_some()), ("--template", !args.template.is_empty())])?;
+    let given = [
+        ("--data", !args.data.is_empty()),
+        ("--labels", args.labels.is_some()),
+        ("--template", !args.template.is_empty()),
+        ("--svg", args.svg.is_some()),
+    ];
+    pictures::refuse(&args.dir, &given)?;
+    pictures::refuse(&args.dir, &args.pictures.given())?;
     let (classifier, tokenizer, labels) = Classifier::open(&args.dir)?;
     args.texts.each(AT_ONCE, |texts| {
         let ids: Vec<_> = texts.iter().map(|t| pretrained::ids(&tokenizer, classifier.block_size(), t)).collect();
@@ -90,27 +109,28 @@ fn show(args: &Args, (kind, what): (&str, &str), labels: &[String], p: &[f32]) -
     Ok(())
 }
 
-/// The names to choose among.
-fn names(args: &Args, with: &Encoders) -> Result<ZeroShot> {
-    let Some(file) = &args.labels else {
-        return Ok(ZeroShot::world(with));
-    };
+/// Labels as names of pictures, in the templates that are given.
+fn names(args: &Args, with: &Encoders, labels: Vec<String>) -> Result<ZeroShot> {
     let templates = match &args.template[..] {
         [] => zero_shot::TEMPLATES.iter().map(|&template| template.to_owned()).collect(),
         given => given.to_vec(),
     };
-    Ok(ZeroShot::new(with, zero_shot::read_names(file)?, &templates)?)
+    let names = ZeroShot::new(with, labels, &templates)?;
+    pictures::note_cut(with, names.cut());
+    Ok(names)
 }
 
 /// Labels pictures one by one.
-fn label(args: &Args, with: &Encoders, gallery: Gallery) -> Result<()> {
-    if args.labels.is_none() {
-        eprintln!("note: without --labels, the names are the 64 of the built-in world");
-    }
-    let names = names(args, with)?;
-    let bar = pictures::counting(gallery.len(), "pictures");
-    let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), |n| bar.set_position(n as u64));
-    bar.finish_and_clear();
+fn label(args: &Args, with: &Encoders, words: Vec<String>) -> Result<()> {
+    let names = match &args.labels {
+        Some(file) => names(args, with, zero_shot::read_names(file)?)?,
+        None => {
+            eprintln!("note: without --labels, the names are the 64 of the built-in world");
+            ZeroShot::world(with)
+        }
+    };
+    let gallery = Gallery::Files(words.into_iter().map(PathBuf::from).collect(), args.pictures.ground());
+    let seen = seen(with, &gallery);
     let probabilities = names.probabilities(&seen.vectors);
     for (&number, p) in seen.numbers.iter().zip(probabilities.data().chunks_exact(names.names().len())) {
         show(args, ("image", &gallery.name(number)), names.names(), p)?;
@@ -118,28 +138,81 @@ fn label(args: &Args, with: &Encoders, gallery: Gallery) -> Result<()> {
     pictures::all_read(&seen.faults, gallery.len())
 }
 
+fn seen(with: &Encoders, gallery: &Gallery) -> Seen {
+    let bar = pictures::counting(gallery.len());
+    let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), |n| bar.set_position(n as u64));
+    bar.finish_and_clear();
+    seen
+}
+
+/// Names pictures whose classes are known, and says how well.
+fn measure(args: &Args, with: &Encoders) -> Result<()> {
+    let given = args.labels.as_deref().map(zero_shot::read_names).transpose()?;
+    let gallery = args.pictures.open(&args.data, given.as_deref().unwrap_or_default())?;
+    let names = names(args, with, given.unwrap_or_else(|| gallery.classes().to_vec()))?;
+    let seen = seen(with, &gallery);
+    pictures::note(&seen.faults);
+    if seen.numbers.is_empty() {
+        return Err(anyhow!("none of the {} pictures can be read, as said above", gallery.len()));
+    }
+    let (rows, truth) = zero_shot::truth(&gallery, &seen.numbers, names.names())?;
+    if rows.len() < seen.numbers.len() {
+        eprintln!("note: {} pictures have no class, and are left out", seen.numbers.len() - rows.len());
+    }
+    let named = zero_shot::judge(&names.probabilities(&chosen(&seen.vectors, &rows)), &truth);
+    draw(args, &names, &named.confusion)?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let labels = names.names().len();
+        let line = json!({"pictures": named.pictures, "labels": labels, "top_1": named.top_1, "top_5": named.top_5});
+        return Ok(writeln!(out, "{line}")?);
+    }
+    writeln!(out, "pictures named among {} labels", names.names().len())?;
+    heading(&mut out)?;
+    row(&mut out, "all", &named)?;
+    tell_mistakes(&mut out, &named.confusion, names.names())
+}
+
+/// Draws which names are taken for which, if that is wanted.
+fn draw(args: &Args, names: &ZeroShot, confusion: &[Vec<usize>]) -> Result<()> {
+    if let Some(path) = &args.svg {
+        let pictures: usize = confusion.iter().flatten().sum();
+        let title = format!("{pictures} pictures, named among {} labels", names.names().len());
+        confusion::draw(path, &title, names.names(), confusion)?;
+        eprintln!("note: the picture is {}", path.display());
+    }
+    Ok(())
+}
+
 /// Names the built-in world's pictures, and says how well.
 fn world(args: &Args, with: &Encoders) -> Result<()> {
-    let names = names(args, with)?;
-    let bar = pictures::counting(0, "pictures");
+    if args.labels.is_some() || !args.template.is_empty() {
+        let what = "labels and templates are for pictures of your own: give some, or --data, or leave them out";
+        return Err(crate::Usage(what.to_owned()).into());
+    }
+    let names = ZeroShot::world(with);
+    let bar = pictures::counting(0);
     let of = zero_shot::on_world(with, &names, |n, all| {
         bar.set_length(all as u64);
         bar.set_position(n as u64);
     });
     bar.finish_and_clear();
-    let mut out = std::io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string(&of)?)?;
-        return Ok(());
-    }
-    writeln!(out, "one object in the built-in world, named among the 64 combinations of a colour and a shape")?;
-    writeln!(out, "{:<26}{:>9}{:>9}{:>9}", "combinations", "pictures", "top-1", "top-5")?;
-    for (what, named) in [("never shown in training", &of.unseen), ("shown in training", &of.seen)] {
-        row(&mut out, what, named)?;
-    }
     let confusion = of.unseen.confusion.iter().zip(&of.seen.confusion);
     let confusion: Vec<Vec<usize>> = confusion.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a + b).collect()).collect();
+    draw(args, &names, &confusion)?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        return Ok(writeln!(out, "{}", serde_json::to_string(&of)?)?);
+    }
+    writeln!(out, "one object in the built-in world, named among the 64 combinations of a colour and a shape")?;
+    heading(&mut out)?;
+    row(&mut out, "never shown in training", &of.unseen)?;
+    row(&mut out, "shown in training", &of.seen)?;
     tell_mistakes(&mut out, &confusion, names.names())
+}
+
+fn heading(out: &mut impl std::io::Write) -> Result<()> {
+    Ok(writeln!(out, "{:<26}{:>9}{:>9}{:>9}", "", "pictures", "top-1", "top-5")?)
 }
 
 fn row(out: &mut impl std::io::Write, what: &str, named: &Named) -> Result<()> {

@@ -7,22 +7,29 @@ use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 use models::Error;
 use models::data::labelled::{classes, conll};
+use models::transfer::clip::Encoders;
 use models::transfer::curve::classes::Classes;
+use models::transfer::curve::probe::Probe;
 use models::transfer::curve::tags::Tags;
-use models::transfer::curve::{Learner, Plan, Point, Subject, curve, picture};
+use models::transfer::curve::{Learner, Plan, Point, Subject, Tuning, curve, picture};
 use models::transfer::finetune::Recipe;
 use models::transfer::finetune::examples;
 use models::transfer::pretrained::{Pooling, Pretrained};
 
 use crate::flags::{Precision, Threads};
+use crate::pictures::{self, PictureFlags};
 
-/// Measure how good a task is learned from 1, 2, 4 … labels of each class (or tagged sentences): by the pre-trained model, by the same model
-/// from scratch, by a bag of words with logistic regression, and by guessing the most frequent class.
+/// Measure how good a task is learned from 1, 2, 4 … labels of each class (or tagged sentences): by the pre-trained model, by
+/// the same model from scratch, by a bag of words with logistic regression, and by guessing the most frequent class. With a
+/// CLIP, classes of pictures: by logistic regression on what its image encoder makes of them, on what the same with random
+/// weights does, on raw pixels, and by guessing.
 #[derive(ClapArgs)]
 #[command(after_help = "\
 Examples:
   pretext curve runs/bert-nano-1 classify                          the built-in world's task
   pretext curve runs/bert-mini-1 classify --data train.tsv --test-data test.tsv --most 64 --svg curve.svg
+  pretext curve runs/clip-nano-1 classify                          shapes in the built-in world's pictures
+  pretext curve runs/clip-mini-1 classify --data train-0000.tar train-0001.tar --test-data test-0000.tar
   pretext curve runs/bert-mini-1 tag --data train.conll --test-data test.conll --svg tags.svg")]
 pub struct Args {
     /// A run of `train`, or a Hugging Face checkpoint with its tokenizer.json
@@ -34,20 +41,21 @@ pub struct Args {
 /// What is learned.
 #[derive(Subcommand)]
 enum Task {
-    /// A label for a text
-    Classify(Options),
+    /// A label for a text or a picture
+    Classify(Box<Options>),
     /// A label for each word
-    Tag(Options),
+    Tag(Box<Options>),
 }
 
 #[derive(ClapArgs)]
 struct Options {
-    /// Labelled examples to draw from, as for `finetune` [default: 200 stories of the built-in world]
-    #[arg(long, value_name = "FILE", requires = "test_data")]
-    data: Option<PathBuf>,
+    /// Labelled examples to draw from, as for `finetune`, or pictures: tables, folders, shards (.tar), IDX files [default: 200
+    /// stories, or 1024 pictures, of the built-in world]
+    #[arg(long, num_args = 1.., value_name = "FILE", requires = "test_data")]
+    data: Vec<PathBuf>,
     /// Labelled examples to measure on
-    #[arg(long, value_name = "FILE", requires = "data")]
-    test_data: Option<PathBuf>,
+    #[arg(long, num_args = 1.., value_name = "FILE", requires = "data")]
+    test_data: Vec<PathBuf>,
     /// Labels of each class, or tagged sentences, at most [default: all]
     #[arg(long, value_name = "N")]
     most: Option<usize>,
@@ -79,6 +87,8 @@ struct Options {
     json: bool,
     #[command(flatten)]
     threads: Threads,
+    #[command(flatten)]
+    pictures: PictureFlags,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -93,13 +103,19 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(parent) = o.svg.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir()) {
         return Err(Error::file(parent, "is no directory, and the picture is to go there: make it first").into());
     }
+    if pictures::is_clip(&args.dir)? {
+        return with_pictures(args, o);
+    }
+    pictures::refuse(&args.dir, &o.pictures.given())?;
+    pictures::refuse(&args.dir, &[("--data with more than one file", o.data.len() > 1 || o.test_data.len() > 1)])?;
     let from = Pretrained::open(&args.dir)?;
+    let with = Tuning { from: &from, pooling: Pooling::Mean, recipe: o.recipe() };
     match &args.task {
         Task::Classify(_) => {
             let [pool, test] = o.examples(classes::read, || examples::world(o.seed))?;
-            let subject = Classes::new(&from, &pool, &test);
+            let subject = Classes::new(with, &pool, &test);
             subject.examples.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
-            o.draw(&from, &subject, test.texts.len())
+            o.draw(&subject, test.texts.len())
         }
         Task::Tag(_) => {
             let read = |path: &Path| {
@@ -109,9 +125,30 @@ pub fn run(args: &Args) -> Result<()> {
             };
             let [pool, test] = o.examples(read, || examples::world_sentences(o.seed))?;
             let tests = test.len();
-            o.draw(&from, &Tags::new(&from, pool, test), tests)
+            o.draw(&Tags::new(with, pool, test), tests)
         }
     }
+}
+
+/// The curve of a CLIP's image encoder.
+fn with_pictures(args: &Args, o: &Options) -> Result<()> {
+    if matches!(args.task, Task::Tag(_)) {
+        let what = "is a CLIP, and words are tagged by models of text: `classify` is what it can learn";
+        return Err(Error::file(&args.dir, what).into());
+    }
+    let with = Encoders::open(&args.dir)?;
+    let bar = pictures::counting(0);
+    let done = |n, all| {
+        bar.set_length(all as u64);
+        bar.set_position(n as u64);
+    };
+    let probe = match (&o.data[..], &o.test_data[..]) {
+        ([], _) => Probe::world(&with, done)?,
+        (data, test) => Probe::new(&with, [o.pictures.open(data, &[])?, o.pictures.open(test, &[])?], done)?,
+    };
+    bar.finish_and_clear();
+    probe.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+    o.draw(&probe, probe.tests())
 }
 
 impl Options {
@@ -121,27 +158,30 @@ impl Options {
         read: impl Fn(&Path) -> models::Result<E>,
         world: impl FnOnce() -> [E; 2],
     ) -> models::Result<[E; 2]> {
-        match (&self.data, &self.test_data) {
+        match (self.data.first(), self.test_data.first()) {
             (Some(data), Some(test)) => Ok([read(data)?, read(test)?]),
             _ => Ok(world()),
         }
     }
 
+    /// How a model of text is fine-tuned.
+    fn recipe(&self) -> Recipe {
+        let (lr, least_steps, epochs) = (self.lr, self.least_steps, self.epochs);
+        Recipe { lr, least_steps, epochs, precision: self.precision.into(), ..Recipe::default() }
+    }
+
     /// Measures the curve, shows it point by point, and draws the picture.
-    fn draw<S: Subject + Sync>(&self, from: &Pretrained, subject: &S, tests: usize) -> Result<()> {
-        let (lr, least_steps, epochs, seed) = (self.lr, self.least_steps, self.epochs, self.seed);
-        let recipe = Recipe { lr, least_steps, epochs, seed, precision: self.precision.into(), ..Recipe::default() };
-        let most = self.most.unwrap_or(usize::MAX);
-        let plan = Plan { most, seeds: self.seeds, pooling: Pooling::Mean, recipe };
+    fn draw<S: Subject + Sync>(&self, subject: &S, tests: usize) -> Result<()> {
+        let plan = Plan { most: self.most.unwrap_or(usize::MAX), seeds: self.seeds, seed: self.seed };
         let mut said = Ok(());
         let mut say = |line: String| {
             if said.is_ok() && !self.json {
                 said = writeln!(std::io::stdout(), "{line}");
             }
         };
-        let names = Learner::ALL.map(|learner| format!("{:>14}", learner.name())).concat();
+        let names = Learner::ALL.map(|learner| format!("{:>14}", learner.name::<S>())).concat();
         say(format!("{:>20}  in all{names}    ({} in %)", S::COUNTED, S::MEASURED));
-        let points = tensor::parallel::inside(|| curve(from, subject, &plan, |point| say(row(point))));
+        let points = tensor::parallel::inside(|| curve(subject, plan, |point| say(row(point))));
         let title = format!("what pre-training is worth: {tests} examples to test on, seeds: {}", self.seeds);
         said?;
         if self.json {

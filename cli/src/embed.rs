@@ -1,4 +1,4 @@
-//! `pretext embed`: texts as vectors.
+//! `pretext embed`: texts and pictures as vectors.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -6,22 +6,33 @@ use std::path::PathBuf;
 use anyhow::Result;
 use models::Error;
 use models::data::labelled::pairs;
+use models::transfer::clip::gallery::Gallery;
+use models::transfer::clip::search::Query;
+use models::transfer::clip::{Encoders, kept, recall};
 use models::transfer::embed::states;
 use models::transfer::pretrained::Pretrained;
 use models::transfer::similar;
 use serde_json::json;
 
 use crate::flags::{self, PoolingName, Texts, Threads};
+use crate::pictures::{self, PictureFlags};
 
-/// Turn texts into vectors, one JSON line each: the mean of the hidden states as it is. Without a text: line by line from
-/// --in or standard input. With --pairs or --retrieval: how well the vectors agree with what people say of pairs of texts.
+/// Turn texts, and with a CLIP also pictures, into vectors, one JSON line each. Without a word: line by line from --in or
+/// standard input. A text's vector is the mean of its hidden states as it is; a CLIP's are of length 1.
+///
+/// With --pairs or --retrieval: how well the vectors agree with what people say of pairs. With --data: the pictures of a set,
+/// and what is said of them, become an index on the disk, for `search --in` of the same.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   pretext embed runs/bert-mini-1 \"a text\" \"another\"
   pretext embed runs/bert-mini-1 --pairs stsb-test.tsv
   pretext embed runs/bert-nano-1 --pairs                           with the built-in world's stories
-  pretext embed runs/bert-mini-1 --retrieval questions.tsv")]
+  pretext embed runs/bert-mini-1 --retrieval questions.tsv
+  pretext embed runs/clip-mini-1 cat.png \"a cat\"
+  pretext embed runs/clip-mini-1 --data pairs.tsv --where style=fluent
+  pretext embed runs/clip-nano-1 --retrieval                       pictures and captions of the built-in world
+  pretext embed runs/clip-mini-1 --retrieval pairs.tsv --where split=test")]
 pub struct Args {
     /// A run of `train`, or a Hugging Face checkpoint with its tokenizer.json
     dir: PathBuf,
@@ -32,7 +43,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "file"])]
     pairs: Option<Option<PathBuf>>,
     /// A file of lines `query TAB text`: seeks each query's texts among all of them, and prints recall at 1, 5 and 10, the
-    /// mean reciprocal rank and nDCG [without FILE: stories of the built-in world, told twice in other words]
+    /// mean reciprocal rank and nDCG [without FILE: stories of the built-in world, told twice in other words]. With a CLIP,
+    /// pictures: these seek their captions and are sought by them; recall at 1, 5 and 10 and the median rank
     #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "file", "pairs"])]
     retrieval: Option<Option<PathBuf>>,
     /// How a text becomes one vector
@@ -40,6 +52,14 @@ pub struct Args {
     pooling: PoolingName,
     #[command(flatten)]
     threads: Threads,
+    /// Pictures: tables, folders, shards (.tar), IDX files
+    #[arg(long, num_args = 1.., value_name = "PATH", help_heading = "Pictures", conflicts_with_all = ["texts", "file"])]
+    data: Vec<PathBuf>,
+    /// Where the index of --data goes [default: beside its first PATH]
+    #[arg(long, value_name = "FILE", help_heading = "Pictures", requires = "data", conflicts_with = "retrieval")]
+    index: Option<PathBuf>,
+    #[command(flatten)]
+    pictures: PictureFlags,
 }
 
 /// What is said of pairs.
@@ -51,9 +71,16 @@ enum Judged {
 
 /// Texts that are read and embedded at once.
 const AT_ONCE: usize = 256;
+/// Scenes of the built-in world of which pictures and captions seek each other.
+const SCENES: usize = 1000;
 
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
+    if pictures::is_clip(&args.dir)? {
+        return with_pictures(args);
+    }
+    pictures::refuse(&args.dir, &[("--data", !args.data.is_empty())])?;
+    pictures::refuse(&args.dir, &args.pictures.given())?;
     let with = Pretrained::open(&args.dir)?;
     if let Some(file) = &args.pairs {
         return judge(args, &with, file, Judged::Alike);
@@ -93,4 +120,64 @@ fn judge(args: &Args, with: &Pretrained, wanted: &Option<PathBuf>, kind: Judged)
         }
     };
     Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+/// What a CLIP makes of texts and pictures.
+fn with_pictures(args: &Args) -> Result<()> {
+    if args.pairs.is_some() {
+        let what = "is a CLIP, and --pairs is for models of text: --retrieval seeks pictures and captions";
+        return Err(Error::file(&args.dir, what).into());
+    }
+    let with = Encoders::open(&args.dir)?;
+    if let Some(file) = &args.retrieval {
+        let data: Vec<PathBuf> = file.iter().chain(&args.data).cloned().collect();
+        return retrieval(args, &with, &data);
+    }
+    if let [_, ..] = &args.data[..] {
+        let gallery = args.pictures.open(&args.data, &[])?;
+        let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
+        let (index, new) = pictures::index(&with, &gallery, &path)?;
+        if new {
+            index.keep(&path, &with, &gallery)?;
+        }
+        let [n, texts] = index.sizes();
+        let how = if new { "is made" } else { "was there already" };
+        return Ok(writeln!(
+            std::io::stdout(),
+            "{}: the index of {n} pictures and {texts} texts {how}",
+            path.display()
+        )?);
+    }
+    let (mut faults, mut n) = (Vec::new(), 0);
+    args.texts.each(1, |words| {
+        n += 1;
+        let word = &words[0];
+        match args.pictures.query(word) {
+            Ok(query) => {
+                let kind = if matches!(query, Query::Picture(..)) { "image" } else { "text" };
+                let vector = query.vector(&with);
+                writeln!(std::io::stdout(), "{}", json!({kind: word, "vector": vector.data()}))?;
+            }
+            Err(fault) => faults.push(fault),
+        }
+        Ok(())
+    })?;
+    pictures::all_read(&faults, n)
+}
+
+/// One JSON line with how well pictures and captions find each other.
+fn retrieval(args: &Args, with: &Encoders, data: &[PathBuf]) -> Result<()> {
+    let gallery = match data {
+        [] => Gallery::scenes_of_several(SCENES, with.preprocess.size),
+        _ => args.pictures.open(data, &[])?,
+    };
+    let bar = pictures::counting(gallery.len());
+    let measured = recall::retrieval(with, &gallery, |n| bar.set_position(n as u64));
+    bar.finish_and_clear();
+    pictures::note(&measured.seen.faults);
+    pictures::note_cut(with, measured.cut);
+    if measured.recall.image_to_text.queries == 0 {
+        return Err(anyhow::anyhow!("no picture with a caption could be read: there is nothing to seek"));
+    }
+    Ok(writeln!(std::io::stdout(), "{}", serde_json::to_string(&measured.recall)?)?)
 }

@@ -5,7 +5,77 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
+use models::data::pictures::PictureOptions;
+use models::transfer::clip::gallery::{self, Gallery};
+use models::transfer::clip::kept::{self, Came};
+use models::transfer::clip::search::{Index, Query};
+use models::transfer::clip::{Encoders, page};
 use models::{Config, Error, hub};
+
+/// How pictures are found in files, and what is said of them there.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Pictures")]
+pub struct PictureFlags {
+    /// The column of a table that names the picture [default: the first of path, image, file, … that is there]
+    #[arg(long, value_name = "COLUMN")]
+    image_column: Option<String>,
+    /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}" [default: the columns
+    /// caption, text, label or title]
+    #[arg(long, num_args = 1.., value_name = "TEMPLATE")]
+    captions: Vec<String>,
+    /// The column of a picture's class [default: the first of class, cls and label that is there]
+    #[arg(long, value_name = "COLUMN")]
+    class_column: Option<String>,
+    /// Take the rows of tables for which this holds: COLUMN=VALUE or COLUMN!=VALUE
+    #[arg(long = "where", num_args = 1.., value_name = "CONDITION")]
+    filters: Vec<String>,
+    /// The colour behind transparent pictures: red, green and blue from 0 to 255 [default: 255 255 255]
+    #[arg(long, num_args = 3, value_names = ["R", "G", "B"])]
+    ground: Vec<u8>,
+}
+
+impl PictureFlags {
+    /// The options with their names, and whether they were given.
+    pub fn given(&self) -> [(&'static str, bool); 5] {
+        [
+            ("--image-column", self.image_column.is_some()),
+            ("--captions", !self.captions.is_empty()),
+            ("--class-column", self.class_column.is_some()),
+            ("--where", !self.filters.is_empty()),
+            ("--ground", !self.ground.is_empty()),
+        ]
+    }
+
+    /// The pictures of these sources. `classes` are the names of classes that are numbers in them.
+    pub fn open(&self, data: &[PathBuf], classes: &[String]) -> Result<Gallery> {
+        let options = PictureOptions {
+            data: data.to_vec(),
+            ground: self.ground(),
+            image: self.image_column.clone(),
+            captions: self.captions.clone(),
+            class: self.class_column.clone(),
+            classes: classes.to_vec(),
+            filters: self.filters.clone(),
+            ..PictureOptions::default()
+        };
+        let gallery = Gallery::open(options)?;
+        gallery.notes().iter().for_each(|note| eprintln!("note: {note}"));
+        Ok(gallery)
+    }
+
+    /// The colour behind transparent pictures.
+    pub fn ground(&self) -> [u8; 3] {
+        <[u8; 3]>::try_from(&self.ground[..]).unwrap_or(PictureOptions::default().ground)
+    }
+
+    /// A query: a picture, if it is the name of a file or looks like one, or else a text.
+    pub fn query(&self, word: &str) -> models::Result<Query> {
+        if is_picture(word) {
+            return Ok(Query::Picture(word.to_owned(), Box::new(gallery::read(Path::new(word), self.ground())?)));
+        }
+        Ok(Query::Text(word.to_owned()))
+    }
+}
 
 /// Whether a directory holds a CLIP: then the commands go the way of pictures.
 pub fn is_clip(directory: &Path) -> Result<bool> {
@@ -32,10 +102,10 @@ pub fn is_picture(word: &str) -> bool {
 }
 
 /// A bar on a terminal that shows how many of `all` are done, and nothing elsewhere.
-pub fn counting(all: usize, what: &str) -> ProgressBar {
+pub fn counting(all: usize) -> ProgressBar {
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(all as u64) } else { ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}, {eta} left").expect("a good template");
-    bar.with_style(style).with_message(what.to_owned())
+    let style = ProgressStyle::with_template("pictures {wide_bar} {pos}/{len}, {eta} left").expect("a good template");
+    bar.with_style(style)
 }
 
 /// Says of pictures that could not be read why, and ends with an error if there were any: after all others are done.
@@ -44,13 +114,57 @@ pub fn all_read(faults: &[Error], of: usize) -> Result<()> {
         [] => Ok(()),
         [only] if of == 1 => Err(anyhow!("{only}")),
         _ => {
-            faults.iter().for_each(|fault| eprintln!("note: {fault}"));
+            note(faults);
             Err(anyhow!("{} of {of} pictures could not be read, as said above; the others are done", faults.len()))
         }
     }
 }
 
-/// Words as paths.
-pub fn paths(words: Vec<String>) -> Vec<PathBuf> {
-    words.into_iter().map(PathBuf::from).collect()
+/// Pictures that are told one by one, when they could not be read.
+const TOLD: usize = 10;
+
+/// Says of pictures in a set that could not be read why, and that they are left out.
+pub fn note(faults: &[Error]) {
+    faults.iter().take(TOLD).for_each(|fault| eprintln!("note: left out: {fault}"));
+    if faults.len() > TOLD {
+        eprintln!("note: and {} pictures more", faults.len() - TOLD);
+    }
+}
+
+/// Says how many texts are longer than the model reads.
+pub fn note_cut(with: &Encoders, cut: usize) {
+    if cut > 0 {
+        eprintln!("note: {cut} texts are longer than the {} tokens that the model reads: cut there", with.block_size());
+    }
+}
+
+/// An error if one of these files, which are to be written, is there already.
+pub fn vacant<'a>(files: impl IntoIterator<Item = &'a Option<PathBuf>>) -> Result<()> {
+    Ok(files.into_iter().flatten().try_for_each(|file| page::vacant(file))?)
+}
+
+/// The index of a gallery at `path`: the one that is kept there, or a new one. Says what became of pictures that cannot be
+/// read, and whether it is new.
+pub fn index(with: &Encoders, gallery: &Gallery, path: &Path) -> Result<(Index, bool)> {
+    kept::check(path)?;
+    let bar = counting(gallery.len());
+    let (index, came) = Index::at(path, with, gallery, |n| bar.set_position(n as u64));
+    bar.finish_and_clear();
+    let new = match came {
+        Came::Kept(0) => false,
+        Came::Kept(left_out) => {
+            eprintln!("note: {left_out} pictures could not be read when the index was made, and are not in it");
+            false
+        }
+        Came::Made(faults) => {
+            if let [first, ..] = &faults[..]
+                && faults.len() == gallery.len()
+            {
+                return Err(anyhow!("none of the {} pictures can be read; the first: {first}", gallery.len()));
+            }
+            note(&faults);
+            true
+        }
+    };
+    Ok((index, new))
 }

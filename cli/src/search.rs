@@ -1,18 +1,18 @@
 //! `pretext search`: what is nearest to a query, among the lines of a file, or among pictures and what is said of them.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Result;
-use models::transfer::clip::gallery::{self, Gallery};
-use models::transfer::clip::search::{Hit, Query, Wanted};
-use models::transfer::clip::{Encoders, page, search};
+use anyhow::{Result, anyhow};
+use models::transfer::clip::gallery::Gallery;
+use models::transfer::clip::search::{Hit, Wanted};
+use models::transfer::clip::{Encoders, kept, page, search};
 use models::transfer::embed::Index;
 use models::transfer::pretrained::{Pooling, Pretrained};
 use models::transfer::similar;
 
 use crate::flags::{self, Threads};
-use crate::pictures;
+use crate::pictures::{self, PictureFlags};
 
 /// Find what is nearest to a query.
 ///
@@ -23,30 +23,37 @@ use crate::pictures;
 Examples:
   pretext search runs/bert-nano-1 \"Mia slowly paints the red ball blue.\"
   pretext search runs/bert-mini-1 \"where is the station\" --in questions.txt --top 3
-  pretext search runs/clip-nano-1 \"a small red ball left of a blue box\" --html found.html
-  pretext search runs/clip-nano-1 picture.png --texts")]
+  pretext search runs/clip-nano-1 \"a small red ball left of a blue box\" --top 10 --html found.html
+  pretext search runs/clip-mini-1 \"a cat that laughs\" --in emoji/pairs.tsv --where style=fluent
+  pretext search runs/clip-mini-1 cat.png --in emoji/pairs.tsv --texts")]
 pub struct Args {
     /// A run of `train`, or a Hugging Face checkpoint with its tokenizer.json
     dir: PathBuf,
     /// What to look for: a text, or, for a CLIP, the file of a picture as well
     query: String,
-    /// A file with a text on each line [default: 1000 stories, or 4096 scenes, of the built-in world]
-    #[arg(long = "in", value_name = "FILE")]
-    file: Option<PathBuf>,
+    /// A file with a text on each line, or pictures: tables, folders, shards (.tar), IDX files [default: 1000 stories, or 4096
+    /// scenes, of the built-in world]
+    #[arg(long = "in", visible_alias = "data", num_args = 1.., value_name = "PATH")]
+    data: Vec<PathBuf>,
     /// How many
     #[arg(long, default_value_t = 5, value_name = "K")]
     top: usize,
+    /// Print one JSON line a hit
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    threads: Threads,
     /// Find what is said of pictures in the place of pictures
     #[arg(long, help_heading = "Pictures")]
     texts: bool,
     /// Also write what was found as a page that stands alone, with the pictures
     #[arg(long, value_name = "FILE", help_heading = "Pictures")]
     html: Option<PathBuf>,
-    /// Print one JSON line a hit
-    #[arg(long)]
-    json: bool,
+    /// Where the vectors are kept [default: beside the first PATH]
+    #[arg(long, value_name = "FILE", help_heading = "Pictures")]
+    index: Option<PathBuf>,
     #[command(flatten)]
-    threads: Threads,
+    pictures: PictureFlags,
 }
 
 /// Scenes of the built-in world that are searched.
@@ -57,9 +64,12 @@ pub fn run(args: &Args) -> Result<()> {
     if pictures::is_clip(&args.dir)? {
         return among_pictures(args);
     }
-    pictures::refuse(&args.dir, &[("--texts", args.texts), ("--html", args.html.is_some())])?;
+    let given = [("--texts", args.texts), ("--html", args.html.is_some()), ("--index", args.index.is_some())];
+    pictures::refuse(&args.dir, &given)?;
+    pictures::refuse(&args.dir, &args.pictures.given())?;
+    pictures::refuse(&args.dir, &[("--in with more than one path", args.data.len() > 1)])?;
     let with = Pretrained::open(&args.dir)?;
-    let index = match &args.file {
+    let index = match args.data.first() {
         None => Index::over(&with, similar::world_lines(), Pooling::Mean),
         Some(file) => {
             let (index, new) = Index::of(&with, file, Pooling::Mean)?;
@@ -83,30 +93,52 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// The search of a CLIP.
 fn among_pictures(args: &Args) -> Result<()> {
-    if let Some(page) = &args.html {
-        page::vacant(page)?;
-    }
+    pictures::vacant([&args.html])?;
     let with = Encoders::open(&args.dir)?;
-    let query = match pictures::is_picture(&args.query) {
-        true => Query::Picture(args.query.clone(), Box::new(gallery::read(Path::new(&args.query))?)),
-        false => Query::Text(args.query.clone()),
-    };
-    let gallery = Gallery::scenes(SCENES, with.preprocess.size);
-    let bar = pictures::counting(gallery.len(), "pictures");
-    let (index, faults) = search::Index::over(&with, &gallery, |n| bar.set_position(n as u64));
-    bar.finish_and_clear();
-    faults.iter().for_each(|fault| eprintln!("note: {fault}"));
-    let wanted = if args.texts { Wanted::Texts } else { Wanted::Pictures };
+    let query = args.pictures.query(&args.query)?;
+    let (gallery, index) = searched(args, &with)?;
+    let wanted = if args.texts || gallery.is_empty() { Wanted::Texts } else { Wanted::Pictures };
+    if wanted == Wanted::Texts && index.sizes()[1] == 0 {
+        return Err(anyhow!("nothing is said of these pictures: leave --texts out, and pictures are found"));
+    }
     let hits = index.search(&gallery, &query.vector(&with), wanted, args.top);
     hits.iter().try_for_each(|hit| show(args, hit))?;
     if let Some(page) = &args.html {
-        let among = format!("{SCENES} scenes of the built-in world");
+        let among = match &args.data[..] {
+            [] => format!("{SCENES} scenes of the built-in world"),
+            [first, ..] => {
+                let [pictures, texts] = index.sizes();
+                format!("{}: {pictures} pictures, {texts} texts", first.display())
+            }
+        };
         page::write(page, &query, &among, &gallery, wanted, &hits)?;
-        if !args.json {
-            writeln!(std::io::stdout(), "the page is {}", page.display())?;
-        }
+        eprintln!("note: the page is {}", page.display());
     }
     Ok(())
+}
+
+/// Where is searched, as vectors: kept beside the files, unless that cannot be.
+fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
+    let [first, ..] = &args.data[..] else {
+        let gallery = Gallery::scenes(SCENES, with.preprocess.size);
+        let bar = pictures::counting(gallery.len());
+        let (index, _) = search::Index::over(with, &gallery, args.texts, |n| bar.set_position(n as u64));
+        bar.finish_and_clear();
+        return Ok((gallery, index));
+    };
+    let gallery = match first.extension().is_some_and(|ending| ending == "txt") {
+        true => Gallery::lines(first)?,
+        false => args.pictures.open(&args.data, &[])?,
+    };
+    let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
+    let (index, new) = pictures::index(with, &gallery, &path)?;
+    if new {
+        match index.keep(&path, with, &gallery) {
+            Ok(()) => eprintln!("note: the vectors are kept in {}", path.display()),
+            Err(error) => eprintln!("note: the vectors are kept nowhere: {error} (--index FILE names one)"),
+        }
+    }
+    Ok((gallery, index))
 }
 
 /// A hit on its line; of a picture, the first of what is said of it.

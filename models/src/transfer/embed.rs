@@ -11,10 +11,12 @@
 
 use std::path::{Path, PathBuf};
 
+use autograd::Params;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tensor::rows;
 use tensor::tensor::Tensor;
+use tokenizer::Tokenizer;
 
 use super::pretrained::{Pooling, Pretrained, pooled_states};
 use crate::error::{Error, Result};
@@ -115,7 +117,7 @@ impl Index {
         if lines.iter().all(|line| line.trim().is_empty()) {
             return Err(Error::file(file, "has no line to search: give a file with a text on each line"));
         }
-        let made = Made { lines: hex(&bytes), model: digest(with), pooling };
+        let made = Made { lines: hex(&bytes), model: digest(&with.params, &with.tokenizer), pooling };
         let path = Self::path(file);
         if let Some((common, vectors)) = kept(&path, &made, [lines.len(), with.model.width()]) {
             return Ok((Self { lines, common, vectors }, false));
@@ -161,10 +163,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What tells one model from another: its parameters and its tokenizer.
-fn digest(with: &Pretrained) -> String {
+pub(super) fn digest(params: &Params, tokenizer: &Tokenizer) -> String {
     let mut hash = Sha256::new();
-    with.params.pieces().for_each(|piece| hash.update(tensor::bytemuck::cast_slice(&with.params.flat()[piece.place])));
-    hash.update(with.tokenizer.to_json());
+    params.pieces().for_each(|piece| hash.update(tensor::bytemuck::cast_slice(&params.flat()[piece.place])));
+    hash.update(tokenizer.to_json());
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -173,7 +175,6 @@ mod tests {
     use super::*;
     use crate::Model;
     use crate::gpt::{Gpt, GptConfig};
-    use tokenizer::Tokenizer;
 
     fn model() -> Pretrained {
         let config = GptConfig { initializer_range: 0.3, ..GptConfig::new(256, 32, 1, 2, 16) };

@@ -10,13 +10,40 @@
 //! onehot(kᵢ))·xᵢᵀ + W/C. Instead of its inverse second derivative, which would be large, L-BFGS keeps what the last few
 //! steps have shown of it (Nocedal and Wright 2006, algorithms 7.4 and 7.5).
 //!
-//! Features are sparse rows of (column, value), which serves a bag of words with its ten thousand columns as well as the
-//! few hundred numbers of a hidden state.
+//! Features are sparse rows of (column, value), which serves a bag of words with its ten thousand columns, or a matrix of
+//! what stands in every column, the numbers of a hidden state or of pixels, for which all of it is two matrix products.
 
 use std::collections::VecDeque;
 
+use tensor::{Tensor, matmul};
+
 /// One example's features: columns and values.
 pub type Row = Vec<(u32, f32)>;
+
+/// The features of some examples.
+#[derive(Clone, Copy, Debug)]
+pub enum Features<'a> {
+    /// Row by row, what is not zero; columns are below the second number.
+    Sparse(&'a [Row], usize),
+    /// `[n, columns]`
+    Dense(&'a Tensor),
+}
+
+impl Features<'_> {
+    fn columns(&self) -> usize {
+        match self {
+            Self::Sparse(_, columns) => *columns,
+            Self::Dense(matrix) => matrix.shape().cols(),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Self::Sparse(rows, _) => rows.len(),
+            Self::Dense(matrix) => matrix.shape().rows(),
+        }
+    }
+}
 
 /// A trained classifier.
 #[derive(Clone, Debug)]
@@ -29,14 +56,29 @@ pub struct Logistic {
 /// Steps that the descent remembers, and makes at most.
 const MEMORY: usize = 10;
 const STEPS: usize = 300;
+/// Rows of a matrix that are held in double precision at once.
+const AT_ONCE: usize = 1024;
 
 impl Logistic {
     /// Learns the labels, numbers below `classes`, of rows with columns below `columns`. `c` is C: a larger one trusts
     /// the examples more.
     pub fn train(rows: &[Row], labels: &[usize], classes: usize, columns: usize, c: f64) -> Self {
-        assert_eq!(rows.len(), labels.len(), "a label for each row");
-        let mut at = Self { classes, weights: vec![0.0; (columns + 1) * classes] };
-        let (mut loss, mut gradient) = at.loss(rows, labels, c);
+        Self::new(classes, columns).trained(Features::Sparse(rows, columns), labels, c)
+    }
+
+    /// One that gives all classes the same score.
+    pub fn new(classes: usize, columns: usize) -> Self {
+        Self { classes, weights: vec![0.0; (columns + 1) * classes] }
+    }
+
+    /// Learns the labels, going on from these weights. Where they begin decides how long it takes, not where it ends.
+    #[must_use]
+    pub fn trained(&self, on: Features, labels: &[usize], c: f64) -> Self {
+        let classes = self.classes;
+        assert_eq!(on.rows(), labels.len(), "a label for each row");
+        assert_eq!((on.columns() + 1) * classes, self.weights.len(), "weights for each column");
+        let mut at = self.clone();
+        let (mut loss, mut gradient) = at.loss(on, labels, c);
         let mut steps: VecDeque<Step> = VecDeque::new();
         for _ in 0..STEPS {
             let direction = direction(&gradient, &steps);
@@ -46,7 +88,7 @@ impl Logistic {
             let (next, next_loss, next_gradient) = loop {
                 let moved = at.weights.iter().zip(&direction).map(|(w, d)| w + length * d).collect();
                 let next = Self { classes, weights: moved };
-                let (next_loss, next_gradient) = next.loss(rows, labels, c);
+                let (next_loss, next_gradient) = next.loss(on, labels, c);
                 if next_loss <= loss + 1e-4 * length * slope || length < 1e-10 {
                     break (next, next_loss, next_gradient);
                 }
@@ -94,30 +136,84 @@ impl Logistic {
         self.weights[row * self.classes + class]
     }
 
+    /// The likeliest class of each row of a matrix; of equals the first.
+    pub fn predictions(&self, matrix: &Tensor) -> Vec<usize> {
+        let (mut all, columns) = (Vec::new(), matrix.shape().cols());
+        for rows in matrix.data().chunks(AT_ONCE * columns) {
+            let scores = self.dense_scores(&doubled(rows), columns);
+            all.extend(scores.chunks_exact(self.classes).map(|scores| {
+                (0..scores.len()).reduce(|best, k| if scores[k] > scores[best] { k } else { best }).unwrap_or(0)
+            }));
+        }
+        all
+    }
+
+    /// Σ −ln p(label) over examples that it may never have seen.
+    pub fn nats(&self, on: Features, labels: &[usize]) -> f64 {
+        self.loss(on, labels, f64::INFINITY).0
+    }
+
     /// L and its gradient.
-    fn loss(&self, rows: &[Row], labels: &[usize], c: f64) -> (f64, Vec<f64>) {
+    fn loss(&self, on: Features, labels: &[usize], c: f64) -> (f64, Vec<f64>) {
         let k = self.classes;
         let biases = self.weights.len() - k;
         let mut gradient: Vec<f64> = self.weights[..biases].iter().map(|w| w / c).collect();
         gradient.resize(self.weights.len(), 0.0);
         let mut loss = self.weights[..biases].iter().map(|w| w * w).sum::<f64>() / (2.0 * c);
-        for (row, &label) in rows.iter().zip(labels) {
-            let mut p = self.scores(row);
-            let largest = p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            loss -= p[label] - largest;
-            p.iter_mut().for_each(|p| *p = (*p - largest).exp());
-            let sum: f64 = p.iter().sum();
-            loss += sum.ln(); // −ln p = ln Σ exp − score
-            p.iter_mut().for_each(|p| *p /= sum);
-            p[label] -= 1.0; // p − onehot
-            for &(column, value) in row {
-                let to = &mut gradient[column as usize * k..][..k];
-                to.iter_mut().zip(&p).for_each(|(g, p)| *g += f64::from(value) * p);
+        match on {
+            Features::Sparse(rows, _) => {
+                for (row, &label) in rows.iter().zip(labels) {
+                    let mut p = self.scores(row);
+                    loss += surprise(&mut p, label);
+                    for &(column, value) in row {
+                        let to = &mut gradient[column as usize * k..][..k];
+                        to.iter_mut().zip(&p).for_each(|(g, p)| *g += f64::from(value) * p);
+                    }
+                    gradient[biases..].iter_mut().zip(&p).for_each(|(g, p)| *g += p);
+                }
             }
-            gradient[biases..].iter_mut().zip(&p).for_each(|(g, p)| *g += p);
+            Features::Dense(matrix) => {
+                let columns = matrix.shape().cols();
+                for (rows, labels) in matrix.data().chunks(AT_ONCE * columns).zip(labels.chunks(AT_ONCE)) {
+                    let rows = doubled(rows);
+                    let mut p = self.dense_scores(&rows, columns);
+                    for (p, &label) in p.chunks_exact_mut(k).zip(labels) {
+                        loss += surprise(p, label);
+                        gradient[biases..].iter_mut().zip(&*p).for_each(|(g, p)| *g += p);
+                    }
+                    let (x, p) =
+                        (matmul::Mat::new(&rows, labels.len(), columns), matmul::Mat::new(&p, labels.len(), k));
+                    matmul::add_matmul(&mut gradient[..biases], x.t(), p, matmul::Precision::Full);
+                }
+            }
         }
         (loss, gradient)
     }
+
+    /// x·W + b of each row: `[rows, columns]` → `[rows, K]`.
+    fn dense_scores(&self, rows: &[f64], columns: usize) -> Vec<f64> {
+        let (k, n) = (self.classes, rows.len() / columns);
+        let (weights, biases) = self.weights.split_at(columns * k);
+        let mut scores = biases.repeat(n);
+        let (x, w) = (matmul::Mat::new(rows, n, columns), matmul::Mat::new(weights, columns, k));
+        matmul::add_matmul(&mut scores, x, w, matmul::Precision::Full);
+        scores
+    }
+}
+
+/// Turns scores into p − onehot(label), and returns −ln p(label).
+fn surprise(scores: &mut [f64], label: usize) -> f64 {
+    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let own = scores[label] - largest;
+    scores.iter_mut().for_each(|score| *score = (*score - largest).exp());
+    let sum: f64 = scores.iter().sum();
+    scores.iter_mut().for_each(|p| *p /= sum);
+    scores[label] -= 1.0;
+    sum.ln() - own // −ln p = ln Σ exp − score
+}
+
+fn doubled(numbers: &[f32]) -> Vec<f64> {
+    numbers.iter().map(|&x| f64::from(x)).collect()
 }
 
 /// What a step has shown: how the weights changed, how the gradient did, and the product of the two.
@@ -170,14 +266,14 @@ mod tests {
     fn the_gradient_is_zero_at_the_end() {
         let (rows, labels) = clouds();
         let learned = Logistic::train(&rows, &labels, 3, 5, 1.0);
-        let (loss, gradient) = learned.loss(&rows, &labels, 1.0);
+        let (loss, gradient) = learned.loss(Features::Sparse(&rows, 5), &labels, 1.0);
         assert!(dot(&gradient, &gradient).sqrt() < 0.05, "{gradient:?}");
         // Every other place is higher.
         for i in 0..learned.weights.len() {
             for by in [-0.1, 0.1] {
                 let mut other = learned.clone();
                 other.weights[i] += by;
-                assert!(other.loss(&rows, &labels, 1.0).0 > loss, "weight {i}");
+                assert!(other.loss(Features::Sparse(&rows, 5), &labels, 1.0).0 > loss, "weight {i}");
             }
         }
         let right = rows.iter().zip(&labels).filter(|(row, label)| learned.predict(row) == **label).count();
@@ -189,15 +285,35 @@ mod tests {
         let (rows, labels) = clouds();
         let mut random = Random::new(5, Stream::Other, 0);
         let at = Logistic { classes: 3, weights: (0..18).map(|_| random.normal()).collect() };
-        let gradient = at.loss(&rows, &labels, 0.5).1;
+        let gradient = at.loss(Features::Sparse(&rows, 5), &labels, 0.5).1;
         for (i, &gradient) in gradient.iter().enumerate() {
             let moved = |by: f64| {
                 let mut moved = at.clone();
                 moved.weights[i] += by;
-                moved.loss(&rows, &labels, 0.5).0
+                moved.loss(Features::Sparse(&rows, 5), &labels, 0.5).0
             };
             let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
             assert!((slope - gradient).abs() < 1e-5 * slope.abs().max(1.0), "{i}: {slope} {gradient}");
         }
+    }
+
+    #[test]
+    fn a_matrix_teaches_what_its_rows_do_wherever_learning_begins() {
+        let (rows, labels) = clouds();
+        let numbers: Vec<f32> = rows.iter().flatten().map(|&(_, value)| value).collect();
+        let matrix = Tensor::of([300, 5], &numbers);
+        let mut random = Random::new(6, Stream::Other, 0);
+        let at = Logistic { classes: 3, weights: (0..18).map(|_| random.normal()).collect() };
+        let [sparse, dense] =
+            [Features::Sparse(&rows, 5), Features::Dense(&matrix)].map(|on| at.loss(on, &labels, 2.0));
+        assert!((sparse.0 - dense.0).abs() < 1e-9 * sparse.0);
+        assert!(sparse.1.iter().zip(&dense.1).all(|(a, b)| (a - b).abs() < 1e-9), "{:?}\n{:?}", sparse.1, dense.1);
+        let by_rows = Logistic::train(&rows, &labels, 3, 5, 2.0);
+        let by_matrix = at.trained(Features::Dense(&matrix), &labels, 2.0);
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() < 5e-3;
+        assert!(by_rows.weights[..15].iter().zip(&by_matrix.weights).all(near), "{by_rows:?}\n{by_matrix:?}");
+        let guesses: Vec<usize> = rows.iter().map(|row| by_matrix.predict(row)).collect();
+        assert_eq!(by_matrix.predictions(&matrix), guesses);
+        assert!(by_matrix.nats(Features::Dense(&matrix), &labels) < at.nats(Features::Dense(&matrix), &labels));
     }
 }

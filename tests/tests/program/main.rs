@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clip;
+mod shared_space;
 mod simcse;
 mod training;
 mod transfer;

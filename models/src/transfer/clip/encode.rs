@@ -53,46 +53,23 @@ impl Encoders {
         layer: Layer,
         n: usize,
         picture: impl Fn(usize) -> Result<Arc<Picture>> + Sync,
-        mut done: impl FnMut(usize),
+        done: impl FnMut(usize),
     ) -> Seen {
-        let mut seen =
-            Seen { numbers: Vec::new(), vectors: Tensor::zeros([0, self.width_of(layer)]), faults: Vec::new() };
-        let mut vectors = Vec::new();
-        let (chunks, picture) = (n.div_ceil(AT_ONCE), &picture);
-        std::thread::scope(|scope| {
-            // Each worker has every other chunk, and is at most one ahead.
-            let workers: Vec<_> = (0..WORKERS)
-                .map(|worker| {
-                    let (give, take) = sync_channel(1);
-                    scope.spawn(move || {
-                        for chunk in (worker..chunks).step_by(WORKERS) {
-                            let numbers = chunk * AT_ONCE..((chunk + 1) * AT_ONCE).min(n);
-                            if give.send(prepared(&self.preprocess, numbers, picture)).is_err() {
-                                return; // nobody waits for it any more
-                            }
-                        }
-                    });
-                    take
-                })
-                .collect();
-            for chunk in 0..chunks {
-                let next = workers[chunk % WORKERS].recv();
-                let next = next.expect("a worker gives all of its chunks, unless reading a picture panicked");
-                vectors.extend_from_slice(self.encoded(layer, &next).data());
-                seen.numbers.extend(next.numbers);
-                seen.faults.extend(next.faults);
-                done(((chunk + 1) * AT_ONCE).min(n));
-            }
-        });
-        seen.vectors = Tensor::of([seen.numbers.len(), self.width_of(layer)], &vectors);
-        seen
+        through(
+            &self.preprocess,
+            n,
+            picture,
+            self.width_of(layer),
+            |pixels, rows| self.encoded(layer, pixels, rows),
+            done,
+        )
     }
 
     /// One picture as a vector: `[1, width]`.
     pub fn picture(&self, layer: Layer, picture: &Picture) -> Tensor {
         let mut pixels = vec![0.0; self.preprocess.numbers()];
         self.preprocess.apply(picture, &mut pixels);
-        self.encoded(layer, &Prepared { numbers: vec![0], pixels, faults: Vec::new() })
+        self.encoded(layer, &pixels, 1)
     }
 
     /// How many numbers a picture has there.
@@ -103,18 +80,69 @@ impl Encoders {
         }
     }
 
-    fn encoded(&self, layer: Layer, of: &Prepared) -> Tensor {
-        if of.numbers.is_empty() {
-            return Tensor::zeros([0, self.width_of(layer)]);
-        }
+    /// `[rows, 3, S, S]` → `[rows, width]`
+    fn encoded(&self, layer: Layer, pixels: &[f32], rows: usize) -> Tensor {
         parallel::inside(|| {
             let tape = Tape::no_grad(&self.params);
             match layer {
-                Layer::Space => self.clip.images(&tape, &of.pixels, of.numbers.len()).value(),
-                Layer::State => self.clip.image_states(&tape, &of.pixels, of.numbers.len()).value(),
+                Layer::Space => self.clip.images(&tape, pixels, rows).value(),
+                Layer::State => self.clip.image_states(&tape, pixels, rows).value(),
             }
         })
     }
+}
+
+/// Pictures 0 to `n` as their pixels and nothing else, of so many a side: `[n, 3·side·side]`.
+pub fn raw_pixels(
+    side: usize,
+    n: usize,
+    picture: impl Fn(usize) -> Result<Arc<Picture>> + Sync,
+    done: impl FnMut(usize),
+) -> Seen {
+    let preprocess = Preprocess { size: side, ..Preprocess::default() };
+    let width = preprocess.numbers();
+    through(&preprocess, n, picture, width, |pixels, rows| Tensor::of([rows, width], pixels), done)
+}
+
+/// Puts pictures through `encode`, `[rows, 3, S, S]` → `[rows, width]`, some dozens at a time.
+fn through(
+    preprocess: &Preprocess,
+    n: usize,
+    picture: impl Fn(usize) -> Result<Arc<Picture>> + Sync,
+    width: usize,
+    encode: impl Fn(&[f32], usize) -> Tensor,
+    mut done: impl FnMut(usize),
+) -> Seen {
+    let (mut numbers, mut vectors, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    let (chunks, picture) = (n.div_ceil(AT_ONCE), &picture);
+    std::thread::scope(|scope| {
+        // Each worker has every other chunk, and is at most one ahead.
+        let workers: Vec<_> = (0..WORKERS)
+            .map(|worker| {
+                let (give, take) = sync_channel(1);
+                scope.spawn(move || {
+                    for chunk in (worker..chunks).step_by(WORKERS) {
+                        let numbers = chunk * AT_ONCE..((chunk + 1) * AT_ONCE).min(n);
+                        if give.send(prepared(preprocess, numbers, picture)).is_err() {
+                            return; // nobody waits for it any more
+                        }
+                    }
+                });
+                take
+            })
+            .collect();
+        for chunk in 0..chunks {
+            let next = workers[chunk % WORKERS].recv();
+            let next = next.expect("a worker gives all of its chunks, unless reading a picture panicked");
+            if !next.numbers.is_empty() {
+                vectors.extend_from_slice(encode(&next.pixels, next.numbers.len()).data());
+            }
+            numbers.extend(next.numbers);
+            faults.extend(next.faults);
+            done(((chunk + 1) * AT_ONCE).min(n));
+        }
+    });
+    Seen { vectors: Tensor::of([numbers.len(), width], &vectors), numbers, faults }
 }
 
 /// Pictures of these numbers as the model sees them.

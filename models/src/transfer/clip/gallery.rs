@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tensor::random::Stream;
 
-use crate::data::pictures::Picture;
-use crate::data::pictures::decode::{WHITE, decode};
+use crate::data::pictures::decode::decode;
+use crate::data::pictures::{Picture, PictureFiles, PictureOptions};
 use crate::data::world::World;
 use crate::data::world::pictured::name;
 use crate::data::world::scene::Scene;
@@ -26,8 +26,12 @@ pub enum Gallery {
         /// Pixels of a side.
         side: usize,
     },
-    /// Files of one picture each.
-    Files(Vec<PathBuf>),
+    /// Files of one picture each, and the colour that shows through where they are transparent.
+    Files(Vec<PathBuf>, [u8; 3]),
+    /// Tables, folders, shards and IDX files.
+    Data(Box<PictureFiles>),
+    /// Texts, and no picture.
+    Lines(Vec<String>),
 }
 
 impl Gallery {
@@ -48,23 +52,46 @@ impl Gallery {
         Self::World { scenes, captions, side }
     }
 
-    /// `n` scenes of one object, of combinations that training shows or of those that it never does; the caption is the
-    /// combination's name.
-    pub fn single(n: usize, side: usize, seen: bool) -> Self {
+    /// `n` scenes of one object, from number `first` on, of combinations that training shows or of those that it never does;
+    /// the caption is the combination's name.
+    pub fn single(first: usize, n: usize, side: usize, seen: bool) -> Self {
         let world = World::new(WORLD_SEED);
         let one =
             |i| if seen { world.seen_one(Stream::PicturedVal, i) } else { world.unseen_one(Stream::PicturedVal, i) };
-        let scenes: Vec<(Scene, u64)> = (0..n as u64).map(|i| (one(i), i)).collect();
+        let scenes: Vec<(Scene, u64)> = (first..first + n).map(|i| (one(i as u64), i as u64)).collect();
         let looks = |scene: &Scene| (scene.objects[0].shape, scene.objects[0].colour);
         let captions = scenes.iter().map(|(scene, _)| vec![name(looks(scene))]).collect();
         Self::World { scenes, captions, side }
+    }
+
+    /// What these options name. Each picture is seen once, so none is kept in memory.
+    ///
+    /// Errors: as for [`PictureFiles::open`].
+    pub fn open(options: PictureOptions) -> Result<Self> {
+        Ok(Self::Data(Box::new(PictureFiles::open(&PictureOptions { memory: 0, ..options })?)))
+    }
+
+    /// The lines of a file, without empty ones.
+    ///
+    /// Errors: a file that cannot be read, or has none.
+    pub fn lines(file: &Path) -> Result<Self> {
+        let bytes = std::fs::read(file).map_err(|error| Error::io(file, "read", &error))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<String> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        if lines.is_empty() {
+            return Err(Error::file(file, "has no line to search: give a file with a text on each line"));
+        }
+        Ok(Self::Lines(lines))
     }
 
     /// How many pictures there are.
     pub fn len(&self) -> usize {
         match self {
             Self::World { scenes, .. } => scenes.len(),
-            Self::Files(files) => files.len(),
+            Self::Files(files, _) => files.len(),
+            Self::Data(files) => files.len(),
+            Self::Lines(_) => 0,
         }
     }
 
@@ -73,19 +100,54 @@ impl Gallery {
         self.len() == 0
     }
 
-    /// What a picture is called: its file, or its scene's number.
-    pub fn name(&self, i: usize) -> String {
+    /// What was passed over when it was opened, a sentence each.
+    pub fn notes(&self) -> &[String] {
         match self {
-            Self::World { scenes, .. } => format!("scene {}", scenes[i].1),
-            Self::Files(files) => files[i].display().to_string(),
+            Self::Data(files) => files.notes(),
+            _ => &[],
         }
     }
 
-    /// What is said of it; nothing, where nothing is known.
+    /// What a picture is called: its file, or its scene's number. A line is called by its number.
+    pub fn name(&self, i: usize) -> String {
+        match self {
+            Self::World { scenes, .. } => format!("scene {}", scenes[i].1),
+            Self::Files(files, _) => files[i].display().to_string(),
+            Self::Data(files) => files.name(i),
+            Self::Lines(_) => format!("line {}", i + 1),
+        }
+    }
+
+    /// What is said of it: captions, or its class, or nothing, where nothing is known.
     pub fn captions(&self, i: usize) -> Vec<String> {
         match self {
             Self::World { captions, .. } => captions[i].clone(),
-            Self::Files(_) => Vec::new(),
+            Self::Files(..) => Vec::new(),
+            Self::Data(files) if files.captions(i).is_empty() => {
+                files.class(i).map(str::to_owned).into_iter().collect()
+            }
+            Self::Data(files) => files.captions(i).to_vec(),
+            Self::Lines(lines) => vec![lines[i].clone()],
+        }
+    }
+
+    /// Its class, if it is known: of a scene, the shape of its only object.
+    pub fn class(&self, i: usize) -> Option<&str> {
+        match self {
+            Self::World { scenes, .. } => match &scenes[i].0.objects[..] {
+                [only] => Some(only.shape.word()),
+                _ => None,
+            },
+            Self::Data(files) => files.class(i),
+            Self::Files(..) | Self::Lines(_) => None,
+        }
+    }
+
+    /// All classes in order, of files that have some.
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Data(files) => files.classes(),
+            _ => &[],
         }
     }
 
@@ -94,33 +156,34 @@ impl Gallery {
     /// Errors: it cannot be read, or is none.
     pub fn picture(&self, i: usize) -> Result<Arc<Picture>> {
         match self {
-            Self::World { scenes, side, .. } => {
-                let (scene, number) = &scenes[i];
-                Ok(Arc::new(World::new(WORLD_SEED).drawn(scene, Stream::PicturedVal, *number, *side)))
-            }
-            Self::Files(files) => Ok(Arc::new(read(&files[i])?)),
+            Self::World { side, .. } => self.shown(i, *side),
+            Self::Files(files, ground) => Ok(Arc::new(read(&files[i], *ground)?)),
+            Self::Data(files) => files.picture(i),
+            Self::Lines(_) => unreachable!("lines are no pictures"),
         }
     }
 
     /// The picture for people: the world's are drawn anew with `side` pixels a side, as models see few.
+    ///
+    /// Errors: as for [`Gallery::picture`].
     pub fn shown(&self, i: usize, side: usize) -> Result<Arc<Picture>> {
         match self {
             Self::World { scenes, .. } => {
                 let (scene, number) = &scenes[i];
                 Ok(Arc::new(World::new(WORLD_SEED).drawn(scene, Stream::PicturedVal, *number, side)))
             }
-            Self::Files(_) => self.picture(i),
+            _ => self.picture(i),
         }
     }
 }
 
-/// The picture in a file of its own.
+/// The picture in a file of its own, on `ground` where it is transparent.
 ///
 /// Errors: a file that is not there or cannot be read; one that is no picture, whatever its name says, or a damaged one.
-pub fn read(path: &Path) -> Result<Picture> {
+pub fn read(path: &Path, ground: [u8; 3]) -> Result<Picture> {
     if path.is_dir() {
         return Err(Error::file(path, "is a folder: give pictures one by one, or the folder with --data"));
     }
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", &error))?;
-    decode(&bytes, WHITE).map_err(|what| Error::file(path, what))
+    decode(&bytes, ground).map_err(|what| Error::file(path, what))
 }

@@ -1,15 +1,17 @@
 //! What a CLIP is good for, once pictures and texts are vectors of one space, `[E]` each and of length 1.
 //!
 //! A picture's vector lies near those of texts that are true of it. So a picture is named by the nearest of some names
-//! ([`zero_shot`]), though nobody trained for these classes; it is found by a sentence, or finds sentences and other
-//! pictures ([`index`]), which a page shows ([`page`]); and whether pictures and captions find each other among all is a
+//! ([`zero_shot`], [`confusion`]), though nobody trained for these classes; it is found by a sentence, or finds sentences and other
+//! pictures ([`search`]), which a page shows ([`page`]); and whether pictures and captions find each other among all is a
 //! measure of the model ([`recall`]). What the image encoder alone has learned shows when a plain classifier learns from
-//! what it makes of pictures ([`curve::pictures`](super::curve)).
+//! what it makes of pictures ([`curve::probe`](super::curve::probe)).
 //!
-//! [`gallery`] is where pictures come from, [`encode`] how they become vectors, many at a time.
+//! [`gallery`] is where pictures come from, [`encode`] how they become vectors, many at a time, and [`kept`] where these stay.
 
+pub mod confusion;
 pub mod encode;
 pub mod gallery;
+pub mod kept;
 pub mod page;
 pub mod recall;
 pub mod search;

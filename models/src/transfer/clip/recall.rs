@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn captions_that_are_the_same_text_belong_to_all_of_their_pictures() {
         // Eight combinations, each shown twice: 16 pictures and 8 different captions.
-        let measured = retrieval(&untrained(), &Gallery::single(16, 16, false), |_| {});
+        let measured = retrieval(&untrained(), &Gallery::single(0, 16, 16, false), |_| {});
         let BothWays { image_to_text, text_to_image } = measured.recall;
         assert_eq!([image_to_text.queries, image_to_text.candidates], [16, 8]);
         assert_eq!([text_to_image.queries, text_to_image.candidates], [8, 16]);

@@ -56,11 +56,11 @@ pub struct Hit {
 }
 
 impl Index {
-    /// The index of a gallery, and what is wrong with the pictures that could not be read. `done` is told how many pictures
-    /// are finished.
-    pub fn over(with: &Encoders, gallery: &Gallery, done: impl FnMut(usize)) -> (Self, Vec<Error>) {
+    /// The index of a gallery, and what is wrong with the pictures that could not be read; without what is said of them, if
+    /// pictures alone are to be found. `done` is told how many pictures are finished.
+    pub fn over(with: &Encoders, gallery: &Gallery, texts: bool, done: impl FnMut(usize)) -> (Self, Vec<Error>) {
         let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), done);
-        let (captions, of) = told(gallery, &seen.numbers);
+        let (captions, of) = if texts { told(gallery, &seen.numbers) } else { Default::default() };
         let texts = with.texts(&captions.iter().map(String::as_str).collect::<Vec<_>>());
         (Self { numbers: seen.numbers, pictures: seen.vectors, captions, of, texts }, seen.faults)
     }
@@ -87,8 +87,13 @@ impl Index {
     }
 }
 
-/// The different captions of these pictures, and the first picture of each.
+/// The different captions of these pictures, and the first picture of each; or the different lines.
 pub(super) fn told(gallery: &Gallery, numbers: &[usize]) -> (Vec<String>, Vec<usize>) {
+    let lines: Vec<usize> = match gallery {
+        Gallery::Lines(lines) => (0..lines.len()).collect(),
+        _ => Vec::new(),
+    };
+    let numbers = if lines.is_empty() { numbers } else { &lines };
     let all: Vec<(String, usize)> =
         numbers.iter().flat_map(|&i| gallery.captions(i).into_iter().map(move |caption| (caption, i))).collect();
     let (_, place) = distinct(&all.iter().map(|(caption, _)| caption.as_str()).collect::<Vec<_>>());
@@ -127,7 +132,7 @@ mod tests {
     #[test]
     fn a_picture_and_a_caption_find_themselves_first() {
         let (with, gallery) = (untrained(), Gallery::scenes(60, 16));
-        let (index, faults) = Index::over(&with, &gallery, |_| {});
+        let (index, faults) = Index::over(&with, &gallery, true, |_| {});
         assert!(faults.is_empty() && index.sizes()[0] == 60 && index.sizes()[1] > 200);
         let picture = Query::Picture("x".into(), Box::new((*gallery.picture(17).unwrap()).clone())).vector(&with);
         let hits = index.search(&gallery, &picture, Wanted::Pictures, 3);

@@ -10,7 +10,7 @@
 //!
 //! So a probability is one among these names: what else the picture might show is not asked.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -37,6 +37,7 @@ pub struct ZeroShot {
     vectors: Tensor,
     /// s
     scale: f64,
+    cut: usize,
 }
 
 impl ZeroShot {
@@ -59,8 +60,8 @@ impl ZeroShot {
         }
         let said: Vec<String> =
             names.iter().flat_map(|name| templates.iter().map(move |template| template.replace(SLOT, name))).collect();
-        let vectors = with.texts(&said.iter().map(String::as_str).collect::<Vec<_>>());
-        Ok(Self::of(names, &vectors, with.clip.scale(&with.params)))
+        let said: Vec<&str> = said.iter().map(String::as_str).collect();
+        Ok(Self { cut: with.cut(&said), ..Self::of(names, &with.texts(&said), with.clip.scale(&with.params)) })
     }
 
     /// The 64 combinations of the built-in world.
@@ -81,12 +82,17 @@ impl ZeroShot {
                 sum.iter_mut().for_each(|x| *x /= length);
             }
         }
-        Self { names, vectors, scale }
+        Self { names, vectors, scale, cut: 0 }
     }
 
     /// The names, in their order.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// How many sayings, a name in a template each, are longer than the model reads.
+    pub fn cut(&self) -> usize {
+        self.cut
     }
 
     /// Pictures' vectors `[n, E]` → the probability of each name for each picture, `[n, K]`.
@@ -154,7 +160,7 @@ pub struct OfWorld {
 pub fn on_world(with: &Encoders, names: &ZeroShot, mut done: impl FnMut(usize, usize)) -> OfWorld {
     const PICTURES: [usize; 2] = [8 * 128, 56 * 20];
     let mut named = |seen: bool| {
-        let gallery = Gallery::single(PICTURES[usize::from(seen)], with.preprocess.size, seen);
+        let gallery = Gallery::single(0, PICTURES[usize::from(seen)], with.preprocess.size, seen);
         let before = if seen { PICTURES[0] } else { 0 };
         let all = PICTURES[0] + PICTURES[1];
         let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), |n| done(before + n, all));
@@ -163,6 +169,36 @@ pub fn on_world(with: &Encoders, names: &ZeroShot, mut done: impl FnMut(usize, u
         judge(&names.probabilities(&seen.vectors), &truth)
     };
     OfWorld { unseen: named(false), seen: named(true) }
+}
+
+/// The pictures of a gallery, among those of these numbers, whose class is known: their rows, and their classes' places among
+/// the names. Classes that are whole numbers, as in many shards, and no names, are places already.
+///
+/// Errors: no picture has a class, or one has a class that is no name.
+pub fn truth(gallery: &Gallery, numbers: &[usize], names: &[String]) -> Result<(Vec<usize>, Vec<usize>)> {
+    let rows: Vec<usize> = (0..numbers.len()).filter(|&row| gallery.class(numbers[row]).is_some()).collect();
+    let class = |row: usize| gallery.class(numbers[row]).unwrap_or_default();
+    if rows.is_empty() {
+        let what = "no picture has a class, so none can be right: name the column of classes with --class-column";
+        return Err(Error::Options(what.to_owned()));
+    }
+    let places: HashMap<&str, usize> = names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+    let named: Vec<Option<usize>> = rows.iter().map(|&row| places.get(class(row)).copied()).collect();
+    let counted = |&row: &usize| class(row).parse().ok().filter(|&place: &usize| place < names.len());
+    let found = match named.iter().all(Option::is_none) {
+        true => rows.iter().map(counted).collect(),
+        false => named,
+    };
+    if let Some(at) = found.iter().position(Option::is_none) {
+        let (class, first) = (class(rows[at]), names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", "));
+        let what = format!(
+            "the class {class:?} of {} is none of the {} labels ({first}, …)",
+            gallery.name(numbers[rows[at]]),
+            names.len()
+        );
+        return Err(Error::Options(what + ": write the labels as the data has them, or leave --labels out"));
+    }
+    Ok((rows, found.into_iter().flatten().collect()))
 }
 
 /// Names and what they are most often taken for: true name, other name, how often; the most frequent first.
@@ -218,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_model_that_never_learned_names_at_random_and_words_that_cannot_be_meant_are_refused() {
-        let (with, gallery) = (untrained(), Gallery::single(64, 16, false));
+        let (with, gallery) = (untrained(), Gallery::single(0, 64, 16, false));
         let names = ZeroShot::world(&with);
         let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), |_| {});
         let truth: Vec<usize> =

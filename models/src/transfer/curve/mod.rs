@@ -1,18 +1,22 @@
 //! The label curve: what pre-training is worth, as a score against the number of labels.
 //!
 //! From a pool of labelled examples n of each class are drawn, for n = 1, 2, 4 and so on, and four learners see the same
-//! ones: the pre-trained model, fine-tuned; the same model with random weights and the same recipe; a bag of words with
-//! logistic regression, the plain method that any model has to beat; and the guess of the most frequent class. All is
-//! repeated with several seeds, which draw other examples and other weights; the interval is that of the mean over them.
+//! ones: one with what was learned before without labels; the same one with random weights; a plain method, which any model
+//! has to beat; and the guess of the most frequent class. All is repeated with several seeds, which draw other examples and
+//! other weights; the interval is that of the mean over them.
 //!
-//! [`classes`], [`tags`]: what can be learned. [`bag`]: words as features. [`picture`]: the curve as an SVG.
+//! A model of text is fine-tuned, and the plain method is logistic regression on words ([`bag`]): [`classes`], [`tags`]. What
+//! an image encoder makes of pictures is left as it is, and logistic regression learns from it as it does from raw pixels:
+//! [`probe`]. [`picture`] is the curve as an SVG.
 
 pub mod bag;
 pub mod classes;
 pub mod picture;
+pub mod probe;
 pub mod tags;
 
 use serde::Serialize;
+use tensor::parallel;
 use tensor::random::{Random, Stream};
 
 use super::finetune::Recipe;
@@ -20,29 +24,28 @@ use super::pretrained::{Pooling, Pretrained};
 use super::score::{Mean, mean};
 
 /// Who learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learner {
-    /// The pre-trained model, fine-tuned.
+    /// With what was learned before.
     Pretrained,
-    /// The same model and recipe from random weights.
+    /// The same with random weights.
     Scratch,
-    /// Logistic regression on words.
-    BagOfWords,
+    /// A method without a model.
+    Plain,
     /// The most frequent class.
     Majority,
 }
 
 impl Learner {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Pretrained, Self::Scratch, Self::BagOfWords, Self::Majority];
+    pub const ALL: [Self; 4] = [Self::Pretrained, Self::Scratch, Self::Plain, Self::Majority];
 
-    /// Its name.
-    pub fn name(self) -> &'static str {
+    /// Its name, where this is learned.
+    pub fn name<S: Subject>(self) -> &'static str {
         match self {
             Self::Pretrained => "pre-trained",
             Self::Scratch => "from scratch",
-            Self::BagOfWords => "bag of words",
+            Self::Plain => S::PLAIN,
             Self::Majority => "majority",
         }
     }
@@ -67,16 +70,14 @@ impl Point {
 }
 
 /// How a curve is made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Labels of a class at most.
     pub most: usize,
-    /// How often all is repeated, with seeds from the recipe's on.
+    /// How often all is repeated.
     pub seeds: u64,
-    /// How a text becomes one vector, where it does.
-    pub pooling: Pooling,
-    /// How the models are fine-tuned.
-    pub recipe: Recipe,
+    /// The first seed.
+    pub seed: u64,
 }
 
 /// A task that has a curve: a pool of labelled examples, and others to measure on.
@@ -85,30 +86,58 @@ pub trait Subject {
     const MEASURED: &'static str;
     /// What the axis of labels counts, in words.
     const COUNTED: &'static str;
+    /// What the method without a model is called.
+    const PLAIN: &'static str;
     /// The class of each example of the pool, numbers from 0 on.
     fn classes(&self) -> Vec<usize>;
-    /// How well each of [`Learner::ALL`] does, from 0 to 1, after it has seen the examples `drawn` from the pool. The models
-    /// are the pre-trained one, and the same with random weights.
-    fn scores(&self, models: [&Pretrained; 2], drawn: &[usize], plan: &Plan, recipe: &Recipe) -> [f64; 4];
+    /// How well each of [`Learner::ALL`] does, from 0 to 1, after it has seen the examples `drawn` from the pool; `seed`
+    /// decides all that is random in it.
+    fn scores(&self, drawn: &[usize], seed: u64) -> [f64; 4];
 }
 
-/// The curve of a model on a task. `report` is told of each point as it is finished.
-pub fn curve<S: Subject>(from: &Pretrained, subject: &S, plan: &Plan, mut report: impl FnMut(&Point)) -> Vec<Point> {
+/// A model of text to be fine-tuned, and how.
+#[derive(Clone, Debug)]
+pub struct Tuning<'a> {
+    /// The pre-trained model.
+    pub from: &'a Pretrained,
+    /// How a text becomes one vector, where it does.
+    pub pooling: Pooling,
+    /// How it is fine-tuned.
+    pub recipe: Recipe,
+}
+
+impl Tuning<'_> {
+    /// What becomes of the pre-trained model, and of the same with random weights.
+    fn both(&self, seed: u64, learn: impl Fn(&Pretrained, &Recipe) -> f64 + Sync) -> (f64, f64) {
+        let recipe = Recipe { seed, ..self.recipe.clone() };
+        let scratch = self.from.from_scratch(seed);
+        // Side by side: one after the other, threads would mostly wait for each other at so few examples a step.
+        parallel::both(|| learn(self.from, &recipe), || learn(&scratch, &recipe))
+    }
+}
+
+/// The curve of a task. `report` is told of each point as it is finished.
+pub fn curve<S: Subject>(subject: &S, plan: Plan, mut report: impl FnMut(&Point)) -> Vec<Point> {
     let classes = subject.classes();
     let mut points = Vec::new();
     for labels in steps(&classes, plan.most) {
         let mut point = Point { labels, examples: 0, scores: Default::default() };
-        for seed in plan.recipe.seed..plan.recipe.seed + plan.seeds {
+        for seed in plan.seed..plan.seed + plan.seeds {
             let drawn = draw(&classes, labels, seed);
             point.examples = drawn.len();
-            let recipe = Recipe { seed, ..plan.recipe.clone() };
-            let scores = subject.scores([from, &from.from_scratch(seed)], &drawn, plan, &recipe);
+            let scores = subject.scores(&drawn, seed);
             point.scores.iter_mut().zip(scores).for_each(|(all, score)| all.push(score));
         }
         report(&point);
         points.push(point);
     }
     points
+}
+
+/// The most frequent class; of equals the first.
+fn most_frequent(labels: &[usize], classes: usize) -> usize {
+    let count = |class: usize| labels.iter().filter(|&&label| label == class).count();
+    (0..classes).reduce(|best, class| if count(class) > count(best) { class } else { best }).unwrap_or(0)
 }
 
 /// 1, 2, 4, … labels of a class up to `most`, or to what the largest class has.

@@ -23,12 +23,13 @@ const COLOURS: [RGBColor; 4] =
 ///
 /// Errors: a file that cannot be written.
 pub fn draw<S: Subject>(path: &Path, title: &str, points: &[Point]) -> error::Result<()> {
-    let svg = render([title, S::COUNTED, S::MEASURED], points)
+    let names = Learner::ALL.map(Learner::name::<S>);
+    let svg = render([title, S::COUNTED, S::MEASURED], names, points)
         .map_err(|error| error::Error::file(path, format!("cannot be drawn: {error}")))?;
     files::write(path, svg.as_bytes()).map_err(|error| error::Error::io(path, "write", &error))
 }
 
-fn render([title, counted, measured]: [&str; 3], points: &[Point]) -> Result<String, Box<dyn Error>> {
+fn render([title, counted, measured]: [&str; 3], names: [&str; 4], points: &[Point]) -> Result<String, Box<dyn Error>> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -79,7 +80,7 @@ fn render([title, counted, measured]: [&str; 3], points: &[Point]) -> Result<Str
             let y = y.max(free);
             free = y + 18;
             let style = TEXT.into_text_style(&root).color(&COLOURS[learner as usize]);
-            root.draw_text(learner.name(), &style, (right + 8, y - 8))?;
+            root.draw_text(names[learner as usize], &style, (right + 8, y - 8))?;
         }
         root.present()?;
     }
@@ -97,9 +98,10 @@ mod tests {
             examples: 3 * labels,
             scores: [0.9, 0.5, 0.6, 0.3].map(|x| vec![x, x + 0.05]),
         };
-        let svg =
-            render(["a title", "labels of each class", "accuracy"], &[point(1), point(2), point(4), point(7)]).unwrap();
-        let texts = ["a title", "pre-trained", "from scratch", "bag of words", "majority", "labels of each class"];
+        let said = ["a title", "labels of each class", "accuracy"];
+        let names = ["pre-trained", "from scratch", "bag of words", "majority"];
+        let svg = render(said, names, &[point(1), point(2), point(4), point(7)]).unwrap();
+        let texts = [&said[..2], &names].concat();
         for text in texts {
             assert!(svg.contains(text), "{text}");
         }

@@ -5,21 +5,18 @@
 
 use std::collections::HashMap;
 
-use tensor::parallel;
-
-use super::super::finetune::Recipe;
 use super::super::finetune::examples::Sentence;
 use super::super::finetune::tag::{Tagged, finetune};
 use super::super::logistic::{Logistic, Row};
-use super::super::pretrained::Pretrained;
 use super::super::score::entity_score;
-use super::{Plan, Subject};
+use super::{Subject, Tuning};
 
 /// How far logistic regression trusts the examples: each of a word's features has the value 1.
 const TRUST: f64 = 1.0;
 
 /// Tagged sentences to draw from and to test on.
-pub struct Tags {
+pub struct Tags<'a> {
+    with: Tuning<'a>,
     /// The tags that the pool has, in order.
     tags: Vec<String>,
     pool: Vec<Sentence>,
@@ -29,11 +26,11 @@ pub struct Tags {
     columns: HashMap<String, u32>,
 }
 
-impl Tags {
+impl<'a> Tags<'a> {
     /// Sentences to draw from and others to test on.
-    pub fn new(with: &Pretrained, pool: Vec<Sentence>, test: Vec<Sentence>) -> Self {
+    pub fn new(with: Tuning<'a>, pool: Vec<Sentence>, test: Vec<Sentence>) -> Self {
         let tags = super::super::finetune::tag::known(pool.iter().map(|(_, tags)| tags));
-        let seen = Tagged::new(with, test.iter().cloned(), &tags);
+        let seen = Tagged::new(with.from, test.iter().cloned(), &tags);
         let mut columns = HashMap::new();
         for (words, _) in &pool {
             for feature in (0..words.len()).flat_map(|at| features(words, at)) {
@@ -41,7 +38,7 @@ impl Tags {
                 columns.entry(feature).or_insert(next);
             }
         }
-        Self { tags, pool, test, seen, columns }
+        Self { with, tags, pool, test, seen, columns }
     }
 
     /// The features of each word; those that are no column are left out.
@@ -66,21 +63,21 @@ impl Tags {
     }
 }
 
-impl Subject for Tags {
+impl Subject for Tags<'_> {
     const MEASURED: &'static str = "entity F1 on test sentences";
     const COUNTED: &'static str = "tagged sentences";
+    const PLAIN: &'static str = "bag of words";
 
     fn classes(&self) -> Vec<usize> {
         vec![0; self.pool.len()] // a sentence has tags of all kinds: they are drawn as they come
     }
 
-    fn scores(&self, models: [&Pretrained; 2], drawn: &[usize], _: &Plan, recipe: &Recipe) -> [f64; 4] {
-        let learn = |model: &Pretrained| {
+    fn scores(&self, drawn: &[usize], seed: u64) -> [f64; 4] {
+        let (pretrained, scratch) = self.with.both(seed, |model, recipe| {
             let train = Tagged::new(model, drawn.iter().map(|&i| self.pool[i].clone()), &self.tags);
             let (tagger, _) = finetune(model, [&train, &Tagged::default()], &self.tags, recipe, |_, _, _| {});
             tagger.scores_on(&tagger.tuned.params, &self.seen).f1()
-        };
-        let (pretrained, scratch) = parallel::both(|| learn(models[0]), || learn(models[1]));
+        });
         [pretrained, scratch, self.by_words(drawn), 0.0]
     }
 }

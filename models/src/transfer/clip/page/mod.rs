@@ -76,7 +76,9 @@ fn item(to: &mut String, hit: &Hit, gallery: &Gallery) -> Result<()> {
         let alt = hit.texts.first().map_or(name.clone(), |text| escaped(text));
         let _ = write!(card, "<img{class} src=\"{}\" alt=\"{alt}\">", data_uri(&picture));
     }
-    let _ = write!(card, "<div><p class=\"score\"><span>{}. {name}</span><b>{:.3}</b></p>", hit.rank, hit.score);
+    let short = escaped(hit.name.rsplit(['/', '\\']).next().unwrap_or(&hit.name));
+    let _ = write!(card, "<div><p class=\"score\"><span title=\"{name}\">{}. {short}</span>", hit.rank);
+    let _ = write!(card, "<b>{:.3}</b></p>", hit.score);
     if let [first, more @ ..] = &hit.texts[..] {
         let _ = write!(card, "<p>{}</p>", escaped(first));
         if !more.is_empty() {
@@ -88,8 +90,8 @@ fn item(to: &mut String, hit: &Hit, gallery: &Gallery) -> Result<()> {
     Ok(())
 }
 
-/// A text as it stands in HTML, also within quotes.
-fn escaped(text: &str) -> String {
+/// A text as it stands in HTML and XML, also within quotes.
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

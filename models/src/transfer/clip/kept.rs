@@ -1,0 +1,177 @@
+//! An index on the disk: vectors that need not be computed again while pictures, texts and model stay what they are.
+//!
+//! It is a safetensors file with `pictures` `[n, E]` and `texts` `[m, E]`, and a line that says what they were made of: a
+//! fingerprint of the pictures and of what is said of them, and a digest of the model. If either differs, the index is made
+//! anew. Names and captions are not in it; they are read from where the pictures are.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tensor::Tensor;
+
+use super::Encoders;
+use super::gallery::Gallery;
+use super::search::{Index, told};
+use crate::error::{Error, Result};
+use crate::hub::weights::{self, Named, Weights};
+use crate::transfer::embed::digest;
+
+/// The key of the line.
+const KEY: &str = "pretext-pictures";
+
+/// What an index was made of.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Made {
+    pictures: String,
+    model: String,
+    /// Numbers of pictures that could not be read.
+    left_out: Vec<usize>,
+}
+
+/// How an index came about.
+#[derive(Debug)]
+pub enum Came {
+    /// It was there, and so many pictures are not in it, for they could not be read when it was made.
+    Kept(usize),
+    /// It was made now, without pictures that cannot be read; what is wrong with each of these.
+    Made(Vec<Error>),
+}
+
+/// Where the index of some sources is kept, if nothing else is said: beside the first.
+pub fn path(sources: &[PathBuf]) -> PathBuf {
+    // A folder's name may end in a slash, which would put the index into it.
+    let mut name = sources[0].components().as_path().as_os_str().to_owned();
+    name.push(".index.safetensors");
+    name.into()
+}
+
+/// An error if there is a file at `path` that is no index of pictures: nobody's file is written over.
+pub fn check(path: &Path) -> Result<()> {
+    if !path.exists() || Weights::open(path).is_ok_and(|file| file.metadata(KEY).is_some()) {
+        return Ok(());
+    }
+    let what =
+        "is there already and is no index of pictures: move it away, or give the index another name with --index";
+    Err(Error::file(path, what))
+}
+
+impl Index {
+    /// The index at `path` if it is of this gallery and this model; or else a new one, which is not written yet. `done` is
+    /// told how many pictures are finished.
+    pub fn at(path: &Path, with: &Encoders, gallery: &Gallery, done: impl FnMut(usize)) -> (Self, Came) {
+        match kept(path, with, gallery) {
+            Some(index) => {
+                let left_out = gallery.len() - index.numbers.len();
+                (index, Came::Kept(left_out))
+            }
+            None => {
+                let (index, faults) = Self::over(with, gallery, true, done);
+                (index, Came::Made(faults))
+            }
+        }
+    }
+
+    /// Writes it to `path`, complete or not at all.
+    ///
+    /// Errors: another file stands there, or it cannot be written.
+    pub fn keep(&self, path: &Path, with: &Encoders, gallery: &Gallery) -> Result<()> {
+        check(path)?;
+        let left_out = (0..gallery.len()).filter(|i| self.numbers.binary_search(i).is_err()).collect();
+        let made = Made { left_out, ..made(with, gallery) };
+        let named = |name: &str, of: &Tensor| (name.to_owned(), of.shape().to_vec());
+        let tensors = [("pictures", &self.pictures), ("texts", &self.texts)].map(|(name, of)| {
+            let (name, shape) = named(name, of);
+            Named { name, shape, data: of.data() }
+        });
+        weights::write(path, &tensors, (KEY, &serde_json::to_string(&made).expect("strings become JSON")))
+    }
+}
+
+/// What an index of this gallery would be made of, but for pictures that cannot be read.
+fn made(with: &Encoders, gallery: &Gallery) -> Made {
+    let pictures = match gallery {
+        Gallery::Data(files) => files.fingerprint(),
+        _ => {
+            let mut hash = Sha256::new();
+            let lines = if let Gallery::Lines(lines) = gallery { lines.len() } else { 0 };
+            for i in 0..gallery.len().max(lines) {
+                hash.update(gallery.name(i) + "\n" + &gallery.captions(i).join("\n") + "\n");
+            }
+            hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        }
+    };
+    Made { pictures, model: digest(&with.params, &with.tokenizer), left_out: Vec::new() }
+}
+
+/// The index at `path`, if there is one of just this and it is whole.
+fn kept(path: &Path, with: &Encoders, gallery: &Gallery) -> Option<Index> {
+    let file = path.exists().then(|| Weights::open(path).ok())??;
+    let of: Made = serde_json::from_str(&file.metadata(KEY)?).ok()?;
+    let wanted = made(with, gallery);
+    if (&of.pictures, &of.model) != (&wanted.pictures, &wanted.model) {
+        return None;
+    }
+    let numbers: Vec<usize> = (0..gallery.len()).filter(|i| of.left_out.binary_search(i).is_err()).collect();
+    let (captions, first) = told(gallery, &numbers);
+    let ((has, pictures), (says, texts)) = (file.numbers("pictures").ok()?, file.numbers("texts").ok()?);
+    let [shape, said] = [numbers.len(), captions.len()].map(|rows| [rows, with.width()]);
+    let whole = has == shape && says == said;
+    let [pictures, texts] = whole.then(|| [Tensor::of(shape, &pictures), Tensor::of(said, &texts)])?;
+    Some(Index { numbers, pictures, captions, of: first, texts })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::data::pictures::PictureOptions;
+    use crate::transfer::clip::search::{Query, Wanted};
+    use crate::transfer::clip::untrained;
+
+    fn png(path: &Path, grey: u8) {
+        image::RgbImage::from_pixel(8, 8, image::Rgb([grey; 3])).save(path).unwrap();
+    }
+
+    fn gallery(folder: &Path) -> Gallery {
+        Gallery::open(PictureOptions { data: vec![folder.to_owned()], ..PictureOptions::default() }).unwrap()
+    }
+
+    #[test]
+    fn an_index_is_used_again_until_pictures_texts_or_model_change_and_no_other_file_is_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        let (folder, with) = (directory.path().join("pictures"), untrained());
+        fs::create_dir(&folder).unwrap();
+        for (name, grey) in [("a", 0), ("b", 255), ("c", 90)] {
+            png(&folder.join(name).with_extension("png"), grey);
+            fs::write(folder.join(name).with_extension("txt"), format!("picture {name}")).unwrap();
+        }
+        fs::write(folder.join("b.png"), "no picture").unwrap();
+        let at = path(&[folder.join("")]);
+        assert_eq!(at, directory.path().join("pictures.index.safetensors"));
+        let here = gallery(&folder);
+        let (index, came) = Index::at(&at, &with, &here, |_| {});
+        assert!(matches!(&came, Came::Made(faults) if faults.len() == 1), "{came:?}");
+        index.keep(&at, &with, &here).unwrap();
+        let (again, came) = Index::at(&at, &with, &here, |_| unreachable!("nothing is computed again"));
+        assert!(matches!(came, Came::Kept(1)), "{came:?}");
+        let query = Query::Text("picture c".to_owned()).vector(&with);
+        for wanted in [Wanted::Pictures, Wanted::Texts] {
+            let [hits, before] = [&again, &index].map(|index| index.search(&here, &query, wanted, 9));
+            assert!(hits == before && hits.len() == 2, "{hits:?}");
+        }
+        assert_eq!(again.search(&here, &query, Wanted::Texts, 1)[0].texts, ["picture c"]);
+        let anew = |with: &Encoders| matches!(Index::at(&at, with, &gallery(&folder), |_| {}).1, Came::Made(_));
+        assert!(anew(&with.from_scratch(9)), "another model");
+        fs::write(folder.join("a.txt"), "something else").unwrap();
+        assert!(anew(&with), "another caption");
+        fs::write(folder.join("a.txt"), "picture a").unwrap();
+        assert!(!anew(&with));
+        fs::write(&at, "somebody's notes").unwrap();
+        assert!(anew(&with), "a file that is no index");
+        let refused = index.keep(&at, &with, &here).unwrap_err().to_string();
+        assert!(refused.contains("is no index of pictures"), "{refused}");
+        assert_eq!(fs::read(&at).unwrap(), b"somebody's notes");
+    }
+}

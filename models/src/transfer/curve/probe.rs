@@ -1,0 +1,262 @@
+//! The curve of a linear probe: what an image encoder makes of pictures is left as it is, and logistic regression learns
+//! classes from it (Radford et al. 2021, section 3.2).
+//!
+//! Beside it the same from what an encoder with random weights makes of them, and from raw pixels. All features are brought
+//! to mean 0 and deviation 1 over the pool, whose pictures but not whose labels are known, and a row to about length 1, so
+//! that one strength means the same for each of them. The strength is chosen on every fourth label of a class, which is then
+//! learned from as well; with fewer than four there is nothing to choose by, and the strength is a middle one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tensor::Tensor;
+
+use super::super::clip::encode::{Layer, Seen, raw_pixels};
+use super::super::clip::gallery::Gallery;
+use super::super::clip::{Encoders, chosen};
+use super::super::logistic::{Features, Logistic};
+use super::super::score::accuracy;
+use super::{Subject, most_frequent};
+use crate::error::{Error, Result};
+
+/// Strengths that are tried: C of [`Logistic`], the largest trusting the examples most.
+const STRENGTHS: [f64; 7] = [1e-1, 1.0, 1e1, 1e2, 1e3, 1e4, 1e5];
+/// The one where there is nothing to choose by.
+const MIDDLE: f64 = 1e2;
+/// Of so many labels of a class one is to choose by.
+const CHOOSES: usize = 4;
+/// Raw pixels are at most 32 x 32, as in CIFAR: more of them only take longer.
+const SIDE: usize = 32;
+/// Pictures of the built-in world to draw from and to test on.
+const WORLD: [usize; 2] = [1024, 1000];
+
+/// Features of the pictures to draw from and of those to test on: `[n, columns]` each.
+type Pair = [Tensor; 2];
+
+/// Pictures with classes to draw from, and others to test on.
+pub struct Probe<'a> {
+    with: &'a Encoders,
+    galleries: [Gallery; 2],
+    /// The numbers of the pictures that can be read and whose class is known.
+    numbers: [Vec<usize>; 2],
+    /// Their classes. One that the pool does not have is a number beyond its classes, which nobody says.
+    labels: [Vec<usize>; 2],
+    classes: usize,
+    trained: Pair,
+    raw: Pair,
+    /// With random weights, by their seed: computed when first asked for.
+    scratch: Mutex<HashMap<u64, Arc<Pair>>>,
+    /// What is to be known, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl<'a> Probe<'a> {
+    /// Pictures to draw from, and others to test on. `done` is told how many pictures are finished of how many.
+    ///
+    /// Errors: pictures without classes, or of one class only.
+    pub fn new(with: &'a Encoders, galleries: [Gallery; 2], mut done: impl FnMut(usize, usize)) -> Result<Self> {
+        let all = galleries.iter().map(Gallery::len).sum::<usize>();
+        let mut before = 0;
+        let seen = galleries.each_ref().map(|of| {
+            let seen = states(with, of, |n| done(before + n, all));
+            before += of.len();
+            seen
+        });
+        let faults = seen.iter().flat_map(|seen| &seen.faults);
+        let mut notes: Vec<String> = faults.map(|fault| format!("left out: {fault}")).collect();
+        let rows = [0, 1].map(|i| known(&galleries[i], &seen[i]));
+        let class = |i: usize, row: usize| galleries[i].class(seen[i].numbers[row]).expect("chosen for it").to_owned();
+        let mut names: Vec<String> = rows[0].iter().map(|&row| class(0, row)).collect();
+        names.sort();
+        names.dedup();
+        let [n, tests] = [rows[0].len(), rows[1].len()];
+        if names.len() < 2 || tests == 0 {
+            let what = match (n, names.len()) {
+                (0, _) => "no picture has a class to learn: name the column with --class-column".to_owned(),
+                (_, 1) => format!("all {n} pictures are of one class, {:?}: there is nothing to tell apart", names[0]),
+                _ => "no picture to test on has a class: name the column with --class-column".to_owned(),
+            };
+            return Err(Error::Options(what));
+        }
+        let place = |i: usize, row: usize| names.binary_search(&class(i, row)).unwrap_or(names.len());
+        let labels = [0, 1].map(|i| rows[i].iter().map(|&row| place(i, row)).collect::<Vec<_>>());
+        let strange = labels[1].iter().filter(|&&label| label == names.len()).count();
+        if strange > 0 {
+            notes.push(format!("{strange} pictures to test on are of classes that those to learn from do not have"));
+        }
+        let numbers = [0, 1].map(|i| rows[i].iter().map(|&row| seen[i].numbers[row]).collect::<Vec<_>>());
+        let trained = standardised([0, 1].map(|i| chosen(&seen[i].vectors, &rows[i])));
+        let side = with.preprocess.size.min(SIDE);
+        let pixels = [0, 1]
+            .map(|i| raw_pixels(side, numbers[i].len(), |at| galleries[i].picture(numbers[i][at]), |_| {}).vectors);
+        let (classes, raw, scratch) = (names.len(), standardised(pixels), Mutex::default());
+        Ok(Self { with, galleries, numbers, labels, classes, trained, raw, scratch, notes })
+    }
+
+    /// Pictures of one object in the built-in world, of every combination that training shows; their classes are the shapes.
+    pub fn world(with: &'a Encoders, done: impl FnMut(usize, usize)) -> Result<Self> {
+        let [pool, test] = WORLD;
+        let galleries = [
+            Gallery::single(test, pool, with.preprocess.size, true),
+            Gallery::single(0, test, with.preprocess.size, true),
+        ];
+        Self::new(with, galleries, done)
+    }
+
+    /// How many pictures there are to test on.
+    pub fn tests(&self) -> usize {
+        self.numbers[1].len()
+    }
+
+    /// What the same encoder with random weights makes of the pictures.
+    fn scratch(&self, seed: u64) -> Arc<Pair> {
+        let mut known = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let compute = || {
+            let with = self.with.from_scratch(seed);
+            let features = [0, 1].map(|i| {
+                let (gallery, numbers) = (&self.galleries[i], &self.numbers[i]);
+                with.pictures(Layer::State, numbers.len(), |at| gallery.picture(numbers[at]), |_| {}).vectors
+            });
+            Arc::new(standardised(features))
+        };
+        known.entry(seed).or_insert_with(compute).clone()
+    }
+
+    /// The accuracy on the pictures to test on, of what was learned from some of the others.
+    fn learned(&self, [pool, test]: &Pair, drawn: &[usize], labels: &[usize]) -> f64 {
+        let some = chosen(pool, drawn);
+        let classifier = fitted(&some, labels, self.classes);
+        accuracy(&self.labels[1], &classifier.predictions(test))
+    }
+}
+
+impl Subject for Probe<'_> {
+    const MEASURED: &'static str = "accuracy on test pictures";
+    const COUNTED: &'static str = "labels of each class";
+    const PLAIN: &'static str = "raw pixels";
+
+    fn classes(&self) -> Vec<usize> {
+        self.labels[0].clone()
+    }
+
+    fn scores(&self, drawn: &[usize], seed: u64) -> [f64; 4] {
+        let labels: Vec<usize> = drawn.iter().map(|&i| self.labels[0][i]).collect();
+        let scratch = self.scratch(seed);
+        let [trained, random, raw] = [&self.trained, &*scratch, &self.raw].map(|of| self.learned(of, drawn, &labels));
+        let always = vec![most_frequent(&labels, self.classes); self.labels[1].len()];
+        [trained, random, raw, accuracy(&self.labels[1], &always)]
+    }
+}
+
+/// What the image encoder makes of pictures, before the projection to the space of texts.
+fn states(with: &Encoders, gallery: &Gallery, done: impl FnMut(usize)) -> Seen {
+    with.pictures(Layer::State, gallery.len(), |i| gallery.picture(i), done)
+}
+
+/// The rows of `seen` whose class is known.
+fn known(gallery: &Gallery, seen: &Seen) -> Vec<usize> {
+    (0..seen.numbers.len()).filter(|&row| gallery.class(seen.numbers[row]).is_some()).collect()
+}
+
+/// Each column less its mean over the pool, by its deviation there and by √columns; a column that is the same everywhere is 0.
+fn standardised([mut pool, mut test]: Pair) -> Pair {
+    let [n, columns] = [pool.shape().rows(), pool.shape().cols()];
+    let (mut mean, mut square) = (vec![0.0f64; columns], vec![0.0f64; columns]);
+    for row in pool.data().chunks_exact(columns) {
+        for (column, &x) in row.iter().enumerate() {
+            mean[column] += f64::from(x) / n as f64;
+            square[column] += f64::from(x).powi(2) / n as f64;
+        }
+    }
+    let scale: Vec<f64> = mean
+        .iter()
+        .zip(&square)
+        .map(|(mean, square)| {
+            let variance = square - mean * mean;
+            if variance > 1e-10 { (variance * columns as f64).powf(-0.5) } else { 0.0 }
+        })
+        .collect();
+    for row in pool.data_mut().chunks_exact_mut(columns).chain(test.data_mut().chunks_exact_mut(columns)) {
+        let with = mean.iter().zip(&scale);
+        row.iter_mut().zip(with).for_each(|(x, (mean, scale))| *x = ((f64::from(*x) - mean) * scale) as f32);
+    }
+    [pool, test]
+}
+
+/// A classifier whose strength is chosen on some of the labels, and which then learns from all.
+fn fitted(rows: &Tensor, labels: &[usize], classes: usize) -> Logistic {
+    let mut met = vec![0; classes];
+    let (judges, learns): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&i| {
+        met[labels[i]] += 1;
+        met[labels[i]] % CHOOSES == 0
+    });
+    let fresh = Logistic::new(classes, rows.shape().cols());
+    if judges.is_empty() {
+        return fresh.trained(Features::Dense(rows), labels, MIDDLE);
+    }
+    let of = |some: &[usize]| (chosen(rows, some), some.iter().map(|&i| labels[i]).collect::<Vec<_>>());
+    let ((learned, its), (judged, theirs)) = (of(&learns), of(&judges));
+    let mut best = (f64::INFINITY, MIDDLE, fresh.clone());
+    let mut at = fresh;
+    for c in STRENGTHS {
+        at = at.trained(Features::Dense(&learned), &its, c);
+        let nats = at.nats(Features::Dense(&judged), &theirs);
+        if nats > 1.5 * best.0 {
+            break; // the weaker the hold, the longer it takes, and the worse it becomes
+        }
+        if nats < best.0 {
+            best = (nats, c, at.clone());
+        }
+    }
+    best.2.trained(Features::Dense(rows), labels, best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Plan, curve};
+    use super::*;
+    use crate::transfer::clip::untrained;
+
+    #[test]
+    fn columns_have_mean_zero_and_rows_about_length_one_whatever_they_were() {
+        let pool = Tensor::of([4, 2], &[1.0, 7.0, 3.0, 7.0, 1.0, 7.0, 3.0, 7.0]);
+        let [pool, test] = standardised([pool, Tensor::of([1, 2], &[4.0, 8.0])]);
+        let one = 0.5f32.sqrt();
+        let want = [-one, 0.0, one, 0.0, -one, 0.0, one, 0.0];
+        assert!(pool.data().iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6), "{pool:?}");
+        assert!((test.data()[0] - 2.0 * one).abs() < 1e-6 && test.data()[1] == 0.0);
+    }
+
+    #[test]
+    fn a_weak_hold_is_chosen_where_examples_can_be_trusted_and_a_strong_one_where_not() {
+        let mut random = tensor::random::Random::new(2, tensor::random::Stream::Other, 0);
+        let noise = Tensor::normal([80, 30], 0.2, &mut random);
+        let labels: Vec<usize> = (0..80).map(|i| i % 2).collect();
+        let weights = |of: &Tensor| {
+            let learned = fitted(of, &labels, 2);
+            (0..30).map(|column| learned.weight(Some(column), 0).powi(2)).sum::<f64>()
+        };
+        let mut clear = noise.clone();
+        clear.data_mut().chunks_exact_mut(30).zip(&labels).for_each(|(row, &label)| row[0] = label as f32 - 0.5);
+        assert!(weights(&clear) > 10.0 * weights(&noise), "{} {}", weights(&clear), weights(&noise));
+    }
+
+    #[test]
+    fn the_curve_of_an_untrained_encoder_is_no_better_than_that_of_another() {
+        let with = untrained();
+        let galleries = [Gallery::single(100, 112, 16, true), Gallery::single(0, 100, 16, true)];
+        let probe = Probe::new(&with, galleries, |_, _| {}).unwrap();
+        let points = curve(&probe, Plan { most: 8, seeds: 2, seed: 1 }, |_| {});
+        assert_eq!(points.iter().map(|point| point.labels).collect::<Vec<_>>(), [1, 2, 4, 8]);
+        let last = &points[3];
+        assert_eq!(last.examples, 64);
+        let [trained, scratch] = [0, 1].map(|i| last.scores[i].iter().sum::<f64>() / 2.0);
+        assert!((trained - scratch).abs() < 0.2, "{last:?}");
+        let one = [Gallery::single(0, 1, 16, true), Gallery::single(0, 3, 16, true)];
+        let refused = Probe::new(&with, one, |_, _| {}).err().unwrap().to_string();
+        assert!(refused.contains("of one class, \"ball\""), "{refused}");
+        let none = [Gallery::scenes_of_several(3, 16), Gallery::single(0, 3, 16, true)];
+        let refused = Probe::new(&with, none, |_, _| {}).err().unwrap().to_string();
+        assert!(refused.contains("no picture has a class"), "{refused}");
+    }
+}

@@ -1,0 +1,228 @@
+//! What a CLIP is good for, end to end: pictures are named, found, and learned from; without a file, and from files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tests::{run, said};
+
+use super::train;
+
+/// Sizes of a CLIP whose step takes a moment.
+const SMALL: &[&str] = &[
+    "--image-size",
+    "16",
+    "--patch-size",
+    "8",
+    "--vision-layers",
+    "1",
+    "--vision-heads",
+    "2",
+    "--vision-width",
+    "16",
+    "--embed-dim",
+    "8",
+];
+
+/// A small CLIP in a directory of its own, hardly trained.
+fn clip(directory: &Path) -> String {
+    let out = directory.join("clip");
+    let output = run(train(&out, &[&["clip", "--steps", "2"], SMALL].concat()));
+    assert!(output.status.success(), "{}", said(&output));
+    out.to_str().unwrap().to_owned()
+}
+
+/// What the program says when it is given these words, and its exit code.
+fn words(words: &[&str]) -> (i32, String) {
+    let output = run(words);
+    let said = said(&output);
+    assert!(!said.contains("panicked"), "{said}");
+    (output.status.code().unwrap(), said)
+}
+
+#[track_caller]
+fn succeeds(with: &[&str], says: &[&str]) -> String {
+    let (code, said) = words(with);
+    assert_eq!(code, 0, "{said}");
+    says.iter().for_each(|word| assert!(said.contains(word), "no {word:?} in: {said}"));
+    said
+}
+
+#[track_caller]
+fn fails(with: &[&str], code: i32, says: &[&str]) {
+    let (is, said) = words(with);
+    assert_eq!(is, code, "{said}");
+    says.iter().for_each(|word| assert!(said.contains(word), "no {word:?} in: {said}"));
+}
+
+fn file(directory: &Path, name: &str, content: &str) -> String {
+    let path = directory.join(name);
+    fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A picture of the fixtures.
+fn picture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pictures").join(name)
+}
+
+/// A folder with pictures of two kinds, a text file that says it is one, and a table of them.
+fn set(directory: &Path) -> (PathBuf, String) {
+    let folder = directory.join("set");
+    fs::create_dir(&folder).unwrap();
+    let mut table = String::from("path\tlabel\tsaid\tsplit\n");
+    for (i, from) in ["rgb.png", "palette.png", "baseline.jpg", "grey.jpg", "lossy.webp", "grey.png"].iter().enumerate()
+    {
+        let name = format!("{i}-{from}");
+        fs::copy(picture(from), folder.join(&name)).unwrap();
+        let (label, split) = (["cat", "dog"][i % 2], ["train", "test"][usize::from(i > 3)]);
+        table += &format!("{name}\t{label}\tpicture {i} of a {label}\t{split}\n");
+    }
+    fs::write(folder.join("broken.png"), "no picture").unwrap();
+    table += "broken.png\tcat\tsomething broken\ttrain\n";
+    fs::write(folder.join("all.tsv"), table).unwrap();
+    let table = folder.join("all.tsv").to_str().unwrap().to_owned();
+    (folder, table)
+}
+
+#[test]
+fn the_built_in_world_serves_every_command_without_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), &clip(directory.path())[..]);
+    succeeds(&["classify", model], &["never shown in training", "1024", "1120", "top-5", "taken for another"]);
+    let said = succeeds(&["classify", model, "--json"], &["\"unseen\":{\"pictures\":1024,\"top_1\":"]);
+    assert!(said.contains("\"seen\":{\"pictures\":1120"), "{said}");
+    succeeds(&["embed", model, "--retrieval"], &["\"image_to_text\":{\"queries\":1000", "\"median_rank\":"]);
+    let page = here.join("found.html");
+    let page = page.to_str().unwrap();
+    let query = "a small red ball left of a <blue> box";
+    let search = ["search", model, query, "--html", page, "--top", "7"];
+    let said = succeeds(&search, &["scene ", "the page is"]);
+    assert_eq!(said.lines().filter(|line| line.contains("\tscene ")).count(), 7, "{said}");
+    let html = fs::read_to_string(page).unwrap();
+    assert_eq!(html.matches("src=\"data:image/png;base64,").count(), 7);
+    assert!(html.contains("left of a &lt;blue&gt; box</h1>") && !html.contains("http"), "{}", &html[..3000]);
+    fails(&search, 1, &["found.html", "is there already"]);
+    assert_eq!(fs::read_to_string(page).unwrap(), html);
+    let rgb = picture("rgb.png");
+    let said = succeeds(&["search", model, rgb.to_str().unwrap(), "--texts", "--json", "--top", "2"], &["\"texts\":["]);
+    assert_eq!(said.matches("\"rank\":").count(), 2, "{said}");
+    let svg = here.join("curve.svg");
+    let svg = svg.to_str().unwrap();
+    let curve = ["curve", model, "classify", "--most", "2", "--seeds", "2", "--svg", svg];
+    succeeds(&curve, &["raw pixels", "from scratch", "labels of each class", "accuracy on test pictures"]);
+    assert!(fs::read_to_string(svg).unwrap().contains("raw pixels"));
+}
+
+#[test]
+fn pictures_of_ones_own_are_named_and_what_is_no_picture_is_said_when_the_others_are_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), &clip(directory.path())[..]);
+    let [rgb, grey] = ["rgb.png", "grey.jpg"].map(|name| picture(name).to_str().unwrap().to_owned());
+    let labels = file(here, "labels.txt", "a cat\n\na dog\na house\n");
+    let named = ["classify", model, &rgb, &grey, "--labels", &labels];
+    let said =
+        succeeds(&[&named[..], &["--template", "a picture of {}", "{}"]].concat(), &["%", "rgb.png", "grey.jpg"]);
+    assert_eq!(said.lines().nth(1).unwrap().matches('%').count(), 3, "{said}");
+    succeeds(&[&named[..], &["--top", "1", "--json"]].concat(), &["{\"image\":", "\"labels\":[{\"label\":\"a "]);
+    succeeds(&["classify", model, &rgb], &["the names are the 64 of the built-in world"]);
+    let text = file(here, "text.png", "not a picture");
+    let more = ["classify", model, &rgb, &text, "nowhere.png", "--labels", &labels];
+    fails(
+        &more,
+        1,
+        &["%\t", "text.png: it is text", "nowhere.png: cannot read it", "2 of 3 pictures could not be read"],
+    );
+    fails(&["classify", model, "nowhere.png", "--labels", &labels], 1, &["nowhere.png", "check the path"]);
+    fails(&["classify", model, here.to_str().unwrap(), "--labels", &labels], 1, &["is a folder"]);
+    let one = file(here, "one.txt", "a cat\n");
+    fails(&["classify", model, &rgb, "--labels", &one], 2, &["one label only, \"a cat\""]);
+    let none = file(here, "none.txt", "\n\n");
+    fails(&["classify", model, &rgb, "--labels", &none], 1, &["none.txt", "has no label"]);
+    fails(&[&named[..], &["--template", "a picture"]].concat(), 2, &["no place for a label"]);
+    fails(&["embed", model, "a text", &text, "--pooling", "mean"], 1, &["\"vector\":[", "text.png", "1 of 2"]);
+}
+
+#[test]
+fn a_set_of_pictures_is_named_found_and_learned_from() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), &clip(directory.path())[..]);
+    let (folder, table) = set(here);
+    let svg = here.join("confusion.svg");
+    let svg = svg.to_str().unwrap();
+    let said = ["broken.png: it is text", "6 ", "named among 2 labels"];
+    succeeds(&["classify", model, "--data", &table, "--svg", svg], &said);
+    assert!(fs::read_to_string(svg).unwrap().contains("for dog"));
+    fails(&["classify", model, "--data", &table, "--svg", svg], 1, &["is there already"]);
+    succeeds(
+        &["classify", model, "--data", &table, "--where", "split=test", "--json"],
+        &["\"pictures\":2,\"labels\":2"],
+    );
+    let labels = file(here, "labels.txt", "cat\nbird\n");
+    fails(&["classify", model, "--data", &table, "--labels", &labels], 2, &["class \"dog\"", "none of the 2 labels"]);
+    fails(&["classify", model, "--data", &table, "--where", "label=cat"], 2, &["one label only, \"cat\""]);
+    let retrieval = ["embed", model, "--retrieval", &table, "--captions", "{said}", "{label}"];
+    succeeds(
+        &retrieval,
+        &["left out: ", "\"image_to_text\":{\"queries\":6,\"candidates\":8", "\"queries\":8,\"candidates\":6"],
+    );
+
+    let captions = ["--captions", "{said}"];
+    let embed = [&["embed", model, "--data", &table][..], &captions].concat();
+    succeeds(&embed, &["the index of 6 pictures and 6 texts is made"]);
+    succeeds(&embed, &["was there already", "1 pictures could not be read"]);
+    let index = folder.join("all.tsv.index.safetensors");
+    assert!(index.exists());
+    let search = [&["search", model, "picture 3 of a dog", "--in", &table, "--top", "1"][..], &captions].concat();
+    let kept = fs::read(&index).unwrap();
+    succeeds(&[&search[..], &["--texts"]].concat(), &["1.000\t", "3-grey.jpg\tpicture 3 of a dog"]);
+    assert_eq!(fs::read(&index).unwrap(), kept, "an index that is right is used as it is");
+    let own = folder.join("2-baseline.jpg");
+    succeeds(&["search", model, own.to_str().unwrap(), "--in", &table, "--top", "1"], &["1.000\t", "2-baseline.jpg"]);
+    assert_ne!(fs::read(&index).unwrap(), kept, "other captions are another index");
+    fs::write(&index, "somebody's notes").unwrap();
+    fails(&search, 1, &["is no index of pictures", "--index"]);
+    fails(&embed, 1, &["is no index of pictures", "--index"]);
+    assert_eq!(fs::read(&index).unwrap(), b"somebody's notes");
+    let lines = file(here, "lines.txt", "a cat\n\na dog\n");
+    succeeds(&["search", model, own.to_str().unwrap(), "--in", &lines], &["line 1\ta cat", "line 2\ta dog"]);
+
+    let svg = here.join("curve.svg");
+    let curve = ["curve", model, "classify", "--data", &table, "--test-data", &table, "--seeds", "1"];
+    let drawn = ["--where", "split=train", "--svg", svg.to_str().unwrap()];
+    succeeds(&[&curve[..], &drawn].concat(), &["left out: ", "raw pixels", "2       4"]);
+    fails(&[&curve[..], &["--where", "label=dog"]].concat(), 2, &["of one class, \"dog\""]);
+    fails(&["search", model, "a cat", "--in", "nowhere.tsv"], 1, &["nowhere.tsv"]);
+    fails(&["classify", model, "--data", &table, "--class-column", "kind"], 1, &["no column \"kind\""]);
+}
+
+#[test]
+fn what_is_for_texts_and_what_is_for_pictures_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, clip) = (directory.path(), &clip(directory.path())[..]);
+    let bert = here.join("bert");
+    let output = run(train(&bert, &["bert", "--steps", "2"]));
+    assert!(output.status.success(), "{}", said(&output));
+    let bert = bert.to_str().unwrap();
+    for command in [
+        &["fill", clip, "a [MASK]"][..],
+        &["generate", clip, "a"],
+        &["finetune", clip, "classify"],
+        &["tag", clip, "a"],
+        &["answer", clip, "a?", "b"],
+        &["curve", clip, "tag"],
+        &["embed", clip, "--pairs"],
+    ] {
+        let (code, said) = words(command);
+        assert!(code == 1 && (said.contains("is a CLIP") || said.contains("is not fine-tuned")), "{command:?}: {said}");
+    }
+    for command in [
+        &["classify", bert, "--data", "x.tsv"][..],
+        &["classify", bert, "a.png", "--labels", "x.txt"],
+        &["search", bert, "a", "--html", "x.html"],
+        &["search", bert, "a", "--where", "a=b"],
+        &["embed", bert, "--data", "x.tsv"],
+        &["curve", bert, "classify", "--class-column", "x"],
+    ] {
+        fails(command, 1, &["is a model of text", "is for pictures"]);
+    }
+}
