@@ -165,6 +165,9 @@ pub fn save_with(directory: &Path, model: &Model, params: &Params, tokenizer: &T
         Model::Bert(model) => bert::config_json(&model.config, tokenizer.frame()),
         Model::Clip(model) => clip::config_json(&model.config),
     };
+    if let Model::Clip(model) = model {
+        clip::write_preprocessor(directory, &model.config)?;
+    }
     let json = extended(&json, more);
     files::write(&path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(&path, "write", &error))?;
     weights::write(&directory.join("model.safetensors"), &weights::named(params), ("format", "pt"))

@@ -208,6 +208,7 @@ fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mu
             "the tokenizer has no <|endoftext|>, where CLIP reads a text: give another --tokenizer, or leave it out";
         return Err(Error::Options(what.to_owned()));
     }
+    let tokenizer = tokenizer.with_ends();
     let cut = captions.iter().filter(|caption| caption_ids(&tokenizer, o.block_size, caption).1).count();
     if cut > 0 {
         let (n, longest) = (captions.len(), o.block_size);
