@@ -94,8 +94,7 @@ fn speak(random: &mut Random, wording: &str, objects: Vec<Object>) -> String {
                 last = objects.next();
                 let object = last.expect("a wording speaks of as many objects as there are");
                 let sized = part == "whole" || part == "object" && coin(random);
-                // Both half of the time, and one of the two in the other.
-                let looks = if part == "whole" || coin(random) { Looks::Both } else { one_of(random, &Looks::ONE) };
+                let looks = if part == "whole" { Looks::Both } else { one_of(random, LOOKS) };
                 described(random, object, sized, looks)
             }
         };
@@ -112,9 +111,11 @@ enum Looks {
     Shape,
 }
 
-impl Looks {
-    const ONE: [Self; 2] = [Self::Colour, Self::Shape];
-}
+/// How often each is said: mostly both, and the shape rather than the colour, as people do.
+const LOOKS: &[Looks] = {
+    use Looks::{Both, Colour, Shape};
+    &[Both, Both, Both, Both, Shape, Shape, Shape, Colour]
+};
 
 /// "a small red ball", "a red ball", "a red thing" or "a ball".
 fn described(random: &mut Random, object: Object, sized: bool, looks: Looks) -> String {
