@@ -31,10 +31,20 @@ fn masked_prediction_with_a_padded_row_agrees_with_transformers() {
 }
 
 #[test]
+fn robertas_own_positions_and_head_agree_with_transformers() {
+    let agreement = verify::verify(&fixture("roberta"), Precision::Full).unwrap();
+    assert!(agreement.agrees && agreement.gradient_error < 1e-4, "{agreement:?}");
+    assert_eq!(agreement.parameters, 26, "three tables with a norm, sixteen in the block, five of the head");
+}
+
+#[test]
 fn pictures_and_texts_agree_with_transformers() {
     let agreement = verify::verify(&fixture("clip"), Precision::Full).unwrap();
     assert!(agreement.agrees && agreement.gradient_error < 1e-4, "{agreement:?}");
-    assert_eq!(agreement.parameters, 46, "two tables and a norm, three and two norms, sixteen in a block of each, three");
+    assert_eq!(
+        agreement.parameters, 46,
+        "two tables and a norm, three and two norms, sixteen in a block of each, three"
+    );
 }
 
 #[test]

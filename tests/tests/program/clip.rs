@@ -51,7 +51,9 @@ fn a_run_on_the_world_is_a_checkpoint_with_all_that_is_told_of_it() {
     let output = run(clip(&out, &["--steps", "4", "--eval-every", "2"]));
     let text = said(&output);
     assert!(output.status.success(), "{text}");
-    for says in ["model    CLIP", "4 pairs a step", "uniform 1.3863, in nats a pair", "of captions found in their batch"] {
+    for says in
+        ["model    CLIP", "4 pairs a step", "uniform 1.3863, in nats a pair", "of captions found in their batch"]
+    {
         assert!(text.contains(says), "no {says:?} in {text}");
     }
     assert!(!text.contains("got no gradient"), "{text}");
