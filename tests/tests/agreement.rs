@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use autograd::muon::{MOMENTUM, Stored};
 use autograd::{AdamWOptions, Gradients, IGNORE, Muon, ParamId, Params};
 use models::gpt::STYLE;
-use models::hub::weights::Weights;
+use models::hub::weights::{self, Weights};
 use models::hub::{self, verify};
 use models::pretext::Batch;
 use models::train::step::{Compute, loss_and_gradients};
@@ -54,6 +54,36 @@ fn in_bf16_every_gradient_is_near_that_of_transformers() {
         let agreement = verify::verify(&fixture(model), Precision::Bf16).unwrap();
         assert!(agreement.gradient_error < most && agreement.loss_error < 2e-3, "{model}: {agreement:?}");
         assert!(agreement.gradient_error > 1e-4, "bf16 was asked for: {agreement:?}");
+    }
+}
+
+#[test]
+fn a_checkpoint_in_several_files_is_the_same_and_its_index_is_not_believed() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    for name in ["config.json", "reference.safetensors"] {
+        std::fs::copy(fixture("gpt2").join(name), here.join(name)).unwrap();
+    }
+    let (_, params) = hub::open(&fixture("gpt2")).unwrap();
+    let (mut first, mut map) = (weights::named(&params), serde_json::Map::new());
+    let second = first.split_off(10);
+    for (file, tensors) in [("a.safetensors", &first), ("b.safetensors", &second)] {
+        weights::write(&here.join(file), tensors, ("format", "pt")).unwrap();
+        tensors.iter().for_each(|tensor| drop(map.insert(tensor.name.clone(), file.into())));
+    }
+    let index = |map: &serde_json::Map<String, serde_json::Value>| {
+        let text = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
+        std::fs::write(here.join("model.safetensors.index.json"), text).unwrap();
+        verify::verify(here, Precision::Full)
+    };
+    assert!(index(&map).unwrap().agrees);
+    for (name, file, says) in
+        [("wte.weight", "../a.safetensors", "no file beside it"), ("gone", "a.safetensors", "no file has it")]
+    {
+        let mut map = map.clone();
+        map.insert(name.to_owned(), file.into());
+        let error = index(&map).unwrap_err().to_string();
+        assert!(error.contains("model.safetensors.index.json") && error.contains(says), "{error}");
     }
 }
 

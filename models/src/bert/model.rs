@@ -130,6 +130,11 @@ impl Bert {
         self.head().norm.forward(self.head().dense.forward_gelu(x, Gelu::Exact))
     }
 
+    /// Whether it can be asked for tokens.
+    pub fn has_head(&self) -> bool {
+        self.head.is_some()
+    }
+
     fn head(&self) -> &Head {
         self.head.as_ref().expect("a model that is asked for tokens has its head")
     }

@@ -19,6 +19,7 @@ pub mod weights;
 
 use weights::Weights;
 
+use crate::bert::model::HEADS;
 use crate::error::{Error, Result};
 use crate::{Config, Model, files};
 
@@ -54,6 +55,12 @@ impl Checkpoint {
         let names = weights.names();
         check_sizes(&config, &weights, &names)?;
         Ok(Self { config, json, weights, names })
+    }
+
+    /// Whether it has the head that pre-training needed. Of a BERT that others published it may have been left out.
+    pub fn has_head(&self) -> bool {
+        let of_head = |name: &String| HEADS.iter().any(|head| name.starts_with(head));
+        !matches!(self.config, Config::Bert(_)) || self.names.iter().any(of_head)
     }
 
     /// The parameters of what `build` makes of the config: exactly those that the file holds, but for what checkpoints carry

@@ -60,7 +60,8 @@ impl Pretrained {
         if checkpoint.json.get(TASK).is_some() {
             return Err(Error::file(directory, "is fine-tuned: give the run that it was made from"));
         }
-        let (model, params) = checkpoint.fill(Config::build)?;
+        let build = if checkpoint.has_head() { Config::build } else { Config::build_body };
+        let (model, params) = checkpoint.fill(build)?;
         let tokenizer = Tokenizer::open(directory)?;
         check_tokenizer(directory, &model, &tokenizer)?;
         Ok(Self { model, params, tokenizer })

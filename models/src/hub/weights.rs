@@ -3,11 +3,13 @@
 //! Files are mapped for reading and replaced as a whole for writing: never half of one.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use autograd::{Params, Piece};
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use serde::Deserialize;
 use tensor::half::{bf16, f16};
 use tensor::mapped::Mapped;
 
@@ -68,29 +70,68 @@ pub fn write(path: &Path, tensors: &[Named], metadata: (&str, &str)) -> Result<(
     .map_err(|error| Error::io(path, "write", &error))
 }
 
-/// A safetensors file, mapped.
+/// A safetensors file, mapped; or several that an index puts together.
 pub struct Weights {
-    path: std::path::PathBuf,
-    file: Mapped,
+    /// What the user would name: the file, or the index.
+    path: PathBuf,
+    files: Vec<Mapped>,
+}
+
+/// The index of weights in several files: which tensor is in which.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
 }
 
 impl Weights {
-    /// Maps a file and checks that it is a complete safetensors file.
+    /// Maps a file and checks that it is a complete safetensors file. Where there is none, but `FILE.index.json` beside its
+    /// place, maps the files that this names.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = Mapped::open(path).map_err(|error| Error::io(path, "read", &error))?;
-        SafeTensors::deserialize(file.bytes()).map_err(|error| {
-            Error::file(path, format!("not a complete safetensors file ({error}); it may be cut off: copy it again"))
-        })?;
-        Ok(Self { path: path.to_owned(), file })
+        let index = path.with_added_extension("index.json");
+        if !path.exists() && index.exists() {
+            return Self::open_all(&index);
+        }
+        Ok(Self { path: path.to_owned(), files: vec![mapped(path)?] })
     }
 
-    fn parsed(&self) -> SafeTensors<'_> {
-        SafeTensors::deserialize(self.file.bytes()).expect("checked when opened, and mapped files do not change")
+    /// Maps the files of an index, which stand beside it and hold what it says.
+    fn open_all(index: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(index).map_err(|error| Error::io(index, "read", &error))?;
+        let Index { weight_map } = serde_json::from_str(&text).map_err(|error| {
+            Error::file(index, format!("not the index of a checkpoint ({error}): expected a weight_map from names to files"))
+        })?;
+        let names: BTreeSet<&String> = weight_map.values().collect();
+        if let Some(name) = names.iter().find(|name| Path::new(name).file_name() != Some(OsStr::new(name.as_str()))) {
+            return Err(Error::file(index, format!("names {name:?}, which is no file beside it: it is not to be trusted")));
+        }
+        let beside = |name: &&String| mapped(&index.with_file_name(name));
+        let files = names.iter().map(beside).collect::<Result<Vec<_>>>()?;
+        let weights = Self { path: index.to_owned(), files };
+        let held: BTreeSet<String> = weights.names().into_iter().collect();
+        match weight_map.keys().find(|name| !held.contains(*name)) {
+            Some(name) => Err(Error::file(index, format!("names {name}, but no file has it: copy the files again"))),
+            None => Ok(weights),
+        }
+    }
+
+    fn parsed(&self) -> impl Iterator<Item = SafeTensors<'_>> {
+        const WHOLE: &str = "checked when opened, and mapped files do not change";
+        self.files.iter().map(|file| SafeTensors::deserialize(file.bytes()).expect(WHOLE))
+    }
+
+    /// What `use_it` makes of a tensor.
+    fn with<R>(&self, name: &str, use_it: impl FnOnce(TensorView<'_>) -> Result<R>) -> Result<R> {
+        for parsed in self.parsed() {
+            if let Ok(view) = parsed.tensor(name) {
+                return use_it(view);
+            }
+        }
+        Err(Error::file(&self.path, format!("has no tensor {name}")))
     }
 
     /// The metadata line under `key`.
     pub fn metadata(&self, key: &str) -> Option<String> {
-        let (_, header) = SafeTensors::read_metadata(self.file.bytes()).ok()?;
+        let (_, header) = SafeTensors::read_metadata(self.files.first()?.bytes()).ok()?;
         header.metadata().as_ref()?.get(key).cloned()
     }
 
@@ -101,41 +142,41 @@ impl Weights {
 
     /// A tensor's shape.
     pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
-        let parsed = self.parsed();
-        let view = parsed.tensor(name).map_err(|_| Error::file(&self.path, format!("has no tensor {name}")))?;
-        Ok(view.shape().to_vec())
+        self.with(name, |view| Ok(view.shape().to_vec()))
     }
 
     /// The names of all tensors.
     pub fn names(&self) -> Vec<String> {
-        self.parsed().names().into_iter().map(str::to_owned).collect()
+        self.parsed().flat_map(|parsed| parsed.names().into_iter().map(str::to_owned).collect::<Vec<_>>()).collect()
     }
 
     /// A tensor's shape and numbers as f32, from f32, f16 or bf16.
     pub fn numbers(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
-        let fail = |what: String| Error::file(&self.path, what);
-        let parsed = self.parsed();
-        let view = parsed.tensor(name).map_err(|_| fail(format!("has no tensor {name}")))?;
-        let two = |f: fn([u8; 2]) -> f32| view.data().as_chunks().0.iter().map(|&b| f(b)).collect();
-        let numbers = match view.dtype() {
-            Dtype::F32 => view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-            Dtype::F16 => two(|b| f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => two(|b| bf16::from_le_bytes(b).to_f32()),
-            other => return Err(fail(format!("{name} holds {other:?}; f32, f16 and bf16 can be read"))),
-        };
-        Ok((view.shape().to_vec(), numbers))
+        self.with(name, |view| {
+            let two = |f: fn([u8; 2]) -> f32| view.data().as_chunks().0.iter().map(|&b| f(b)).collect();
+            let numbers = match view.dtype() {
+                Dtype::F32 => view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+                Dtype::F16 => two(|b| f16::from_le_bytes(b).to_f32()),
+                Dtype::BF16 => two(|b| bf16::from_le_bytes(b).to_f32()),
+                other => {
+                    let what = format!("{name} holds {other:?}; f32, f16 and bf16 can be read");
+                    return Err(Error::file(&self.path, what));
+                }
+            };
+            Ok((view.shape().to_vec(), numbers))
+        })
     }
 
     /// A tensor of whole numbers: token ids.
     pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>)> {
-        let parsed = self.parsed();
-        let view = parsed.tensor(name).map_err(|_| Error::file(&self.path, format!("has no tensor {name}")))?;
-        let integers = match view.dtype() {
-            Dtype::I64 => view.data().as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)).collect(),
-            Dtype::I32 => view.data().as_chunks().0.iter().map(|&b| i64::from(i32::from_le_bytes(b))).collect(),
-            other => return Err(Error::file(&self.path, format!("{name} holds {other:?}, not whole numbers"))),
-        };
-        Ok((view.shape().to_vec(), integers))
+        self.with(name, |view| {
+            let integers = match view.dtype() {
+                Dtype::I64 => view.data().as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)).collect(),
+                Dtype::I32 => view.data().as_chunks().0.iter().map(|&b| i64::from(i32::from_le_bytes(b))).collect(),
+                other => return Err(Error::file(&self.path, format!("{name} holds {other:?}, not whole numbers"))),
+            };
+            Ok((view.shape().to_vec(), integers))
+        })
     }
 
     /// Fills every tensor of a store from the one that `stored` says is it, which must have its shape.
@@ -157,4 +198,13 @@ impl Weights {
         }
         Ok(())
     }
+}
+
+/// A file, mapped, which is a complete safetensors file.
+fn mapped(path: &Path) -> Result<Mapped> {
+    let file = Mapped::open(path).map_err(|error| Error::io(path, "read", &error))?;
+    SafeTensors::deserialize(file.bytes()).map_err(|error| {
+        Error::file(path, format!("not a complete safetensors file ({error}); it may be cut off: copy it again"))
+    })?;
+    Ok(file)
 }

@@ -28,6 +28,10 @@ pub fn fill(with: &Pretrained, text: &str, k: usize) -> Result<Vec<Vec<Guess>>> 
             "the model sees only what came before: fill needs one trained by `train bert`".into(),
         ));
     };
+    if !model.has_head() {
+        let what = "the checkpoint was saved without the head that finds hidden tokens: fill needs one that has it";
+        return Err(Error::Options(what.to_owned()));
+    }
     let text = with.ids_with_special(text)?;
     if text.cut {
         let block = with.model.block_size();
