@@ -23,7 +23,7 @@ use super::Picture;
 /// let clip = Preprocess { size: 32, ..Preprocess::default() };
 /// let mut pixels = vec![0.0; clip.numbers()]; // [3, 32, 32]
 /// clip.apply(&red, &mut pixels);
-/// assert_eq!(pixels[0], (1.0 - clip.mean[0]) / clip.std[0]);
+/// assert!((pixels[0] - (1.0 - clip.mean[0]) / clip.std[0]).abs() < 1e-5);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocess {

@@ -26,21 +26,17 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
         return Err(Error::file(folder, what));
     }
     let mut wording = Wording::of(to.options, folder, &COLUMNS.map(str::to_owned))?;
-    let (source, mut kept) = (Arc::<Path>::from(folder), 0);
+    let source = Arc::<Path>::from(folder);
     for file in files {
         let record = record(&file)?;
         if !wording.keeps(&record) {
             continue;
         }
-        kept += 1;
         let name = file.strip_prefix(folder).unwrap_or(&file);
         let place = Place::of_file(&source, name).ok_or_else(|| Error::file(&file, "it is gone: let the folder be"))?;
         to.add(Item::new(place, wording.captions(&record)), wording.class(&record), || name.display().to_string());
     }
-    if kept == 0 {
-        return Err(wording.nothing_kept(folder));
-    }
-    to.close(folder)
+    to.close(folder, &wording)
 }
 
 fn record(file: &Path) -> Result<Record> {

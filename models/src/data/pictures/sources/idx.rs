@@ -53,7 +53,7 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
             to.add(Item::new(place, wording.captions(&record)), wording.class(&record), || format!("picture {i}"));
         }
     }
-    to.close(path)
+    to.close(path, &wording)
 }
 
 /// The sizes of an array of `N` dimensions of bytes, after checking that the file has as many as they say.

@@ -19,11 +19,12 @@ use super::decode::{MOST_PIXELS, decode};
 use super::{Picture, PictureOptions};
 use crate::data::labelled::Tally;
 use crate::error::{Error, Result};
+use wording::Wording;
 
 /// Tables that stand for the folder they are in, under the first of these names that is there.
 const TABLES: [&str; 4] = ["captions.tsv", "captions.csv", "captions.jsonl", "pairs.tsv"];
 
-/// Bytes that a picture's file may have: more than the largest picture has when it is not compressed at all.
+/// Bytes that a picture's file may have: more than the largest picture has in memory, and files are compressed.
 const MOST_BYTES: u64 = 4 * MOST_PIXELS;
 
 /// So many of `looked_at` pictures may be missing or broken before that is an error: one in a hundred, for among
@@ -224,8 +225,11 @@ impl Gathering<'_> {
     }
 
     /// Ends a source. If some of its pictures have captions, it is one to learn from, and those without are passed over.
-    fn close(&mut self, path: &Path) -> Result<()> {
+    fn close(&mut self, path: &Path, wording: &Wording) -> Result<()> {
         let found = &self.items[self.start..];
+        if found.is_empty() {
+            return Err(wording.nothing_kept(path));
+        }
         let silent = std::mem::take(&mut self.silent);
         if found.iter().any(|item| !item.captions.is_empty()) {
             silent.note(

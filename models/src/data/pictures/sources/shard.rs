@@ -40,17 +40,12 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     columns.dedup();
     let mut wording = Wording::of(to.options, path, &columns)?;
     let source: Arc<Path> = path.into();
-    let mut kept = 0;
     for Sample { key, record, picture } in samples {
         let Some((offset, bytes)) = picture.filter(|_| wording.keeps(&record)) else { continue };
-        kept += 1;
         let place = Place { source: source.clone(), key: key.as_str().into(), bytes, form: Form::Member { offset } };
         to.add(Item::new(place, wording.captions(&record)), wording.class(&record), || key);
     }
-    if kept == 0 {
-        return Err(wording.nothing_kept(path));
-    }
-    to.close(path)
+    to.close(path, &wording)
 }
 
 /// Everything that belongs together, in the order in which it begins.

@@ -68,16 +68,13 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
         Kind::Commas => comma_separated(path, &text, &columns, &mut notes, &mut add),
         Kind::JsonLines => json_lines(path, &text, &mut notes, &mut add),
     }?;
-    if kept == 0 {
-        return Err(wording.nothing_kept(path));
-    }
     note_missing(path, &missing, kept, &mut notes)?;
     to.notes.append(&mut notes);
-    to.close(path)
+    to.close(path, &wording)
 }
 
 fn note_missing(path: &Path, missing: &Tally, kept: usize, notes: &mut Vec<String>) -> Result<()> {
-    if missing.count > tolerated(kept) {
+    if missing.count > tolerated(kept).min(kept.saturating_sub(1)) {
         let what = format!(
             "{} of its {kept} pictures are not there, the first is {}: paths begin in the table's folder",
             missing.count, missing.first

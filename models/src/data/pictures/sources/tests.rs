@@ -115,7 +115,8 @@ fn a_table_that_cannot_be_meant_is_refused_with_its_line_or_its_columns() {
         ("t.tsv", b"path\tlabel\n\tA\n", &["line 2 has no picture in column \"path\""]),
         ("t.jsonl", b"{\"path\":\"a.png\",\"label\":\"A\"}\n[1]\n", &["line 2 is no object"]),
         ("t.tsv", b"path\tlabel\na.png\t \n", &["none of its 1 pictures has a caption", "line 2"]),
-        ("t.tsv", b"path\tlabel\n", &["no row"]),
+        ("t.tsv", b"path\tlabel\n", &["it has no row but the names"]),
+        ("t.tsv", b"path\tlabel\nx.png\tX\n", &["1 of its 1 pictures are not there", "x.png in line 2"]),
         ("t.xls", b"path\tlabel\n", &["no source of pictures", ".tsv"]),
     ];
     for (name, content, words) in table {
@@ -262,6 +263,7 @@ fn idx_files_have_grey_pictures_with_a_class_each() {
     options.captions = vec!["a photo of a {class}".to_owned()];
     let set = PictureFiles::open(&options).unwrap();
     assert_eq!((set.class(0), set.captions(1)), (Some("bag"), &["a photo of a shirt".to_owned()][..]));
+    refused(&PictureOptions { filters: vec!["class=dress".to_owned()], ..options.clone() }, &["\"bag\", \"shirt\""]);
     options.classes.pop();
     refused(&options, &["picture 0 is of class 1", "only 1 classes"]);
     write(&dir, &[(name, &images[..27])]);

@@ -80,8 +80,11 @@ impl Wording {
         kept
     }
 
-    /// The sentence for a source of which the filters left nothing.
+    /// The sentence for a source that has nothing, or of which the filters left nothing.
     pub(super) fn nothing_kept(&self, path: &Path) -> Error {
+        if self.filters.iter().all(|filter| filter.seen.is_empty()) {
+            return Error::file(path, "it has no row but the names of its columns: add rows, one for each picture");
+        }
         let seen = |f: &Filter| {
             let values: Vec<_> = f.seen.iter().map(|value| shortened(value)).collect();
             format!("{}, of which there are {}", f.column, values.join(", "))
