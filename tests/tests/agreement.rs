@@ -31,10 +31,28 @@ fn masked_prediction_with_a_padded_row_agrees_with_transformers() {
 }
 
 #[test]
+fn robertas_own_positions_and_head_agree_with_transformers() {
+    let agreement = verify::verify(&fixture("roberta"), Precision::Full).unwrap();
+    assert!(agreement.agrees && agreement.gradient_error < 1e-4, "{agreement:?}");
+    assert_eq!(agreement.parameters, 26, "three tables with a norm, sixteen in the block, five of the head");
+}
+
+#[test]
+fn pictures_and_texts_agree_with_transformers() {
+    let agreement = verify::verify(&fixture("clip"), Precision::Full).unwrap();
+    assert!(agreement.agrees && agreement.gradient_error < 1e-4, "{agreement:?}");
+    assert_eq!(
+        agreement.parameters, 46,
+        "two tables and a norm, three and two norms, sixteen in a block of each, three"
+    );
+}
+
+#[test]
 fn in_bf16_every_gradient_is_near_that_of_transformers() {
-    for model in ["gpt2", "bert"] {
+    // Scores of pictures are 14 times a cosine, and what rounding does to it: PyTorch's own bf16 is 0.11 off on that model.
+    for (model, most) in [("gpt2", 2e-2), ("bert", 2e-2), ("clip", 4e-2)] {
         let agreement = verify::verify(&fixture(model), Precision::Bf16).unwrap();
-        assert!(agreement.gradient_error < 2e-2 && agreement.loss_error < 2e-3, "{model}: {agreement:?}");
+        assert!(agreement.gradient_error < most && agreement.loss_error < 2e-3, "{model}: {agreement:?}");
         assert!(agreement.gradient_error > 1e-4, "bf16 was asked for: {agreement:?}");
     }
 }

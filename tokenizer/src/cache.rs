@@ -93,6 +93,13 @@ impl Cache {
 #[derive(Default)]
 pub(crate) struct Caches(Mutex<Vec<Cache>>);
 
+/// The copy remembers no words yet.
+impl Clone for Caches {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 impl Caches {
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Cache) -> R) -> R {
         let idle = || self.0.lock().unwrap_or_else(PoisonError::into_inner);

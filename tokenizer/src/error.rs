@@ -27,7 +27,7 @@ pub enum Error {
     SpecialInText {
         /// The special token's name.
         name: String,
-        /// Where it begins, in bytes.
+        /// Where it begins, in bytes; only about there if it is looked for in the normalised text.
         at: usize,
     },
 

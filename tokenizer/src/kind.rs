@@ -4,8 +4,9 @@
 //! `\s` is the property White_Space, and the rest is "other". A byte that is no part of valid UTF-8 is "other" too:
 //! so any bytes at all can be split, not only text.
 //!
-//! Each version of Unicode adds characters, and libraries differ in the version that they know. So the ids of two
-//! libraries can differ where a text uses letters or numbers that one of them has not heard of yet.
+//! Each version of Unicode adds characters, and libraries differ in the version that they know. Ids depend on it where a
+//! text has letters or numbers that one of them has not heard of. The tables here are those of Unicode 16, as in the
+//! `tokenizers` package.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Text to ids and back: byte-level byte-pair encoding, the tokenizer of GPT-2.
+//! Text to ids and back: byte-level byte-pair encoding, as GPT-2 and RoBERTa have it; CLIP's; and BERT's WordPiece.
 //!
 //! A language model reads numbers. The simplest numbering of text is its bytes: 256 ids, and nothing that could
 //! not be written with them. But then a word costs as many steps as it has letters. Byte-pair encoding starts from
@@ -17,6 +17,16 @@
 //! # Ok::<(), tokenizer::Error>(())
 //! ```
 //!
+//! That is what is learned here. To use models that were trained elsewhere, the tokenizers of their kinds are read as well:
+//!
+//! | | GPT-2, RoBERTa | CLIP | BERT |
+//! |---|---|---|---|
+//! | the text is first | left as it is | composed, small letters | cleaned; perhaps small letters without accents |
+//! | words are | ` word`, `,`, ` 42` | `word`, `,`, `4`, `2` | `word`, `,`, `42` |
+//! | a word becomes | bytes, merged by learned pairs | the same, its last byte marked `</w>` | the longest tokens, from the left |
+//! | around a text stands | nothing; `<s>` `</s>` | <code>&lt;\|startoftext\|></code> <code>&lt;\|endoftext\|></code> | `[CLS]` `[SEP]` |
+//! | decoding gives back | every byte | words with spaces between them | the same |
+//!
 //! # How the files follow
 //!
 //! | file | what it teaches |
@@ -26,44 +36,61 @@
 //! | `train` | how the merges are learned in one pass over the text |
 //! | `merge`, `cache` | how one word is encoded, and how most words need not be |
 //! | `special` | names in the text that are tokens of their own, such as `<|endoftext|>` |
-//! | `alphabet`, `read`, `write` | Hugging Face's `tokenizer.json`, in and out |
+//! | `normalize`, `clip`, `bert` | what CLIP and BERT do to a text, and what they call a word |
+//! | `bpe`, `word_piece` | the two models of a word |
+//! | `encode` | the pipeline of all these, from text to ids and back |
+//! | `template` | what is put around a text, and around two |
+//! | `boundaries` | where words begin among ids, and where a text may be cut |
+//! | `alphabet`, `read`, `write`, `tiktoken` | Hugging Face's `tokenizer.json`, in and out; older files, in; tiktoken's, out |
 //!
 //! # What holds
 //!
-//! - Decoding gives back the bytes that were encoded, whatever they are.
+//! - Decoding gives back the bytes that were encoded, whatever they are, if the tokens are byte-level.
 //! - Training gives the same merges for any number of threads. Ties go to the smaller pair (left id, right id).
 //! - Training takes memory for the different words of the text and not for the text; encoding is n·log n on any input.
-//! - The ids are those of the `tokenizers` library with the same file.
+//! - The ids are those of the `tokenizers` package with the same file, on every code point and on bytes that are no UTF-8. That
+//!   holds by the versions of Unicode's tables, which the workspace's `Cargo.toml` fixes.
 
 #![forbid(unsafe_code)]
 
-use std::cmp::Reverse;
 use std::fmt;
 
 mod alphabet;
+mod bert;
+mod boundaries;
+mod bpe;
 mod cache;
+mod clip;
+mod encode;
 mod error;
 mod kind;
 mod merge;
+mod normalize;
 mod read;
 pub mod reference;
 mod special;
 mod split;
+mod template;
 #[cfg(test)]
 mod testing;
+mod tiktoken;
 mod train;
+mod word_piece;
 mod write;
 
+use bpe::Bpe;
 use cache::Caches;
+use encode::{Model, Splitter};
 pub use error::Error;
 pub use kind::Kind;
 pub use merge::Merge;
-use merge::Ranks;
-use special::find;
-pub use special::{END_OF_TEXT, FRAME, Frame, Special};
+use normalize::Normalizer;
+pub use special::{Added, END_OF_TEXT, FRAME, Frame, ROBERTA_FRAME, START_OF_TEXT, Special};
+use special::{Names, find};
 pub use split::{cut, pieces, words};
+pub use template::{Pair, Slot, Template};
 
-/// The bytes of a token.
+/// The bytes of a token, as the vocabulary has it: with WordPiece's `##` and CLIP's `</w>`.
 type Token = Box<[u8]>;
 
 /// The tokens before anything is learned: each byte, in order.
@@ -76,21 +103,27 @@ fn joined(tokens: &[Token], left: u32, right: u32) -> Token {
     [&*tokens[left as usize], &*tokens[right as usize]].concat().into()
 }
 
-/// A byte-level byte-pair tokenizer. It can be shared by threads.
+/// Text to ids and back. It can be shared by threads.
+#[derive(Clone)]
 pub struct Tokenizer {
-    tokens: Vec<Token>,           // by id
-    byte_ids: [u32; 256],         // the ids of the single bytes
-    merges: Vec<Merge>,           // in the order in which they were learned
-    ranks: Ranks,                 // the same, by pair
-    specials: Vec<(String, u32)>, // by length of the name, the longest first
-    lstrip: Vec<u32>,             // special tokens that take the white space before them along
+    tokens: Vec<Token>, // by id
+    added: Vec<Added>,  // in the order of their ids
+    names: Names,       // of those looked for in the text as it is
+    normalizer: Normalizer,
+    normal_names: Names, // of those looked for in the normalised text
+    splitter: Splitter,
+    model: Model,
+    template: Option<Template>,
     caches: Caches,
 }
+
+/// GPT-2's, of which nothing is added around a text.
+const GPT2: (Normalizer, Splitter) = (Normalizer::None, Splitter::Gpt2 { prefix_space: false });
 
 impl Tokenizer {
     /// The tokenizer that learned nothing: 256 tokens, each byte its own id, no special token.
     pub fn bytes() -> Self {
-        Self::new(single_bytes(), Vec::new(), Vec::new())
+        Self::gpt2(single_bytes(), Vec::new(), Vec::new())
     }
 
     /// Learns a vocabulary of `vocab_size` tokens from `documents`: the 256 bytes (id = byte), the merges, and
@@ -111,36 +144,42 @@ impl Tokenizer {
             _ => {}
         }
         let (mut tokens, merges) = train::train(documents, vocab_size)?;
-        let end_of_text = (END_OF_TEXT.to_owned(), tokens.len() as u32);
+        let end_of_text = Added::special(END_OF_TEXT, tokens.len() as u32);
         tokens.push(END_OF_TEXT.as_bytes().into());
-        Ok(Self::new(tokens, merges, vec![end_of_text]))
+        Ok(Self::gpt2(tokens, merges, vec![end_of_text]))
     }
 
     /// The same tokenizer for masked prediction: [`FRAME`] are its first ids, all others follow in their order, and
-    /// [`END_OF_TEXT`] is gone, since a text's ends are marked by the frame. One that has these names stays as it is.
+    /// [`END_OF_TEXT`] is gone, since a text's ends are marked by the frame, which its template puts around each. One that
+    /// has a frame stays as it is.
     #[must_use]
     pub fn framed(self) -> Self {
         if self.frame().is_some() {
             return self;
         }
         let n = FRAME.len() as u32;
-        let gone = self.end_of_text();
+        let gone = self.end_of_text().filter(|&id| self.model.unknown() != Some(id));
         let moved = |id: u32| n + id - u32::from(gone.is_some_and(|gone| gone < id));
         let frame = FRAME.iter().map(|name| name.as_bytes().into());
         let kept = self.tokens.iter().zip(0..).filter(|&(_, id)| Some(id) != gone).map(|(token, _)| token.clone());
-        let merge = |m: &Merge| Merge { left: moved(m.left), right: moved(m.right), token: moved(m.token) };
-        let others = self.specials.iter().filter(|&&(_, id)| Some(id) != gone);
-        let specials = FRAME.iter().zip(0..).map(|(name, id)| ((*name).to_owned(), id));
-        let specials = specials.chain(others.map(|(name, id)| (name.clone(), moved(*id)))).collect();
-        let lstrip = self.lstrip.iter().map(|&id| moved(id));
-        let lstrip = lstrip.chain([n - 1]).collect();
-        Self { lstrip, ..Self::new(frame.chain(kept).collect(), self.merges.iter().map(merge).collect(), specials) }
+        let tokens: Vec<Token> = frame.chain(kept).collect();
+        let others = self.added.iter().filter(|added| Some(added.id) != gone);
+        let others = others.map(|added| Added { id: moved(added.id), ..added.clone() });
+        let mut added: Vec<Added> = FRAME.iter().zip(0..).map(|(name, id)| Added::special(name, id)).collect();
+        added[3].lstrip = matches!(self.model, Model::Bpe(_)); // the space before a word is part of it there
+        added.extend(others);
+        let model = self.model.renumbered(&tokens, moved);
+        let framed = Self::new(tokens, added, (self.normalizer, self.splitter), model);
+        let template = framed.frame().map(|frame| Template::bert(frame.cls, frame.sep));
+        framed.with_template(template)
     }
 
-    /// The ids of the frame, if this is a tokenizer for masked prediction.
+    /// The ids of the frame, if this is a tokenizer for masked prediction: of [`FRAME`], or of [`ROBERTA_FRAME`].
     pub fn frame(&self) -> Option<Frame> {
-        let [pad, cls, sep, mask] = FRAME.map(|name| self.special(name));
-        Some(Frame { pad: pad?, cls: cls?, sep: sep?, mask: mask? })
+        [FRAME, ROBERTA_FRAME].into_iter().find_map(|names| {
+            let [pad, cls, sep, mask] = names.map(|name| self.special(name));
+            Some(Frame { pad: pad?, cls: cls?, sep: sep?, mask: mask? })
+        })
     }
 
     /// What stands between two documents: the end of the one and the beginning of the other, as far as there are marks.
@@ -151,18 +190,26 @@ impl Tokenizer {
         }
     }
 
-    /// `tokens` by id, all single bytes among them; `specials` in any order.
-    fn new(tokens: Vec<Token>, merges: Vec<Merge>, mut specials: Vec<(String, u32)>) -> Self {
-        let mut byte_ids = [0; 256];
-        for (token, id) in tokens.iter().zip(0..) {
-            if let [byte] = **token {
-                byte_ids[usize::from(byte)] = id;
-            }
-        }
-        specials.sort_by_key(|(name, id)| (Reverse(name.len()), *id));
-        let ranks = Ranks::new(&merges);
+    /// GPT-2's pipeline; `tokens` by id, all single bytes among them.
+    fn gpt2(tokens: Vec<Token>, merges: Vec<Merge>, added: Vec<Added>) -> Self {
+        let model = Model::Bpe(Bpe::new(&tokens, merges, false, None));
+        Self::new(tokens, added, GPT2, model)
+    }
+
+    /// `tokens` by id, those in `added` among them; `added` in any order.
+    fn new(
+        tokens: Vec<Token>,
+        mut added: Vec<Added>,
+        (normalizer, splitter): (Normalizer, Splitter),
+        model: Model,
+    ) -> Self {
+        added.sort_by_key(|added| added.id);
+        let (normal, plain): (Vec<_>, Vec<_>) = added.iter().cloned().partition(|added| added.normalized);
+        let names = Names::new(plain.into_iter().map(|added| (added.name.clone().into_bytes(), added)));
+        let in_normal_text = |added: Added| (normalizer.apply(added.name.as_bytes()).into_owned(), added);
+        let normal_names = Names::new(normal.into_iter().map(in_normal_text));
         let caches = Caches::default();
-        Self { tokens, byte_ids, merges, ranks, specials, lstrip: Vec::new(), caches }
+        Self { tokens, added, names, normalizer, normal_names, splitter, model, template: None, caches }
     }
 
     /// The number of tokens, special ones included; ids are below it.
@@ -170,77 +217,33 @@ impl Tokenizer {
         self.tokens.len()
     }
 
-    /// The ids of `text`. `special` says what happens where the text holds a special token's name.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::SpecialInText`] if there is such a place and `special` is [`Special::Refuse`].
-    pub fn encode(&self, text: &[u8], special: Special) -> Result<Vec<u32>, Error> {
-        let (mut ids, mut start) = (Vec::with_capacity(text.len() / 4 + 1), 0);
-        if special != Special::AsText {
-            for (at, name, id) in special::names(text, &self.specials) {
-                if special == Special::Refuse {
-                    return Err(Error::SpecialInText { name: name.to_owned(), at });
-                }
-                let before = &text[start..at];
-                let before = if self.lstrip.contains(&id) { special::without_space(before) } else { before };
-                self.encode_ordinary(before, &mut ids);
-                ids.push(id);
-                start = at + name.len();
-            }
-        }
-        self.encode_ordinary(&text[start..], &mut ids);
-        Ok(ids)
-    }
-
-    /// Appends the ids of `text` to `ids`; the names of special tokens are text like any other.
-    ///
-    /// It may be called from several threads at once; [`pieces`] cuts one long text for that. The twin is
-    /// [`reference::encode`]. Panics if a single word, a text without a boundary, has 4 GiB or more.
-    pub fn encode_ordinary(&self, text: &[u8], ids: &mut Vec<u32>) {
-        self.caches.with(|cache| {
-            for word in words(text) {
-                cache.get_or(word, ids, |ids| {
-                    self.ranks.merge(word.iter().map(|&byte| self.byte_ids[usize::from(byte)]), ids);
-                });
-            }
-        });
-    }
-
-    /// The bytes of `ids`, one after the other. They need not be valid UTF-8: a token may end inside a character.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownId`] names the first id outside the vocabulary.
-    pub fn decode(&self, ids: &[u32]) -> Result<Vec<u8>, Error> {
-        let mut text = Vec::with_capacity(ids.len() * 4);
-        for (at, &id) in ids.iter().enumerate() {
-            let unknown = || Error::UnknownId { id, at, vocab_size: self.vocab_size() };
-            text.extend_from_slice(self.token(id).ok_or_else(unknown)?);
-        }
-        Ok(text)
-    }
-
-    /// The bytes of the token `id`; a special token's are its name.
+    /// The bytes of the token `id` as the vocabulary has it, with WordPiece's `##` and CLIP's `</w>`; an added token's are
+    /// its name.
     pub fn token(&self, id: u32) -> Option<&[u8]> {
         self.tokens.get(id as usize).map(|token| &token[..])
     }
 
-    /// The merges, in the order in which they were learned.
+    /// The merges, in the order in which they were learned; WordPiece has none.
     pub fn merges(&self) -> &[Merge] {
-        &self.merges
+        match &self.model {
+            Model::Bpe(bpe) => &bpe.merges,
+            Model::WordPiece(_) => &[],
+        }
+    }
+
+    /// The added tokens, in the order of the ids.
+    pub fn added(&self) -> &[Added] {
+        &self.added
     }
 
     /// The special tokens' names and ids, in the order of the ids.
     pub fn specials(&self) -> Vec<(&str, u32)> {
-        let mut specials: Vec<_> = self.specials.iter().map(|(name, id)| (name.as_str(), *id)).collect();
-        specials.sort_by_key(|&(_, id)| id);
-        specials
+        self.added.iter().filter(|added| added.special).map(|added| (added.name.as_str(), added.id)).collect()
     }
 
     /// The id of the special token `name`.
     pub fn special(&self, name: &str) -> Option<u32> {
-        self.specials.iter().find(|(known, _)| known == name).map(|&(_, id)| id)
+        self.added.iter().find(|added| added.special && added.name == name).map(|added| added.id)
     }
 
     /// The id of [`END_OF_TEXT`], which stands between documents.
@@ -249,20 +252,12 @@ impl Tokenizer {
     }
 }
 
-/// The copy remembers no words yet.
-impl Clone for Tokenizer {
-    fn clone(&self) -> Self {
-        let copy = Self::new(self.tokens.clone(), self.merges.clone(), self.specials.clone());
-        Self { lstrip: self.lstrip.clone(), ..copy }
-    }
-}
-
 /// The sizes; fifty thousand tokens would help nobody.
 impl fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_struct("Tokenizer")
             .field("vocab_size", &self.vocab_size())
-            .field("merges", &self.merges.len())
+            .field("merges", &self.merges().len())
             .field("specials", &self.specials())
             .finish_non_exhaustive()
     }

@@ -2,7 +2,7 @@
 //!
 //! They say in a few lines what the fast forms must compute, and property tests hold each fast form to its slow twin:
 //! [`words`] to [`crate::words`], [`train`] to [`Tokenizer::train`](crate::Tokenizer::train), [`encode`] to
-//! [`Tokenizer::encode_ordinary`](crate::Tokenizer::encode_ordinary). The algorithm is byte-pair encoding (Gage 1994;
+//! [`Tokenizer::encode_ordinary`](crate::Tokenizer::encode_ordinary), [`word_piece`] to the same with BERT's vocabulary. The algorithm is byte-pair encoding (Gage 1994;
 //! Sennrich et al. 2016, algorithm 1) over bytes (Radford et al. 2019, section 2.2).
 
 use std::cmp::Reverse;
@@ -142,6 +142,29 @@ pub fn encode(byte_ids: &[u32; 256], merges: &[Merge], text: &[u8]) -> Vec<u32> 
             word.splice(at..at + 2, [merges[rank].token]);
         }
         ids.extend(word);
+    }
+    ids
+}
+
+/// The ids of a word in the WordPiece vocabulary `tokens` (by id): the longest token that it begins with, then the longest
+/// `##…` that the rest begins with, until nothing is left. If at some place none fits, or the word has more than
+/// `max_chars` characters, it is the token `unknown` as a whole.
+pub fn word_piece(tokens: &[&str], unknown: u32, max_chars: usize, word: &str) -> Vec<u32> {
+    let (mut ids, mut rest) = (Vec::new(), word);
+    while !rest.is_empty() {
+        let mark = if ids.is_empty() { "" } else { "##" };
+        let mut ends = rest.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
+        let fitting = |end: usize| {
+            let wanted = format!("{mark}{}", &rest[..end]);
+            tokens.iter().position(|token| *token == wanted)
+        };
+        match ends.find_map(|end| Some((end, fitting(end)?))) {
+            Some((end, id)) if word.chars().count() <= max_chars => {
+                ids.push(id as u32);
+                rest = &rest[end..];
+            }
+            _ => return vec![unknown],
+        }
     }
     ids
 }

@@ -1,18 +1,28 @@
-//! Special tokens: names in the text that are one id, such as `<|endoftext|>` between two documents.
+//! Added tokens: names in the text that are one id, such as `<|endoftext|>` between two documents.
 //!
-//! A name from a trusted source is a separator; the same name in somebody's message is an attempt to write one. So who
-//! encodes says which it is: the names are never tokens by accident.
+//! Most are special: they say something about a text and are no part of it. A name from a trusted source is a
+//! separator; the same name in somebody's message is an attempt to write one. So who encodes says which it is: special names
+//! are never tokens by accident. Added tokens that are not special are words like any other and always found.
 
-use crate::kind::last_space;
+use std::cmp::Reverse;
+
+use crate::kind::{Kind, last_space};
+use crate::{Error, split};
 
 /// The special token that stands between documents, as GPT-2 writes it.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// The special token that begins a text, in CLIP's vocabulary.
+pub const START_OF_TEXT: &str = "<|startoftext|>";
 
 /// The special tokens of a tokenizer for masked prediction, as BERT writes them, in the order of their ids from 0 on:
 /// padding; what a text begins and ends with; and what stands in the place of a hidden token.
 pub const FRAME: [&str; 4] = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"];
 
-/// The ids of [`FRAME`]'s tokens.
+/// The same as RoBERTa writes them (Liu et al. 2019).
+pub const ROBERTA_FRAME: [&str; 4] = ["<pad>", "<s>", "</s>", "<mask>"];
+
+/// The ids of [`FRAME`]'s tokens, or of [`ROBERTA_FRAME`]'s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Where no text is.
@@ -22,7 +32,7 @@ pub struct Frame {
     /// Ends a text, or one of its two parts.
     pub sep: u32,
     /// Hides a token. In a text it takes the white space before it along, as the token that it hides would: "the \[MASK\]
-    /// ball" hides " red".
+    /// ball" hides " red". (BERT's own does not: its words have no space that could be left over.)
     pub mask: u32,
 }
 
@@ -44,8 +54,108 @@ pub enum Special {
     AsText,
 }
 
+/// A token that is found by its name before the text is split into words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// What stands in the text.
+    pub name: String,
+    /// Its id.
+    pub id: u32,
+    /// Whether it says something about the text, and is no part of it.
+    pub special: bool,
+    /// Whether it takes the white space before it along.
+    pub lstrip: bool,
+    /// Whether it takes the white space behind it along.
+    pub rstrip: bool,
+    /// Whether it is looked for in the normalised text, and not in the text as it is.
+    pub normalized: bool,
+}
+
+impl Added {
+    /// A special token that is found where its name stands, and takes nothing along.
+    pub(crate) fn special(name: &str, id: u32) -> Self {
+        Self { name: name.to_owned(), id, special: true, lstrip: false, rstrip: false, normalized: false }
+    }
+
+    /// Whether white space belongs to it, so that a text must not be cut there.
+    pub(crate) fn has_space(&self) -> bool {
+        self.lstrip || self.rstrip || self.name.contains(char::is_whitespace)
+    }
+}
+
+/// A part of a text: a token, or what stands between two and where.
+pub(crate) enum Part<'a> {
+    Token(u32),
+    Text(usize, &'a [u8]),
+}
+
+/// Names to look for in a text, the longest first.
+#[derive(Clone, Default)]
+pub(crate) struct Names {
+    names: Vec<(Vec<u8>, Added)>, // what is looked for, and whose name it is
+    any_begin: Vec<bool>,         // by byte: whether a name begins with it
+    words_begin: Vec<bool>,       // the same of those that are not special
+}
+
+impl Names {
+    /// `names` are what is looked for: of an added token its name, perhaps normalised. Empty ones are never found.
+    pub(crate) fn new(names: impl Iterator<Item = (Vec<u8>, Added)>) -> Self {
+        let mut names: Vec<_> = names.filter(|(name, _)| !name.is_empty()).collect();
+        names.sort_by_key(|(name, added)| (Reverse(name.len()), added.id));
+        let begin = |special: bool| {
+            let mut begins = vec![false; 256];
+            let kept = names.iter().filter(|(_, added)| special || !added.special);
+            kept.for_each(|(name, _)| begins[usize::from(name[0])] = true);
+            begins
+        };
+        Self { any_begin: begin(true), words_begin: begin(false), names }
+    }
+
+    /// Gives `each` the parts of `text` from left to right; none of the texts is empty.
+    pub(crate) fn split(
+        &self,
+        text: &[u8],
+        special: Special,
+        mut each: impl FnMut(Part) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (mut start, mut from) = (0, 0);
+        while let Some((at, name, added)) = self.next(text, from, special) {
+            if added.special && special == Special::Refuse {
+                return Err(Error::SpecialInText { name: added.name.clone(), at });
+            }
+            let end = at + name.len();
+            let before = text.get(start..at).unwrap_or_default(); // a name may begin in white space that was taken along
+            let before = if added.lstrip { without_space(before) } else { before };
+            if !before.is_empty() {
+                each(Part::Text(start, before))?;
+            }
+            each(Part::Token(added.id))?;
+            start = end + if added.rstrip { split::run(&text[end..], 0, Kind::Space) } else { 0 };
+            from = end;
+        }
+        if start < text.len() { each(Part::Text(start, &text[start..])) } else { Ok(()) }
+    }
+
+    /// The first name at or after `from`, and of those that begin there the longest.
+    fn next(&self, text: &[u8], mut from: usize, special: Special) -> Option<(usize, &[u8], &Added)> {
+        let is_meant = |added: &Added| !added.special || special != Special::AsText;
+        let begins = if special == Special::AsText { &self.words_begin } else { &self.any_begin };
+        if !self.names.iter().any(|(_, added)| is_meant(added)) {
+            return None;
+        }
+        loop {
+            let at = from + text[from..].iter().position(|&byte| begins[usize::from(byte)])?;
+            let found = self.names.iter().find(|(name, added)| is_meant(added) && text[at..].starts_with(name));
+            if let Some((name, added)) = found {
+                return Some((at, name, added));
+            }
+            from = at + 1;
+        }
+    }
+}
+
 /// A text without the white space at its end.
-pub(crate) fn without_space(mut text: &[u8]) -> &[u8] {
+fn without_space(mut text: &[u8]) -> &[u8] {
     while let Some(length) = last_space(text) {
         text = &text[..text.len() - length];
     }
@@ -64,35 +174,43 @@ pub(crate) fn find(text: &[u8], name: &[u8]) -> Option<usize> {
     }
 }
 
-/// The places in `text` of special tokens' names, from left to right, without overlaps: place, name and id.
-/// `specials` has the longest name first, and no empty one.
-pub(crate) fn names<'a>(text: &'a [u8], specials: &'a [(String, u32)]) -> impl Iterator<Item = (usize, &'a str, u32)> {
-    let mut begins = [false; 256];
-    specials.iter().for_each(|(name, _)| begins[usize::from(name.as_bytes()[0])] = true);
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let at = from + text[from..].iter().position(|&byte| begins[usize::from(byte)])?;
-            let found = specials.iter().find(|(name, _)| text[at..].starts_with(name.as_bytes()));
-            if let Some((name, id)) = found {
-                from = at + name.len();
-                return Some((at, name.as_str(), *id));
-            }
-            from = at + 1;
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The parts of a text, tokens as their ids in brackets.
+    fn parts(text: &str, added: &[Added], special: Special) -> Vec<String> {
+        let names = Names::new(added.iter().map(|added| (added.name.clone().into_bytes(), added.clone())));
+        let mut parts = Vec::new();
+        let push = |part: Part| {
+            parts.push(match part {
+                Part::Token(id) => format!("[{id}]"),
+                Part::Text(_, text) => String::from_utf8(text.to_vec()).unwrap(),
+            });
+            Ok(())
+        };
+        names.split(text.as_bytes(), special, push).unwrap();
+        parts
+    }
+
     #[test]
     fn the_leftmost_name_is_found_and_of_those_the_longest() {
-        let specials = [("<ab>c".to_owned(), 3), ("<ab>".to_owned(), 1), ("b>".to_owned(), 2)];
-        let found: Vec<_> = names(b"<<ab>cb><ab>b<ab", &specials).collect();
-        assert_eq!(found, [(1, "<ab>c", 3), (6, "b>", 2), (8, "<ab>", 1)]);
-        assert_eq!(names(b"<<ab>", &[]).count(), 0);
+        let names = [Added::special("<ab>c", 3), Added::special("<ab>", 1), Added::special("b>", 2)];
+        assert_eq!(parts("<<ab>cb><ab>b<ab", &names, Special::Allow), ["<", "[3]", "[2]", "[1]", "b<ab"]);
+        assert_eq!(parts("<<ab>", &[], Special::Allow), ["<<ab>"]);
+        assert!(parts("", &names, Special::Allow).is_empty());
+    }
+
+    #[test]
+    fn white_space_goes_along_and_words_are_always_found() {
+        let mask = Added { lstrip: true, ..Added::special("<m>", 1) };
+        let word = Added { rstrip: true, special: false, ..Added::special("foo", 2) };
+        let text = "a \u{a0}<m> b foo \u{2003} <m>foo";
+        assert_eq!(
+            parts(text, &[mask.clone(), word.clone()], Special::Allow),
+            ["a", "[1]", " b ", "[2]", "[1]", "[2]"]
+        );
+        assert_eq!(parts(text, &[mask, word], Special::AsText), ["a \u{a0}<m> b ", "[2]", "<m>", "[2]"]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn first_word(text: &[u8]) -> usize {
 
 /// Where the run of `kind` ends that has reached `at`.
 #[inline]
-fn run(text: &[u8], mut at: usize, kind: Kind) -> usize {
+pub(crate) fn run(text: &[u8], mut at: usize, kind: Kind) -> usize {
     while at < text.len() {
         let (next, length) = kind_at(text, at);
         if next != kind {
@@ -66,7 +66,7 @@ fn run(text: &[u8], mut at: usize, kind: Kind) -> usize {
 }
 
 /// `'(?:[sdmt]|ll|ve|re)`: the length of the contraction that `text` begins with.
-fn contraction(text: &[u8]) -> Option<usize> {
+pub(crate) fn contraction(text: &[u8]) -> Option<usize> {
     match text.get(1)? {
         b's' | b'd' | b'm' | b't' => Some(2),
         b'l' | b'v' | b'r' => matches!(text.get(1..3)?, b"ll" | b"ve" | b"re").then_some(3),
@@ -108,7 +108,12 @@ fn white_space(text: &[u8]) -> usize {
 /// assert_eq!(tokenizer::cut(text, 24), text.len());
 /// ```
 pub fn cut(text: &[u8], near: usize) -> usize {
-    let is_cut = |&at: &usize| matches!(text[at], b'\t'..=b'\r' | b' ') && !ends_in_space(&text[..at]);
+    cut_before(text, near, |byte| matches!(byte, b'\t'..=b'\r' | b' '))
+}
+
+/// The same where only some kinds of ASCII white space begin a part.
+pub(crate) fn cut_before(text: &[u8], near: usize, begins: impl Fn(u8) -> bool) -> usize {
+    let is_cut = |&at: &usize| begins(text[at]) && !ends_in_space(&text[..at]);
     (near.max(1)..text.len()).find(is_cut).unwrap_or(text.len())
 }
 

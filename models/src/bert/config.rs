@@ -3,7 +3,7 @@
 use autograd::Gelu;
 use serde::{Deserialize, Serialize};
 
-use super::model::{POST_NORM, PRE_NORM};
+use super::model::{POST_NORM, PRE_NORM, ROBERTA};
 use crate::nn::{BlockConfig, INITIAL_DEVIATION, Style};
 
 /// Where the norms of a block stand, by the name that the checkpoint's `model_type` has for it.
@@ -16,6 +16,9 @@ pub enum Form {
     /// Before the layers, and one at the end: trains more steadily.
     #[serde(rename = "roberta-prelayernorm")]
     PreNorm,
+    /// After the sums, with positions that are counted and a head that is named as in the form before.
+    #[serde(rename = "roberta")]
+    Roberta,
 }
 
 /// Sizes and rates of a BERT model; as JSON it is the checkpoint's config.json.
@@ -33,7 +36,7 @@ pub struct BertConfig {
     pub num_attention_heads: usize,
     /// F: the width within the feed-forward layers.
     pub intermediate_size: usize,
-    /// Rows of the table of positions: the block size, and in the pre-norm form one more, since it counts from one
+    /// Rows of the table of positions: the block size, and in RoBERTa's forms one or two more, since they count from one
     /// beyond the padding token's id.
     pub max_position_embeddings: usize,
     /// How many kinds of segments there are: a text, or the two of a pair.
@@ -75,7 +78,7 @@ fn deviation() -> f64 {
 impl BertConfig {
     /// A model of the given sizes without dropout.
     pub fn new(form: Form, vocab_size: usize, block_size: usize, layers: usize, heads: usize, width: usize) -> Self {
-        let first = usize::from(form == Form::PreNorm);
+        let first = usize::from(form != Form::PostNorm);
         Self {
             model_type: form,
             vocab_size,
@@ -103,7 +106,7 @@ impl BertConfig {
     pub fn first_position(&self) -> usize {
         match self.model_type {
             Form::PostNorm => 0,
-            Form::PreNorm => self.pad_token_id as usize + 1,
+            Form::PreNorm | Form::Roberta => self.pad_token_id as usize + 1,
         }
     }
 
@@ -146,6 +149,7 @@ impl BertConfig {
         match self.model_type {
             Form::PostNorm => &POST_NORM,
             Form::PreNorm => &PRE_NORM,
+            Form::Roberta => &ROBERTA,
         }
     }
 

@@ -32,7 +32,10 @@ pub const PRE_NORM: Style = Style {
     ..POST_NORM
 };
 
-/// What the names of the head's parameters begin with, in the published form and in the pre-norm form.
+/// RoBERTa's (Liu et al. 2019): BERT's under another name.
+pub const ROBERTA: Style = Style { blocks: "roberta.encoder.layer", ..POST_NORM };
+
+/// What the names of the head's parameters begin with, in the published form and in RoBERTa's two.
 pub const HEADS: [&str; 2] = ["cls.predictions", "lm_head"];
 
 /// BERT (Devlin et al. 2019), with the parameter names of Hugging Face's checkpoint.
@@ -61,13 +64,13 @@ struct Head {
 
 impl Bert {
     /// The model in a scope; its parameters are "bert.embeddings.word_embeddings.weight", …, "cls.predictions.bias", or
-    /// "roberta_prelayernorm.…" and "lm_head.…" in the pre-norm form.
+    /// "roberta_prelayernorm.…" and "lm_head.…" in the pre-norm form, "roberta.…" and "lm_head.…" in RoBERTa's.
     pub fn new(c: &BertConfig, mut at: Scope) -> Self {
         let body = Self::body(c, at.here());
         let (width, sigma) = (c.hidden_size, c.initializer_range);
         let [scope, dense, norm] = match c.model_type {
             Form::PostNorm => [HEADS[0], "transform.dense", "transform.LayerNorm"],
-            Form::PreNorm => [HEADS[1], "dense", "layer_norm"],
+            Form::PreNorm | Form::Roberta => [HEADS[1], "dense", "layer_norm"],
         };
         let mut at = at.enter(scope);
         let head = Head {
@@ -82,7 +85,11 @@ impl Bert {
     pub fn body(c: &BertConfig, mut at: Scope) -> Self {
         let (width, sigma, epsilon) = (c.hidden_size, c.initializer_range, c.layer_norm_eps);
         let pre_norm = c.model_type == Form::PreNorm;
-        let root = if pre_norm { "roberta_prelayernorm" } else { "bert" };
+        let root = match c.model_type {
+            Form::PostNorm => "bert",
+            Form::PreNorm => "roberta_prelayernorm",
+            Form::Roberta => "roberta",
+        };
         let blocks = c.style().blocks;
         let mut embeddings = at.enter(format!("{root}.embeddings"));
         let words = Embedding::new(c.vocab_size, width, sigma, embeddings.enter("word_embeddings"));

@@ -157,6 +157,14 @@ impl Corpus {
         }
     }
 
+    /// What is wrong with pictures that were passed over since the data was opened, as sentences.
+    pub fn broken(&self) -> Vec<String> {
+        match self {
+            Self::Captioned(captioned) => captioned.rows().source.broken(),
+            Self::World(_) | Self::Text(_) => Vec::new(),
+        }
+    }
+
     /// What identifies the data: a run is resumed on the data that it began with.
     pub fn fingerprint(&self) -> String {
         match self {

@@ -1,4 +1,4 @@
-//! BERT's checkpoint, as published and in the pre-norm form: what its config.json says and how its tensors are called, as
+//! BERT's checkpoint, as published and in RoBERTa's two forms: what its config.json says and how its tensors are called, as
 //! `transformers` has them.
 
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ pub(super) fn prefix(config: &BertConfig) -> &'static str {
     match config.model_type {
         Form::PostNorm => "bert.",
         Form::PreNorm => "roberta_prelayernorm.",
+        Form::Roberta => "roberta.",
     }
 }
 
@@ -20,6 +21,7 @@ pub fn config_json(config: &BertConfig, frame: Option<Frame>) -> Value {
     let architecture = match config.model_type {
         Form::PostNorm => "BertForMaskedLM",
         Form::PreNorm => "RobertaPreLayerNormForMaskedLM",
+        Form::Roberta => "RobertaForMaskedLM",
     };
     let more = json!({
         "architectures": [architecture],

@@ -1,9 +1,15 @@
-//! CLIP's checkpoint: what its config.json says and how its tensors are called, as `transformers` has them.
+//! CLIP's checkpoint: what its config.json says, how its tensors are called, and how pictures are prepared for it, as
+//! `transformers` has them.
+
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::clip::ClipConfig;
 use crate::clip::config::{TEXT, VISION};
+use crate::data::pictures::Preprocess;
+use crate::error::{Error, Result};
+use crate::files;
 
 /// config.json of a model, with everything that `transformers` wants to know.
 pub fn config_json(config: &ClipConfig) -> Value {
@@ -19,9 +25,73 @@ pub fn config_json(config: &ClipConfig) -> Value {
     json
 }
 
+/// The file that says what pictures become before the image encoder sees them.
+const PREPROCESSOR: &str = "preprocessor_config.json";
+
+/// Writes how pictures are prepared for a model of these sizes, for who prepares them elsewhere.
+pub(super) fn write_preprocessor(directory: &Path, config: &ClipConfig) -> Result<()> {
+    let Preprocess { size, mean, std } = preprocess(config);
+    let plain = |numbers: [f32; 3]| numbers.map(|x| x.to_string().parse::<f64>().unwrap_or(f64::from(x)));
+    let json = json!({
+        "image_processor_type": "CLIPImageProcessor",
+        "do_convert_rgb": true,
+        "do_resize": true,
+        "size": {"shortest_edge": size},
+        "resample": 3, // bicubic
+        "do_center_crop": true,
+        "crop_size": {"height": size, "width": size},
+        "do_rescale": true,
+        "rescale_factor": 1.0 / 255.0,
+        "do_normalize": true,
+        "image_mean": plain(mean),
+        "image_std": plain(std),
+    });
+    let path = directory.join(PREPROCESSOR);
+    files::write(&path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(&path, "write", &error))
+}
+
+/// How pictures are prepared where nobody says otherwise: with CLIP's means and deviations.
+fn preprocess(config: &ClipConfig) -> Preprocess {
+    Preprocess { size: config.vision_config.image_size, ..Preprocess::default() }
+}
+
+/// How pictures are prepared for the model in a directory: with the means and deviations that its file says, if it has one.
+///
+/// Errors: a file that asks for something that is not done here.
+pub fn open_preprocess(directory: &Path, config: &ClipConfig) -> Result<Preprocess> {
+    let (path, usual) = (directory.join(PREPROCESSOR), preprocess(config));
+    if !path.exists() {
+        return Ok(usual);
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, "read", &error))?;
+    let json: Value = serde_json::from_str(&text).map_err(|error| Error::file(&path, format!("not JSON: {error}")))?;
+    let side = json!(usual.size);
+    let square = json!({"height": usual.size, "width": usual.size});
+    let yes = || vec![json!(true)];
+    super::accept(
+        &json,
+        &[
+            ("do_resize", yes()),
+            ("do_center_crop", yes()),
+            ("do_rescale", yes()),
+            ("do_normalize", yes()),
+            ("resample", vec![json!(3)]),
+            ("size", vec![json!({"shortest_edge": usual.size}), side.clone()]),
+            ("crop_size", vec![square, side]),
+        ],
+    )
+    .map_err(|what| Error::file(&path, what))?;
+    let three = |name: &str, usual: [f32; 3]| match json.get(name) {
+        None => Ok(usual),
+        Some(numbers) => serde_json::from_value(numbers.clone())
+            .map_err(|error| Error::file(&path, format!("{name} is no list of three numbers: {error}"))),
+    };
+    Ok(Preprocess { mean: three("image_mean", usual.mean)?, std: three("image_std", usual.std)?, ..usual })
+}
+
 /// The sizes in a config.json, unless it asks for what is not computed here. Old files say the parts once more in
 /// `text_config_dict` and `vision_config_dict`, which are believed, as `transformers` does.
-pub(super) fn config(mut json: Value) -> Result<ClipConfig, String> {
+pub(super) fn config(mut json: Value) -> std::result::Result<ClipConfig, String> {
     for part in ["text_config", "vision_config"] {
         if let Some(Value::Object(again)) = json.get(format!("{part}_dict")).cloned() {
             let known = again.into_iter().filter(|(_, value)| !value.is_null());

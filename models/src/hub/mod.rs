@@ -84,9 +84,9 @@ fn read_config(path: &Path) -> Result<(Config, Value)> {
     let kind = json.get("model_type").and_then(Value::as_str).unwrap_or("none").to_owned();
     let config = match kind.as_str() {
         "gpt2" => gpt2::config(json.clone()).map(Config::Gpt),
-        "bert" | "roberta-prelayernorm" => bert::config(json.clone()).map(Config::Bert),
+        "bert" | "roberta" | "roberta-prelayernorm" => bert::config(json.clone()).map(Config::Bert),
         "clip" => clip::config(json.clone()).map(Config::Clip),
-        _ => Err(format!("model_type is {kind}; gpt2, bert, roberta-prelayernorm and clip checkpoints can be opened")),
+        _ => Err(format!("model_type is {kind}; gpt2, bert, roberta, roberta-prelayernorm and clip checkpoints can be opened")),
     };
     let config = config.map_err(|what| Error::file(path, what))?;
     config.check().map_err(|what| Error::file(path, what))?;
@@ -165,6 +165,9 @@ pub fn save_with(directory: &Path, model: &Model, params: &Params, tokenizer: &T
         Model::Bert(model) => bert::config_json(&model.config, tokenizer.frame()),
         Model::Clip(model) => clip::config_json(&model.config),
     };
+    if let Model::Clip(model) = model {
+        clip::write_preprocessor(directory, &model.config)?;
+    }
     let json = extended(&json, more);
     files::write(&path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(&path, "write", &error))?;
     weights::write(&directory.join("model.safetensors"), &weights::named(params), ("format", "pt"))

@@ -122,26 +122,10 @@ impl Masking<'_> {
         units
     }
 
-    /// The words of a run of tokens: the tokenizer's, which no token crosses.
+    /// The words of a run of tokens, which begins at place `start` of its row.
     fn words(&self, tokens: &[u32], start: usize) -> Vec<Range<usize>> {
-        let bytes = self.tokenizer.decode(tokens).expect("ids of this tokenizer");
-        let mut ends = tokenizer::words(&bytes).scan(0, |end, word| {
-            *end += word.len();
-            Some(*end)
-        });
-        let (mut words, mut first, mut at, mut end) = (Vec::new(), start, 0, ends.next());
-        for (i, &token) in tokens.iter().enumerate() {
-            at += self.tokenizer.token(token).map_or(0, <[u8]>::len);
-            // A run that was cut inside a word may have ends inside a token.
-            while end.is_some_and(|end| end < at) {
-                end = ends.next();
-            }
-            if end == Some(at) || i + 1 == tokens.len() {
-                words.push(first..start + i + 1);
-                first = start + i + 1;
-            }
-        }
-        words
+        let moved = |word: Range<usize>| start + word.start..start + word.end;
+        self.tokenizer.words_of(tokens).into_iter().map(moved).collect()
     }
 }
 

@@ -11,6 +11,7 @@
 //! - [`watch`]: how a program looks on: the plan, the progress, when to stop.
 
 pub mod advice;
+mod budget;
 pub mod cached;
 pub mod chart;
 pub mod checkpoint;

@@ -7,6 +7,7 @@ use autograd::{Gradients, Muon, Params, Profile};
 use toml::{Table, Value};
 
 use super::advice::Advice;
+use super::budget::steps_in;
 use super::chart::{self, Level};
 use super::checkpoint::{self, Position};
 use super::evaluate::{Evaluation, evaluate};
@@ -36,6 +37,8 @@ pub struct Run {
     position: Position,
     metrics: MetricsWriter,
     advice: Advice,
+    /// Broken pictures that were named.
+    broken: usize,
     /// Where the time goes, if that is wanted.
     pub profile: Option<Profile>,
 }
@@ -166,7 +169,16 @@ impl Run {
         for metric in read_metrics(&directory.join(METRICS))? {
             advice.look(&metric); // what was said before is not said again
         }
-        Ok(Self { directory: directory.to_owned(), setup, optimizer, position, metrics, advice, profile: None })
+        Ok(Self {
+            directory: directory.to_owned(),
+            setup,
+            optimizer,
+            position,
+            metrics,
+            advice,
+            broken: 0,
+            profile: None,
+        })
     }
 
     /// How many steps were made.
@@ -194,6 +206,9 @@ impl Run {
         let data = (corpus, self.setup.validation());
         let evaluation = evaluate(model, params, data, o.block_size, o.at_once(), limit)?;
         let representation = self.setup.representation()?;
+        let broken = corpus.broken();
+        broken.iter().skip(self.broken).for_each(|sentence| watch.note(sentence));
+        self.broken = broken.len();
         let loss = evaluation.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
             self.position.best = Some((loss, self.position.step));
@@ -346,7 +361,7 @@ fn agree(table: &Table, flags: &Table) -> std::result::Result<(), String> {
 }
 
 /// The optimiser that the options name, before its first step.
-fn optimizer(o: &Options, model: &Model, params: &Params) -> Muon {
+pub(super) fn optimizer(o: &Options, model: &Model, params: &Params) -> Muon {
     let matrices = match o.optimizer {
         OptimizerName::Adamw => Vec::new(),
         OptimizerName::Muon => model.matrices(params),
@@ -376,39 +391,6 @@ fn untouched(params: &Params, gradients: &Gradients, headless: bool) -> Vec<Stri
     let zero = |id: &autograd::ParamId| !of_head(*id) && gradients.of(*id).iter().all(|&g| g == 0.0);
     let sentence = |id| format!("{} got no gradient in the first step", params.name(id));
     params.ids().filter(zero).map(sentence).collect()
-}
-
-/// How many steps fit into `seconds`: some are made on a copy of the model and timed, and so is an evaluation. Nothing
-/// of this rehearsal stays, so the run is the same as with `--steps`.
-fn steps_in(seconds: f64, setup: &Setup) -> Result<u64> {
-    const REHEARSAL: u64 = 8;
-    let o = &setup.options;
-    let begin = Instant::now();
-    let mut params = setup.params.clone();
-    let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &setup.model, &params));
-    let mut batch = Batch::new();
-    let mut times = Vec::new();
-    for step in 0..REHEARSAL {
-        let start = Instant::now();
-        setup.fill(&mut batch, step)?;
-        loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);
-        optimizer.step(&mut params, &gradients, 0.0, 0.0);
-        times.push(start.elapsed().as_secs_f64());
-    }
-    // The first steps fill the buffer pool; the median of the others is the time of a step.
-    times.drain(..2);
-    times.sort_by(f64::total_cmp);
-    let a_step = times[times.len() / 2];
-    let start = Instant::now();
-    let few = (o.at_once() * o.block_size).min(o.eval_tokens);
-    evaluate(&setup.model, &params, (&setup.corpus, setup.validation()), o.block_size, o.at_once(), Some(few))?;
-    let a_token = start.elapsed().as_secs_f64() / few as f64;
-    let positions = if o.clip.is_some() { o.block_size } else { 1 };
-    let all = (setup.corpus.val_tokens() * positions as u64) as f64;
-    // Ten evaluations on the way (a tenth of the steps apart) and one of the whole at the end.
-    let evaluations = a_token * (10.0 * all.min(o.eval_tokens as f64) + all);
-    let left = seconds - begin.elapsed().as_secs_f64() - evaluations;
-    Ok(((left / a_step) as u64).max(1))
 }
 
 /// A new directory for something called `what`: `runs/WHAT-1`, or the first number that is free. It is made at once, so that

@@ -1,6 +1,6 @@
 //! From options to everything that a run needs: a tokenizer, data in tokens, a model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use autograd::{Params, Tape};
 use tensor::parallel;
@@ -190,9 +190,14 @@ impl Setup {
 
 /// Pictures with captions, and the tokenizer of these.
 fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Result<Captioned> {
-    let source = Source::open(o, of)?;
+    let source = if o.data.is_empty() {
+        Source::World(World::new(o.seed))
+    } else {
+        let val_data: Vec<PathBuf> = o.val_data.iter().map(PathBuf::from).collect();
+        Source::open(&of.pictures(&o.data), &val_data, o.val_share)?
+    };
     source.notes().iter().for_each(|note| watch.note(note));
-    let captions = source.some_captions();
+    let captions = source.captions();
     let tokenizer = match given {
         Some(tokenizer) => tokenizer,
         None => Tokenizer::train(&captions.iter().map(String::as_bytes).collect::<Vec<_>>(), o.vocab_size)
@@ -203,6 +208,7 @@ fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mu
             "the tokenizer has no <|endoftext|>, where CLIP reads a text: give another --tokenizer, or leave it out";
         return Err(Error::Options(what.to_owned()));
     }
+    let tokenizer = tokenizer.with_ends();
     let cut = captions.iter().filter(|caption| caption_ids(&tokenizer, o.block_size, caption).1).count();
     if cut > 0 {
         let (n, longest) = (captions.len(), o.block_size);

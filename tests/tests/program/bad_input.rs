@@ -8,7 +8,7 @@ use tests::{run, said};
 use super::train;
 
 /// The command fails with this code and says these things.
-fn fails<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>, code: i32, says: &[&str]) {
+pub fn fails<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>, code: i32, says: &[&str]) {
     let output = run(words);
     let said = said(&output);
     assert_eq!(output.status.code(), Some(code), "{said}");

@@ -1,6 +1,7 @@
 //! The program end to end, as a user runs it.
 
 mod bad_input;
+mod clip;
 mod shared_space;
 mod simcse;
 mod training;

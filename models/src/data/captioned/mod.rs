@@ -10,16 +10,13 @@ mod source;
 use std::sync::Arc;
 
 use tensor::random::{Random, Stream};
-use tokenizer::Tokenizer;
+use tokenizer::{START_OF_TEXT, Tokenizer};
 
 use super::pictures::{Augment, Picture, Preprocess};
 use crate::error::Result;
 use crate::pretext::Batch;
 use ahead::Ahead;
 pub use source::Source;
-
-/// The token that CLIP's own tokenizer begins a text with. Ours has none, and needs none.
-const START_OF_TEXT: &str = "<|startoftext|>";
 
 /// Pictures with captions to train on and to validate on.
 pub struct Captioned {
@@ -159,7 +156,7 @@ pub fn caption_ids(tokenizer: &Tokenizer, block: usize, caption: &str) -> (Vec<u
     (ids, cut)
 }
 
-/// The token that a text begins with, if there is one, and the token that ends it.
+/// The token that a text begins with, if there is one (CLIP's own tokenizer has it; ours has none, and needs none), and the token that ends it.
 pub fn ends(tokenizer: &Tokenizer) -> (Option<u32>, u32) {
     let end = tokenizer.end_of_text().expect("checked when the data was opened: the tokenizer has an end of text");
     (tokenizer.special(START_OF_TEXT), end)

@@ -1,14 +1,15 @@
 //! Where pictures and captions come from.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tensor::random::Stream;
 
 use super::{Row, drawn};
+use crate::data::pictures::{PictureFiles, PictureOptions};
 use crate::data::world::World;
-use crate::error::Result;
-use crate::train::Options;
-use crate::train::options::ClipOptions;
+use crate::error::{Error, Result};
 
 /// Scenes of the built-in world to validate on.
 const VAL_SCENES: usize = 1024;
@@ -19,26 +20,70 @@ const STEP_ROWS: u64 = 1 << 20;
 pub enum Source {
     /// Scenes without end.
     World(World),
+    /// What people have.
+    Files(Box<Files>),
 }
 
+/// Files to train on and files to validate on.
+pub struct Files {
+    train: PictureFiles,
+    val: PictureFiles,
+    /// For each picture the number of the first of which the same is said.
+    train_numbers: Vec<u64>,
+    val_numbers: Vec<u64>,
+    /// The orders of the passes that a batch may be in.
+    orders: Mutex<Vec<Pass>>,
+}
+
+/// The order of a pass over the files, under its seed and number.
+type Pass = ([u64; 2], Arc<Vec<u32>>);
+
 impl Source {
-    /// What the options name: the built-in world, if they name no data.
+    /// Files: those of `options` to train on, and those of `val_data` to validate on, or if there are none a share of the
+    /// first.
     ///
-    /// Errors: files that cannot be read, or hold no pictures with captions.
-    pub fn open(o: &Options, _of: &ClipOptions) -> Result<Self> {
-        Ok(Self::World(World::new(o.seed)))
+    /// Errors: files that cannot be read, or of whose pictures nothing is said.
+    pub fn open(options: &PictureOptions, val_data: &[PathBuf], val_share: f64) -> Result<Self> {
+        let all = PictureFiles::open(options)?;
+        let (train, val) = if val_data.is_empty() {
+            all.split(val_share)?
+        } else {
+            (all, PictureFiles::open(&PictureOptions { data: val_data.to_vec(), ..options.clone() })?)
+        };
+        let numbers = |files: &PictureFiles| {
+            let mut first = HashMap::new();
+            let number = |i: usize| *first.entry(files.captions(i).to_vec()).or_insert(i as u64);
+            (0..files.len()).map(number).collect::<Vec<_>>()
+        };
+        for files in [&train, &val] {
+            if let Some(i) = (0..files.len()).find(|&i| files.captions(i).is_empty()) {
+                let what = "nothing is said of this picture: name the columns that do with --captions \"{column}\"";
+                return Err(Error::file(files.name(i), what));
+            }
+        }
+        let (train_numbers, val_numbers) = (numbers(&train), numbers(&val));
+        Ok(Self::Files(Box::new(Files { train, val, train_numbers, val_numbers, orders: Mutex::default() })))
     }
 
     /// What was passed over when the data was opened, as sentences.
     pub fn notes(&self) -> Vec<String> {
         match self {
             Self::World(_) => Vec::new(),
+            Self::Files(files) => [files.train.notes(), files.val.notes()].concat(),
+        }
+    }
+
+    /// What is wrong with pictures that were passed over since, as sentences.
+    pub fn broken(&self) -> Vec<String> {
+        match self {
+            Self::World(_) => Vec::new(),
+            Self::Files(files) => [files.train.broken(), files.val.broken()].concat(),
         }
     }
 
     /// The picture of row `row` among the `rows` of a step, and one of its captions; drawn with `side` pixels a side, where
     /// it is not a file.
-    pub(super) fn row(&self, seed: u64, step: u64, row: u64, _rows: u64, side: usize) -> Result<Row> {
+    pub(super) fn row(&self, seed: u64, step: u64, row: u64, rows: u64, side: usize) -> Result<Row> {
         match self {
             Self::World(world) => {
                 let number = step * STEP_ROWS + row;
@@ -47,6 +92,15 @@ impl Source {
                 let picture = Arc::new(world.drawn(&pictured.scene, Stream::Pictured, number, side));
                 Ok(Row { picture, caption: pictured.captions.swap_remove(caption), number })
             }
+            Self::Files(files) => {
+                // Passes follow one another without a gap.
+                let (n, position) = (files.train.len() as u64, step * rows + row);
+                let asked = files.order(seed, position / n)[(position % n) as usize];
+                let (i, picture) = files.train.sample(asked as usize)?;
+                let captions = files.train.captions(i);
+                let caption = captions[drawn(captions.len(), seed, step, row)].clone();
+                Ok(Row { picture, caption, number: files.train_numbers[i] })
+            }
         }
     }
 
@@ -54,6 +108,7 @@ impl Source {
     pub fn val_len(&self) -> usize {
         match self {
             Self::World(_) => VAL_SCENES,
+            Self::Files(files) => files.val.len(),
         }
     }
 
@@ -65,6 +120,10 @@ impl Source {
                 let picture = Arc::new(world.drawn(&pictured.scene, Stream::PicturedVal, i as u64, side));
                 Ok(Row { picture, caption: pictured.captions.swap_remove(0), number: i as u64 })
             }
+            Self::Files(files) => {
+                let (i, picture) = files.val.sample(i)?;
+                Ok(Row { picture, caption: files.val.captions(i)[0].clone(), number: files.val_numbers[i] })
+            }
         }
     }
 
@@ -72,11 +131,13 @@ impl Source {
     pub fn train_len(&self) -> Option<u64> {
         match self {
             Self::World(_) => None,
+            Self::Files(files) => Some(files.train.len() as u64),
         }
     }
 
-    /// Captions from which a tokenizer is learned.
-    pub fn some_captions(&self) -> Vec<String> {
+    /// Captions from which a tokenizer is learned: all that there are to learn from, or of what has no end as many as teach
+    /// every word.
+    pub fn captions(&self) -> Vec<String> {
         /// Scenes whose captions are enough: the world's words are few.
         const SCENES: u64 = 2000;
         match self {
@@ -84,6 +145,7 @@ impl Source {
                 let captions = |i| world.pictured(Stream::Pictured, u64::MAX - i).captions;
                 (0..SCENES).flat_map(captions).collect()
             }
+            Self::Files(files) => (0..files.train.len()).flat_map(|i| files.train.captions(i).to_vec()).collect(),
         }
     }
 
@@ -91,6 +153,24 @@ impl Source {
     pub fn fingerprint(&self) -> String {
         match self {
             Self::World(_) => "world".to_owned(),
+            Self::Files(files) => format!("{} {}", files.train.fingerprint(), files.val.fingerprint()),
         }
+    }
+}
+
+impl Files {
+    /// In which order pass number `pass` takes the pictures.
+    fn order(&self, seed: u64, pass: u64) -> Arc<Vec<u32>> {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, order)) = orders.iter().find(|(key, _)| *key == [seed, pass]) {
+            return Arc::clone(order);
+        }
+        // A batch, and the one after it, are in two passes at most, where there are more pictures than that.
+        if orders.len() > 2 {
+            orders.remove(0);
+        }
+        let order = Arc::new(self.train.order(seed, pass));
+        orders.push(([seed, pass], Arc::clone(&order)));
+        order
     }
 }

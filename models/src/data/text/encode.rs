@@ -34,7 +34,7 @@ pub(super) fn encode<'a>(
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Totals> {
     let mut totals = Totals::default();
-    let mut pieces = documents.enumerate().flat_map(|(i, document)| cut(document, size, i > 0));
+    let mut pieces = documents.enumerate().flat_map(|(i, document)| cut(document, tokenizer, size, i > 0));
     let mut first = true;
     loop {
         let in_flight = IN_FLIGHT * rayon::current_num_threads();
@@ -57,7 +57,7 @@ pub(super) fn encode<'a>(
 
 /// How many ids a document becomes, encoded in pieces on all threads: what a benchmark times.
 pub fn count_tokens(document: &[u8], tokenizer: &Tokenizer) -> usize {
-    let pieces: Vec<Piece> = cut(document, PIECE, false).collect();
+    let pieces: Vec<Piece> = cut(document, tokenizer, PIECE, false).collect();
     let count = |piece: &Piece| {
         let mut ids = Vec::new();
         tokenizer.encode_ordinary(piece.text, &mut ids);
@@ -67,13 +67,18 @@ pub fn count_tokens(document: &[u8], tokenizer: &Tokenizer) -> usize {
 }
 
 /// A document in pieces of at least `size` bytes, the last one shorter.
-fn cut(document: &[u8], size: usize, mut separated: bool) -> impl Iterator<Item = Piece<'_>> {
+fn cut<'a>(
+    document: &'a [u8],
+    tokenizer: &Tokenizer,
+    size: usize,
+    mut separated: bool,
+) -> impl Iterator<Item = Piece<'a>> {
     let mut rest = document;
     iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let at = if rest.len() <= size { rest.len() } else { tokenizer::cut(rest, size) };
+        let at = if rest.len() <= size { rest.len() } else { tokenizer.cut(rest, size) };
         let text;
         (text, rest) = rest.split_at(at);
         Some(Piece { text, separated: std::mem::take(&mut separated) })

@@ -28,9 +28,9 @@ const REACH: f32 = 1.0 + SHADOW + SOFT / 2.0;
 /// The radius of an object: steps large enough that a size can be told without another object beside it.
 fn radius(size: Size) -> f32 {
     match size {
-        Size::Tiny => 0.063,
-        Size::Small => 0.093,
-        Size::Big => 0.13,
+        Size::Tiny => 0.075,
+        Size::Small => 0.1,
+        Size::Big => 0.132,
     }
 }
 

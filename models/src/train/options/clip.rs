@@ -1,5 +1,7 @@
 //! Options that only CLIP has: the table `[clip]` of train.toml.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use tokenizer::Tokenizer;
 use toml::{Table, Value};
@@ -7,7 +9,7 @@ use toml::{Table, Value};
 use super::{ModelName, Options};
 use crate::clip::{ClipConfig, TextConfig, VisionConfig};
 use crate::data::captioned::ends;
-use crate::data::pictures::Augment;
+use crate::data::pictures::{Augment, PictureOptions};
 use crate::error::{Error, Result};
 
 /// The largest set of decoded pictures that is kept in memory, in MiB.
@@ -52,6 +54,19 @@ pub struct ClipOptions {
 }
 
 impl ClipOptions {
+    /// Which pictures of `data` are read, and how.
+    pub fn pictures(&self, data: &[String]) -> PictureOptions {
+        PictureOptions {
+            data: data.iter().map(PathBuf::from).collect(),
+            ground: self.ground,
+            image: self.image_column.clone(),
+            captions: self.captions.clone(),
+            filters: self.filters.clone(),
+            memory: (self.memory as u64) << 20,
+            ..PictureOptions::default()
+        }
+    }
+
     /// What training does to pictures.
     pub fn augment(&self) -> Augment {
         Augment {

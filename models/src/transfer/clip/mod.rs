@@ -30,6 +30,7 @@ use crate::clip::Clip;
 use crate::data::captioned::caption_ids;
 use crate::data::pictures::Preprocess;
 use crate::error::{Error, Result};
+use crate::hub;
 
 /// A trained CLIP with what makes numbers of texts and of pictures.
 #[derive(Clone, Debug)]
@@ -62,7 +63,8 @@ impl Encoders {
                 "its tokenizer has no <|endoftext|>, where CLIP reads a text: copy the model's own tokenizer.json";
             return Err(Error::file(directory, what));
         }
-        Ok(Self::new(clip, params, tokenizer))
+        let preprocess = hub::clip::open_preprocess(directory, &clip.config)?;
+        Ok(Self { clip, params, tokenizer, preprocess })
     }
 
     /// Of a model at hand. Pictures are seen as in its training: with CLIP's means and deviations.

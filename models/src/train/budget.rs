@@ -1,0 +1,45 @@
+//! A budget of minutes instead of a number of steps.
+
+use std::time::Instant;
+
+use autograd::Gradients;
+
+use super::evaluate::evaluate;
+use super::run::optimizer;
+use super::setup::Setup;
+use super::step::loss_and_gradients;
+use crate::error::Result;
+use crate::pretext::Batch;
+
+/// How many steps fit into `seconds`: some are made on a copy of the model and timed, and so is an evaluation. Nothing
+/// of this rehearsal stays, so the run is the same as with `--steps`.
+pub(super) fn steps_in(seconds: f64, setup: &Setup) -> Result<u64> {
+    const REHEARSAL: u64 = 8;
+    let o = &setup.options;
+    let begin = Instant::now();
+    let mut params = setup.params.clone();
+    let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &setup.model, &params));
+    let mut batch = Batch::new();
+    let mut times = Vec::new();
+    for step in 0..REHEARSAL {
+        let start = Instant::now();
+        setup.fill(&mut batch, step)?;
+        loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);
+        optimizer.step(&mut params, &gradients, 0.0, 0.0);
+        times.push(start.elapsed().as_secs_f64());
+    }
+    // The first steps fill the buffer pool; the median of the others is the time of a step.
+    times.drain(..2);
+    times.sort_by(f64::total_cmp);
+    let a_step = times[times.len() / 2];
+    let start = Instant::now();
+    let few = (o.at_once() * o.block_size).min(o.eval_tokens);
+    evaluate(&setup.model, &params, (&setup.corpus, setup.validation()), o.block_size, o.at_once(), Some(few))?;
+    let a_token = start.elapsed().as_secs_f64() / few as f64;
+    let positions = if o.clip.is_some() { o.block_size } else { 1 };
+    let all = (setup.corpus.val_tokens() * positions as u64) as f64;
+    // Ten evaluations on the way (a tenth of the steps apart) and one of the whole at the end.
+    let evaluations = a_token * (10.0 * all.min(o.eval_tokens as f64) + all);
+    let left = seconds - begin.elapsed().as_secs_f64() - evaluations;
+    Ok(((left / a_step) as u64).max(1))
+}

@@ -1,0 +1,56 @@
+//! What options say, what they leave out, and what they cannot mean.
+
+use super::*;
+
+fn table(text: &str) -> Table {
+    text.parse().unwrap()
+}
+
+#[test]
+fn flags_win_over_the_file_and_the_file_over_the_preset() {
+    let options = Options::resolve(&table("width = 256\nlr = 0.01"), &table("lr = 0.02")).unwrap();
+    assert_eq!((options.layers, options.width, options.lr, options.min_lr), (3, 256, 0.02, 0.002));
+}
+
+#[test]
+fn train_toml_gives_the_same_options_back() {
+    let options = Options::resolve(&table(""), &table("preset = \"char\"\nsteps = 7\ndata = [\"a=2\"]")).unwrap();
+    let again = Options::resolve(&options.to_toml().parse().unwrap(), &Table::new()).unwrap();
+    assert_eq!(options, again);
+}
+
+#[test]
+fn options_that_cannot_be_met_are_refused_with_the_way_out() {
+    for (said, answer) in [
+        ("vocab_size = 100", "256 or more"),
+        ("heads = 5", "4 would"),
+        ("preset = \"huge\"", "choose one of nano"),
+        ("steps = 0", "give 1 or more"),
+        ("lr = -1.0", "--lr more than 0"),
+        ("wdith = 5", "unknown field `wdith`"),
+        ("min_lr = 1.0", "--min-lr from 0 to that"),
+        ("muon_lr = 0", "muon-lr"),
+        ("muon_momentum = 1", "less than 1"),
+        ("decay_share = 1.5", "1 at most"),
+        ("optimizer = \"sgd\"", "`muon`"),
+        ("objective = \"simcse\"", "are BERT's"),
+        ("model = \"bert\"\nobjective = \"simcse\"", "--from DIR"),
+        ("model = \"bert\"\nhardness = 1", "belong to --objective simcse"),
+    ] {
+        let error = Options::resolve(&Table::new(), &table(said)).unwrap_err().to_string();
+        assert!(error.contains(answer), "{said}: {error}");
+    }
+}
+
+#[test]
+fn every_preset_resolves() {
+    for model in [ModelName::Gpt, ModelName::Bert] {
+        for preset in model.presets() {
+            let said = format!("model = \"{}\"\npreset = \"{}\"", model.name(), preset.name);
+            match Options::resolve(&Table::new(), &table(&said)) {
+                Ok(options) => assert_eq!(options.preset, preset.name),
+                Err(error) => assert!(preset.name == SIMCSE && error.to_string().contains("--from DIR"), "{error}"),
+            }
+        }
+    }
+}

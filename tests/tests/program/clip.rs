@@ -1,0 +1,121 @@
+//! Pictures with captions, end to end: training, resuming, and what people's folders look like.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tests::{run, said};
+
+use super::bad_input::fails;
+use super::train;
+use super::training::a_killed_run_ends_as_one_that_was_not;
+
+/// A CLIP so small that a step takes a moment.
+const TINY: &[&str] = &[
+    "clip",
+    "--image-size",
+    "16",
+    "--patch-size",
+    "8",
+    "--vision-layers",
+    "1",
+    "--vision-heads",
+    "2",
+    "--vision-width",
+    "16",
+    "--embed-dim",
+    "8",
+];
+
+fn clip<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    train(out, &[TINY, more].concat())
+}
+
+/// A folder with twelve whole pictures, under their own names and captions, and the table of them.
+fn folder(directory: &Path) -> PathBuf {
+    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pictures");
+    let names = ["rgb.png", "rgba.png", "grey.png", "baseline.jpg", "lossless.webp", "still.gif"];
+    let mut table = String::from("path\tlabel\ttags\tsplit\n");
+    for (i, name) in names.iter().cycle().take(12).enumerate() {
+        fs::copy(pictures.join(name), directory.join(format!("{i}-{name}"))).unwrap();
+        table += &format!("{i}-{name}\tpicture number {i}\tsmall, round\ttrain\n");
+    }
+    let path = directory.join("pairs.tsv");
+    fs::write(&path, table).unwrap();
+    path
+}
+
+#[test]
+fn a_run_on_the_world_is_a_checkpoint_with_all_that_is_told_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let output = run(clip(&out, &["--steps", "4", "--eval-every", "2"]));
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    for says in
+        ["model    CLIP", "4 pairs a step", "uniform 1.3863, in nats a pair", "of captions found in their batch"]
+    {
+        assert!(text.contains(says), "no {says:?} in {text}");
+    }
+    assert!(!text.contains("got no gradient"), "{text}");
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    for name in ["val_accuracy", "temperature", "alignment", "uniformity", "effective_rank"] {
+        assert_eq!(metrics.matches(&format!("\"{name}\":")).count(), 2, "{name} in {metrics}");
+    }
+    assert!(metrics.contains("\"temperature\":0.07"), "{metrics}");
+    let config = fs::read_to_string(out.join("config.json")).unwrap();
+    assert!(config.contains("CLIPModel") && config.contains("\"image_size\": 16"), "{config}");
+    // It can be gone on from, and not under other sizes.
+    let (from, on) = (out.to_str().unwrap(), directory.path().join("on"));
+    let on = on.to_str().unwrap();
+    let output = run(["train", "clip", "--from", from, "--out", on, "--steps", "1", "--batch-size", "4"]);
+    assert!(output.status.success(), "{}", said(&output));
+    fails(["train", "clip", "--from", from, "--patch-size", "4"], 1, &["--patch-size is that of the model"]);
+    fails(["train", "--resume", from, "--crop", "0.5"], 1, &["crop is 1.0 in this run"]);
+}
+
+#[test]
+fn a_killed_run_of_files_ends_with_the_bits_of_one_that_was_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = folder(directory.path());
+    a_killed_run_ends_as_one_that_was_not(&|out| {
+        let data = ["--data", table.to_str().unwrap(), "--captions", "{label}", "{label}, {tags}", "--crop", "0.5"];
+        let often = ["--flip", "--micro-batch", "2", "--eval-every", "1", "--save-every", "5", "--steps", "30"];
+        clip(out, &[&data[..], &often].concat()).iter().map(|word| (*word).to_owned()).collect()
+    });
+}
+
+#[test]
+fn folders_that_people_have_are_read_or_refused_in_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = folder(directory.path());
+    let out = directory.path().join("run");
+    let path = table.to_str().unwrap();
+    let refused = |data: &str, more: &[&str], says: &[&str]| {
+        fails(clip(&out, &[&["--data", data, "--steps", "2"], more].concat()), 1, says);
+        assert!(!out.join("train.toml").exists(), "a run that cannot begin leaves no run behind");
+    };
+    refused("nowhere.tsv", &[], &["nowhere.tsv"]);
+    refused(path, &["--captions", "{name}"], &["pairs.tsv", "name", "label"]);
+    refused(path, &["--image-column", "file"], &["pairs.tsv", "file", "path"]);
+    refused(path, &["--where", "split=test"], &["split"]);
+    refused(path, &["--batch-size", "1"], &["batch of 1"]);
+    refused(path, &["--patch-size", "5"], &["patches of 5 do not divide"]);
+    refused(path, &["--crop", "0"], &["--crop"]);
+    refused(path, &["--vocab-size", "256"], &["257 or more"]);
+    let text = fs::read_to_string(&table).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    refused(&write("none.tsv", &text.replace("-rgb.png", "-gone.png").replace("-grey", "-x")), &[], &["0-gone.png"]);
+    let long = write("long.tsv", &text.replace("number 1\t", &format!("{}\t", "number 1 ".repeat(30))));
+    let output = run(clip(&out, &["--data", &long, "--captions", "{label}", "--steps", "1"]));
+    assert!(output.status.success() && said(&output).contains("longer than 32 tokens"), "{}", said(&output));
+    fs::remove_dir_all(&out).unwrap();
+    // One picture that is none is passed over and named.
+    let broken = directory.path().join("0-rgb.png");
+    fs::write(&broken, "no picture at all").unwrap();
+    let output = run(clip(&out, &["--data", path, "--steps", "6", "--eval-every", "2"]));
+    assert!(output.status.success() && said(&output).contains("0-rgb.png"), "{}", said(&output));
+}

@@ -1,0 +1,187 @@
+//! The files that came before `tokenizer.json`: `vocab.json` with `merges.txt`, and `vocab.txt`.
+//!
+//! They hold a vocabulary and nothing of the pipeline, which was written in the program that read them. Here they become the
+//! `tokenizer.json` that `transformers` makes of them, so that all rules of reading hold for both. Which kind they are, the
+//! `tokenizer_class` of a `tokenizer_config.json` beside them says, or else their tokens: only CLIP's end words in
+//! `</w>`, only RoBERTa's know `<mask>`.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::pipeline::{CLIP_PATTERNS, clip_normalizers};
+use super::{named, text};
+use crate::bpe::END_OF_WORD;
+use crate::{END_OF_TEXT, Error, FRAME, ROBERTA_FRAME, START_OF_TEXT};
+
+/// `vocab.json` and `merges.txt` of a directory as a `tokenizer.json`.
+pub(super) fn byte_pairs(directory: &Path) -> Result<Value, Error> {
+    let vocab = object(&directory.join("vocab.json"))?;
+    let merges = merges(&directory.join("merges.txt"))?;
+    let config = Config::open(directory)?;
+    let class = match config.class() {
+        Some(class) => class,
+        None if vocab.keys().any(|token| token.ends_with(END_OF_WORD)) => "CLIPTokenizer",
+        None if ROBERTA_FRAME.iter().all(|name| vocab.contains_key(*name)) => "RobertaTokenizer",
+        None => "GPT2Tokenizer",
+    };
+    let specials: &[&str] = match class {
+        "GPT2Tokenizer" => &[END_OF_TEXT],
+        "RobertaTokenizer" => &["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        "CLIPTokenizer" => &[START_OF_TEXT, END_OF_TEXT],
+        other => return Err(config.unknown(other, "GPT2Tokenizer, RobertaTokenizer and CLIPTokenizer")),
+    };
+    let added = config.added(&vocab, specials)?;
+    let byte_level =
+        json!({"type": "ByteLevel", "add_prefix_space": config.flag("add_prefix_space")?.unwrap_or(false)});
+    let ends = |cls: &str, sep: &str| {
+        let end = |name: &str| json!([name, vocab.get(name)]);
+        json!({"type": "RobertaProcessing", "cls": end(cls), "sep": end(sep)})
+    };
+    let mut file = match class {
+        "GPT2Tokenizer" => json!({"pre_tokenizer": byte_level}),
+        "RobertaTokenizer" => json!({"pre_tokenizer": byte_level, "post_processor": ends("<s>", "</s>")}),
+        _ => clip(ends(START_OF_TEXT, END_OF_TEXT)),
+    };
+    let model = &mut file["model"];
+    (model["type"], model["vocab"], model["merges"]) = (json!("BPE"), json!(vocab), json!(merges));
+    file["added_tokens"] = added;
+    Ok(file)
+}
+
+/// The parts of CLIP's file around its vocabulary.
+fn clip(post_processor: Value) -> Value {
+    let split = json!({"type": "Split", "pattern": {"Regex": CLIP_PATTERNS[1]}, "behavior": "Removed", "invert": true});
+    let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false});
+    json!({
+        "model": {"end_of_word_suffix": END_OF_WORD, "unk_token": END_OF_TEXT},
+        "normalizer": {"type": "Sequence", "normalizers": clip_normalizers()},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
+        "post_processor": post_processor,
+    })
+}
+
+/// The lines of a `merges.txt`. The first says the version of the format, and empty ones may follow the last.
+fn merges(at: &Path) -> Result<Vec<String>, Error> {
+    let text = text(at)?;
+    let lines =
+        text.lines().enumerate().filter(|(i, line)| !line.is_empty() && (*i > 0 || !line.starts_with("#version")));
+    let merge = |(i, line): (usize, &str)| {
+        if line.split(' ').count() == 2 {
+            return Ok(line.to_owned());
+        }
+        let line = super::shortened(&json!(line));
+        Err(named(at, format!("line {} is {line}: a merge must be two tokens with a space between them", i + 1)))
+    };
+    lines.map(merge).collect()
+}
+
+/// `vocab.txt` of a directory as a `tokenizer.json`: a token a line, its id the number of the line.
+pub(super) fn word_pieces(directory: &Path) -> Result<Value, Error> {
+    let at = directory.join("vocab.txt");
+    let mut vocab = Map::new();
+    for (id, token) in text(&at)?.lines().enumerate() {
+        if vocab.insert(token.to_owned(), json!(id)).is_some() {
+            let token = super::shortened(&json!(token));
+            return Err(named(
+                &at,
+                format!("the token {token} of line {} is there twice: each must have one id", id + 1),
+            ));
+        }
+    }
+    let config = Config::open(directory)?;
+    match config.class() {
+        None | Some("BertTokenizer" | "DistilBertTokenizer" | "ElectraTokenizer") => {}
+        Some(other) => return Err(config.unknown(other, "BertTokenizer, DistilBertTokenizer and ElectraTokenizer")),
+    }
+    let normalizer = json!({"type": "BertNormalizer", "clean_text": true,
+        "handle_chinese_chars": config.flag("tokenize_chinese_chars")?.unwrap_or(true),
+        "strip_accents": config.flag("strip_accents")?,
+        "lowercase": config.flag("do_lower_case")?.unwrap_or(true)});
+    let [_, cls, sep, _] = FRAME;
+    let around = vocab.contains_key(cls) && vocab.contains_key(sep);
+    let end = |name: &str| json!([name, vocab.get(name)]);
+    let post_processor = around.then(|| json!({"type": "BertProcessing", "cls": end(cls), "sep": end(sep)}));
+    let added = config.added(&vocab, &["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])?;
+    Ok(json!({
+        "model": {"type": "WordPiece", "vocab": vocab, "unk_token": "[UNK]"},
+        "normalizer": normalizer,
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": post_processor,
+        "added_tokens": added,
+    }))
+}
+
+/// A JSON file that must hold an object.
+fn object(at: &Path) -> Result<Map<String, Value>, Error> {
+    match serde_json::from_str(&text(at)?) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(named(at, "this must be one JSON object".to_owned())),
+        Err(e) => Err(named(at, format!("this is no complete JSON ({e}): fetch or write it again"))),
+    }
+}
+
+/// The `tokenizer_config.json`, or nothing if there is none.
+struct Config<'a> {
+    directory: &'a Path,
+    json: Map<String, Value>,
+}
+
+impl<'a> Config<'a> {
+    fn open(directory: &'a Path) -> Result<Self, Error> {
+        let at = directory.join("tokenizer_config.json");
+        Ok(Self { directory, json: if at.exists() { object(&at)? } else { Map::new() } })
+    }
+
+    fn error(&self, problem: String) -> Error {
+        named(&self.directory.join("tokenizer_config.json"), problem)
+    }
+
+    /// The class without what only says how `transformers` computes it.
+    fn class(&self) -> Option<&str> {
+        let class = self.json.get("tokenizer_class")?.as_str()?;
+        Some(class.strip_suffix("Fast").unwrap_or(class))
+    }
+
+    fn unknown(&self, class: &str, supported: &str) -> Error {
+        self.error(format!("tokenizer_class {class:?} is not supported with these files: {supported} are"))
+    }
+
+    fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
+        match self.json.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(other) => Err(self.error(format!("{name} is {}: it must be true or false", super::shortened(other)))),
+        }
+    }
+
+    /// The added tokens that the configuration lists; or those of the class that the vocabulary has.
+    fn added(&self, vocab: &Map<String, Value>, specials: &[&str]) -> Result<Value, Error> {
+        if let Some(listed) = self.json.get("added_tokens_decoder").and_then(Value::as_object) {
+            return listed.iter().map(|(id, token)| self.listed(id, token)).collect();
+        }
+        let more = self.directory.join("added_tokens.json");
+        if more.exists() && !object(&more)?.is_empty() {
+            let problem =
+                "is not supported without added_tokens_decoder in tokenizer_config.json, which says how they are found";
+            return Err(named(&more, problem.to_owned()));
+        }
+        let token = |name: &&str| {
+            let takes_space = *name == "<mask>"; // as in RoBERTa's own file
+            Some(json!({"id": vocab.get(*name)?, "content": name, "special": true, "lstrip": takes_space}))
+        };
+        Ok(specials.iter().filter_map(token).collect())
+    }
+
+    /// A token of `added_tokens_decoder`, which has the ids before the tokens.
+    fn listed(&self, id: &str, token: &Value) -> Result<Value, Error> {
+        match (id.parse::<u32>(), token) {
+            (Ok(id), Value::Object(token)) => {
+                let mut token = token.clone();
+                token.insert("id".to_owned(), json!(id));
+                Ok(Value::Object(token))
+            }
+            _ => Err(self.error(format!("added_tokens_decoder has {id:?}: it must have ids and their tokens"))),
+        }
+    }
+}
