@@ -36,6 +36,13 @@ pub(crate) fn check_tokenizer(directory: &Path, model: &Model, tokenizer: &Token
     Ok(())
 }
 
+/// The refusal of a CLIP where texts alone are worked on.
+pub(crate) fn of_pictures(directory: &Path) -> Error {
+    let what = "is a CLIP, and this needs a model of text alone (GPT or BERT); a CLIP does `pretext classify`, `embed`, \
+                `search` and `curve DIR classify`, with pictures";
+    Error::file(directory, what)
+}
+
 /// The field of config.json that says what a fine-tuned model is for.
 pub(crate) const TASK: &str = "pretext";
 
@@ -47,9 +54,7 @@ impl Pretrained {
     pub fn open(directory: &Path) -> Result<Self> {
         let with = Self::open_any(directory)?;
         if matches!(with.model, Model::Clip(_)) {
-            let what = "is a CLIP, and this needs a model of text alone (GPT or BERT); a CLIP does \
-                        `pretext classify`, `embed`, `search` and `curve DIR classify`, with pictures";
-            return Err(Error::file(directory, what));
+            return Err(of_pictures(directory));
         }
         Ok(with)
     }

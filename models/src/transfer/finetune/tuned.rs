@@ -120,6 +120,9 @@ pub fn vacant(directory: &Path) -> Result<()> {
 /// Errors: a model that was not fine-tuned, or for another task than `wanted`.
 fn about(directory: &Path, checkpoint: &Checkpoint, wanted: Kind) -> Result<(About, Vec<String>)> {
     let config = directory.join("config.json");
+    if checkpoint.json["model_type"] == "clip" {
+        return Err(pretrained::of_pictures(directory));
+    }
     let Some(about) = checkpoint.json.get(TASK) else {
         let what = "is not fine-tuned: do it with `pretext finetune`";
         return Err(Error::file(directory, what));
