@@ -116,7 +116,7 @@ pub const CLIP_PRESETS: &[Preset] = &[
         about: "learns to name and to find the built-in world's pictures in minutes",
         // Many to tell apart in a step, since pictures differ in one thing often only. Few blocks for texts: what was never said
         // together is put together the better, the less there is to learn whole phrases by heart with.
-        options: "layers = 2\nheads = 2\nwidth = 128\nblock_size = 32\nvocab_size = 384\nbatch_size = 256\nsteps = 1000\n\
+        options: "layers = 2\nheads = 2\nwidth = 128\nblock_size = 32\nvocab_size = 384\nbatch_size = 256\nsteps = 1200\n\
                   optimizer = \"muon\"\nlr = 2e-3\nmuon_lr = 1e-2\nmin_lr = 0.0\nschedule = \"warmup-stable-decay\"\n\
                   decay_share = 0.6\nbeta2 = 0.98\nweight_decay = 0.01\nwarmup = 50\nprecision = \"bf16\"\n[clip]\nimage_size = 56\n\
                   patch_size = 8\nvision_layers = 3\nvision_heads = 2\nvision_width = 128\nembed_dim = 128",
@@ -128,7 +128,7 @@ pub const CLIP_PRESETS: &[Preset] = &[
         // are seen a hundred times, so each visit shows another part of one, in other colours.
         options: "layers = 2\nheads = 2\nwidth = 128\nblock_size = 24\nvocab_size = 1024\nbatch_size = 256\nsteps = 1800\n\
                   optimizer = \"muon\"\nlr = 2e-3\nmuon_lr = 1e-2\nmin_lr = 0.0\nschedule = \"warmup-stable-decay\"\n\
-                  decay_share = 0.6\nbeta2 = 0.98\nweight_decay = 0.1\nwarmup = 70\nprecision = \"bf16\"\ndropout = 0.1\n\
+                  decay_share = 0.6\nbeta2 = 0.98\nweight_decay = 0.1\nwarmup = 100\nprecision = \"bf16\"\ndropout = 0.1\n\
                   [clip]\nimage_size = 48\npatch_size = 8\nvision_layers = 4\nvision_heads = 3\nvision_width = 192\n\
                   embed_dim = 256\ncrop = 0.4\nshift = 0.1\ncolour = 0.4",
     },
