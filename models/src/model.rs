@@ -11,6 +11,7 @@ use crate::pretext::Part;
 
 /// A model of text, or of texts and pictures.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a program holds a few of them, and does not move them about")]
 pub enum Model {
     /// Sees what came before.
     Gpt(Gpt),

@@ -93,7 +93,9 @@ fn read_config(path: &Path) -> Result<(Config, Value)> {
         "gpt2" => gpt2::config(json.clone()).map(Config::Gpt),
         "bert" | "roberta" | "roberta-prelayernorm" => bert::config(json.clone()).map(Config::Bert),
         "clip" => clip::config(json.clone()).map(Config::Clip),
-        _ => Err(format!("model_type is {kind}; gpt2, bert, roberta, roberta-prelayernorm and clip checkpoints can be opened")),
+        _ => Err(format!(
+            "model_type is {kind}; gpt2, bert, roberta, roberta-prelayernorm and clip checkpoints can be opened"
+        )),
     };
     let config = config.map_err(|what| Error::file(path, what))?;
     config.check().map_err(|what| Error::file(path, what))?;

@@ -38,6 +38,9 @@ pub struct Rows {
     pub augment: Augment,
 }
 
+/// Pictures' numbers with their captions in ids.
+type Numbered = Vec<(u64, Vec<u32>)>;
+
 /// A picture on its way into a batch.
 struct Row {
     picture: Arc<Picture>,
@@ -98,7 +101,7 @@ impl Rows {
         let mut batch = Batch { pixels: spare, ..Batch::new() };
         batch.pixels.resize(rows * numbers, 0.0);
         let parts = batch.pixels.chunks_mut(rows.div_ceil(ahead::WORKERS) * numbers);
-        let made: Vec<Result<Vec<(u64, Vec<u32>)>>> = std::thread::scope(|scope| {
+        let made: Vec<Result<Numbered>> = std::thread::scope(|scope| {
             let workers: Vec<_> = parts
                 .enumerate()
                 .map(|(part, pixels)| scope.spawn(move || self.part(pixels, [seed, step], rows, part)))
@@ -116,13 +119,7 @@ impl Rows {
     }
 
     /// Part number `part` of a step's rows: the pictures' numbers and captions.
-    fn part(
-        &self,
-        pixels: &mut [f32],
-        [seed, step]: [u64; 2],
-        rows: usize,
-        part: usize,
-    ) -> Result<Vec<(u64, Vec<u32>)>> {
+    fn part(&self, pixels: &mut [f32], [seed, step]: [u64; 2], rows: usize, part: usize) -> Result<Numbered> {
         let first = part * rows.div_ceil(ahead::WORKERS);
         let row = |(i, pixels): (usize, &mut [f32])| {
             let at = (first + i) as u64;

@@ -1,7 +1,7 @@
 //! An index on the disk: vectors that need not be computed again while pictures, texts and model stay what they are.
 //!
 //! It is a safetensors file with `pictures` `[n, E]` and `texts` `[m, E]`, and a line that says what they were made of: a
-//! fingerprint of the pictures and of what is said of them, and a digest of the model. If either differs, the index is made
+//! fingerprint of the pictures and of what is said of them, and a digest of the model with how it sees pictures. If either differs, the index is made
 //! anew. Names and captions are not in it; they are read from where the pictures are.
 
 use std::path::{Path, PathBuf};
@@ -101,7 +101,8 @@ fn made(with: &Encoders, gallery: &Gallery) -> Made {
             hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
         }
     };
-    Made { pictures, model: digest(&with.params, &with.tokenizer), left_out: Vec::new() }
+    let model = format!("{} {:?}", digest(&with.params, &with.tokenizer), with.preprocess);
+    Made { pictures, model, left_out: Vec::new() }
 }
 
 /// The index at `path`, if there is one of just this and it is whole.

@@ -185,10 +185,10 @@ fn standardised([mut pool, mut test]: Pair) -> Pair {
 
 /// A classifier whose strength is chosen on some of the labels, and which then learns from all.
 fn fitted(rows: &Tensor, labels: &[usize], classes: usize) -> Logistic {
-    let mut met = vec![0; classes];
+    let mut met = vec![0usize; classes];
     let (judges, learns): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|&i| {
         met[labels[i]] += 1;
-        met[labels[i]] % CHOOSES == 0
+        met[labels[i]].is_multiple_of(CHOOSES)
     });
     let fresh = Logistic::new(classes, rows.shape().cols());
     if judges.is_empty() {
