@@ -84,10 +84,10 @@ struct Index {
 }
 
 impl Weights {
-    /// Maps a file and checks that it is a complete safetensors file. Where there is none, but `FILE.index.json` beside its
+    /// Maps a file and checks that it is a complete safetensors file. Where there is none, but `FILE.index.json` in its
     /// place, maps the files that this names.
     pub fn open(path: &Path) -> Result<Self> {
-        let index = path.with_added_extension("index.json");
+        let index = path.with_extension("safetensors.index.json");
         if !path.exists() && index.exists() {
             return Self::open_all(&index);
         }
@@ -98,11 +98,17 @@ impl Weights {
     fn open_all(index: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(index).map_err(|error| Error::io(index, "read", &error))?;
         let Index { weight_map } = serde_json::from_str(&text).map_err(|error| {
-            Error::file(index, format!("not the index of a checkpoint ({error}): expected a weight_map from names to files"))
+            Error::file(
+                index,
+                format!("not the index of a checkpoint ({error}): expected a weight_map from names to files"),
+            )
         })?;
         let names: BTreeSet<&String> = weight_map.values().collect();
         if let Some(name) = names.iter().find(|name| Path::new(name).file_name() != Some(OsStr::new(name.as_str()))) {
-            return Err(Error::file(index, format!("names {name:?}, which is no file beside it: it is not to be trusted")));
+            return Err(Error::file(
+                index,
+                format!("names {name:?}, which is no file beside it: it is not to be trusted"),
+            ));
         }
         let beside = |name: &&String| mapped(&index.with_file_name(name));
         let files = names.iter().map(beside).collect::<Result<Vec<_>>>()?;

@@ -2,7 +2,7 @@
 //!
 //! A row is a picture's pixels, as the model sees them, and one of its captions in tokens, closed by the token that ends a
 //! text. Which picture, which caption and what [augmentation](super::pictures::augment) does to it is a function of (seed,
-//! step, row) alone. Reading and drawing go on beside the training: see [`ahead`].
+//! step, row) alone. Reading and drawing go on beside the training: see `ahead`.
 
 mod ahead;
 mod source;
