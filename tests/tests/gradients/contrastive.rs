@@ -14,6 +14,8 @@ use tensor::parallel::with_threads;
 use tensor::random::{Random, Stream};
 use tensor::{Float, Tensor};
 
+use crate::check::changes_as_its_gradient_says;
+
 const TOLERANCE: f64 = 1e-6;
 
 fn contrast(temperature: f64, hardness: f64) -> Contrast {
@@ -170,21 +172,7 @@ fn the_models_loss_changes_along_random_directions_as_its_gradient_says() {
         let tape = Tape::no_grad(params).with_dropout(KEY);
         f64::from(model.loss(&tape, batch.all(), 7.0).item())
     };
-    for seed in 0..10 {
-        let mut random = Random::new(seed, Stream::Other, 1);
-        let (norm, n) = (gradients.norm(), params.flat().len() as f64);
-        let lean = |&g: &f32| f64::from(g) / norm * 0.3 + random.normal() / n.sqrt();
-        let direction: Vec<f64> = gradients.flat().iter().map(lean).collect();
-        let slope: f64 = gradients.flat().iter().zip(&direction).map(|(&g, d)| f64::from(g) * d).sum();
-        let at = |step: f64| {
-            let mut moved = params.clone();
-            moved.flat_mut().iter_mut().zip(&direction).for_each(|(w, d)| *w += (step * d) as f32);
-            loss(&moved)
-        };
-        let h = 0.01;
-        let difference = (at(-2.0 * h) - 8.0 * at(-h) + 8.0 * at(h) - at(2.0 * h)) / (12.0 * h);
-        assert!((slope - difference).abs() < 3e-3 * slope.abs(), "seed {seed}: {slope} and {difference}");
-    }
+    changes_as_its_gradient_says(&params, &gradients, loss, (0.01, 3e-3), 10);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use models::gpt::{Gpt, GptConfig};
 use models::pretext::Batch;
 use tensor::random::{Random, Stream};
 
+use crate::check::changes_as_its_gradient_says;
+
 fn batch(config: &GptConfig, rows: usize) -> Batch {
     let mut random = Random::new(5, Stream::Other, 0);
     let mut batch = Batch::new();
@@ -29,26 +31,7 @@ fn the_whole_models_loss_changes_along_random_directions_as_its_gradient_says() 
         |params: &Params| f64::from(model.loss(&Tape::no_grad(params), batch.all(), batch.count() as f64).item());
     let mut gradients = Gradients::new(&params);
     model.loss(&Tape::new(&params), batch.all(), batch.count() as f64).backward(&mut gradients);
-    for seed in 0..20 {
-        let mut random = Random::new(seed, Stream::Other, 1);
-        // A random direction of length 1, leaning towards the gradient so that the slope is not lost in rounding.
-        let norm = gradients.norm();
-        let n = params.flat().len() as f64;
-        let lean = |&g: &f32| f64::from(g) / norm * 0.3 + random.normal() / n.sqrt();
-        let direction: Vec<f64> = gradients.flat().iter().map(lean).collect();
-        let slope: f64 = gradients.flat().iter().zip(&direction).map(|(&g, d)| f64::from(g) * d).sum();
-        let at = |step: f64| {
-            let mut moved = params.clone();
-            moved.flat_mut().iter_mut().zip(&direction).for_each(|(w, d)| *w += (step * d) as f32);
-            loss(&moved)
-        };
-        let h = 0.01;
-        let difference = (at(-2.0 * h) - 8.0 * at(-h) + 8.0 * at(h) - at(2.0 * h)) / (12.0 * h);
-        assert!(
-            (slope - difference).abs() < 1e-3 * slope.abs(),
-            "seed {seed}: gradient {slope}, difference {difference}"
-        );
-    }
+    changes_as_its_gradient_says(&params, &gradients, loss, (0.01, 1e-3), 20);
 }
 
 #[test]

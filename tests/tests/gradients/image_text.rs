@@ -12,6 +12,8 @@ use tensor::parallel::with_threads;
 use tensor::random::{Random, Stream};
 use tensor::{Float, Tensor};
 
+use crate::check::changes_as_its_gradient_says;
+
 const TOLERANCE: f64 = 1e-6;
 
 /// Scores of n pictures with n captions, about 1.
@@ -183,20 +185,6 @@ fn the_models_loss_changes_along_random_directions_as_its_gradient_says() {
         let (model, params) = model(sigmoid, 0.0);
         let (_, gradients) = step(&(model.clone(), params.clone()), 2, 7);
         let loss = |params: &Params| f64::from(model.loss(&Tape::no_grad(params), batch().all(), 7.0).item());
-        for seed in 0..5 {
-            let mut random = Random::new(seed, Stream::Other, 1);
-            let (norm, n) = (gradients.norm(), params.flat().len() as f64);
-            let lean = |&g: &f32| f64::from(g) / norm * 0.3 + random.normal() / n.sqrt();
-            let direction: Vec<f64> = gradients.flat().iter().map(lean).collect();
-            let slope: f64 = gradients.flat().iter().zip(&direction).map(|(&g, d)| f64::from(g) * d).sum();
-            let at = |step: f64| {
-                let mut moved = params.clone();
-                moved.flat_mut().iter_mut().zip(&direction).for_each(|(w, d)| *w += (step * d) as f32);
-                loss(&moved)
-            };
-            let h = 0.005;
-            let difference = (at(-2.0 * h) - 8.0 * at(-h) + 8.0 * at(h) - at(2.0 * h)) / (12.0 * h);
-            assert!((slope - difference).abs() < 5e-3 * slope.abs(), "seed {seed}: {slope} and {difference}");
-        }
+        changes_as_its_gradient_says(&params, &gradients, loss, (0.005, 5e-3), 5);
     }
 }

@@ -6,28 +6,11 @@ use std::path::{Path, PathBuf};
 use tests::{run, said};
 
 use super::bad_input::fails;
-use super::train;
 use super::training::a_killed_run_ends_as_one_that_was_not;
-
-/// A CLIP so small that a step takes a moment.
-const TINY: &[&str] = &[
-    "clip",
-    "--image-size",
-    "16",
-    "--patch-size",
-    "8",
-    "--vision-layers",
-    "1",
-    "--vision-heads",
-    "2",
-    "--vision-width",
-    "16",
-    "--embed-dim",
-    "8",
-];
+use super::{TINY_CLIP, train};
 
 fn clip<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
-    train(out, &[TINY, more].concat())
+    train(out, &[TINY_CLIP, more].concat())
 }
 
 /// A folder with twelve whole pictures, under their own names and captions, and the table of them.

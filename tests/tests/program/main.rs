@@ -26,6 +26,23 @@ const TINY: &[&str] = &[
     "300",
 ];
 
+/// What makes a CLIP of it, as small that a step takes a moment.
+const TINY_CLIP: &[&str] = &[
+    "clip",
+    "--image-size",
+    "16",
+    "--patch-size",
+    "8",
+    "--vision-layers",
+    "1",
+    "--vision-heads",
+    "2",
+    "--vision-width",
+    "16",
+    "--embed-dim",
+    "8",
+];
+
 /// The words that train a tiny model into `out`.
 fn train<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let out = out.to_str().expect("temporary directories have plain names");

@@ -5,28 +5,12 @@ use std::path::{Path, PathBuf};
 
 use tests::{run, said};
 
-use super::train;
-
-/// Sizes of a CLIP whose step takes a moment.
-const SMALL: &[&str] = &[
-    "--image-size",
-    "16",
-    "--patch-size",
-    "8",
-    "--vision-layers",
-    "1",
-    "--vision-heads",
-    "2",
-    "--vision-width",
-    "16",
-    "--embed-dim",
-    "8",
-];
+use super::{TINY_CLIP, train};
 
 /// A small CLIP in a directory of its own, hardly trained.
 fn clip(directory: &Path) -> String {
     let out = directory.join("clip");
-    let output = run(train(&out, &[&["clip", "--steps", "2"], SMALL].concat()));
+    let output = run(train(&out, &[TINY_CLIP, &["--steps", "2"]].concat()));
     assert!(output.status.success(), "{}", said(&output));
     out.to_str().unwrap().to_owned()
 }
