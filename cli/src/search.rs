@@ -31,7 +31,7 @@ pub struct Args {
     dir: PathBuf,
     /// What to look for: a text, or, for a CLIP, the file of a picture as well
     query: String,
-    /// A file with a text on each line, or pictures: tables, folders, shards (.tar), IDX files [default: 1000 stories, or 4096
+    /// A file with a text on each line, or pictures: tables, folders, shards (.tar), IDX files [default: 1000 stories, or 32768
     /// scenes, of the built-in world]
     #[arg(long = "in", visible_alias = "data", num_args = 1.., value_name = "PATH")]
     data: Vec<PathBuf>,
@@ -57,7 +57,7 @@ pub struct Args {
 }
 
 /// Scenes of the built-in world that are searched.
-const SCENES: usize = 4096;
+const SCENES: usize = 32_768;
 
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
