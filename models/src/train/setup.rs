@@ -135,8 +135,8 @@ impl Setup {
         let Model::Clip(clip) = &self.model else {
             return Ok(Representation::of(&self.model, &self.params, &self.texts, self.views()));
         };
-        let (rows, few) = (self.corpus.val_rows(Objective::ImageText, 0), self.options.at_once().min(TEXTS));
-        let chosen = rows.min(few);
+        let rows = self.corpus.val_rows(Objective::ImageText, 0);
+        let chosen = rows.min(TEXTS);
         let batch = self.corpus.val_batch((0..chosen).map(|i| i * rows / chosen), Objective::ImageText, 0)?;
         let (images, texts) = parallel::inside(|| {
             let tape = Tape::no_grad(&self.params);
