@@ -1,3 +1,5 @@
+//! What a varied picture may look like, and that its key alone decides.
+
 use super::*;
 
 /// Shows levels as they are: no mean is taken off.

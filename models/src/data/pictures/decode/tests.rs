@@ -1,3 +1,5 @@
+//! Every kind of file against the pixels that others find in it, and files that are none.
+
 use std::path::{Path, PathBuf};
 
 use image::ImageEncoder as _;

@@ -1,3 +1,5 @@
+//! Sets of pictures: what is kept, passed over, held out, and in which order it comes.
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 

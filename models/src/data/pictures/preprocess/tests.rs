@@ -1,3 +1,5 @@
+//! CLIP's resizing and normalising against those of transformers.
+
 use std::path::Path;
 
 use safetensors::SafeTensors;

@@ -1,3 +1,5 @@
+//! Tables, folders, shards and IDX files as people have them, whole and damaged.
+
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder as _};
 use tempfile::TempDir;
