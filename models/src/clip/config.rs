@@ -27,8 +27,8 @@ pub const VISION: Style = Style { causal: false, blocks: "vision_model.encoder.l
 
 /// ln(1/0.07), the logarithm of the initial temperature's inverse (Radford et al. 2021, section 2.5).
 pub const INITIAL_SCALE: f64 = 2.6592;
-/// The least bias of a sigmoid loss to begin with, and its scale ln 10 (Zhai et al. 2023, section 3.2): at first nearly all
-/// pairs are said to be none, as they are.
+/// The bias that the sigmoid loss begins with (Zhai et al. 2023, section 3.2): at first all pairs are said to be none, and
+/// nearly all are.
 pub const INITIAL_BIAS: f64 = -10.0;
 
 /// The gate of the feed-forward layers, by the name that config.json has for it.
@@ -187,41 +187,54 @@ fn deviation(width: usize) -> f64 {
     (width as f64).powf(-0.5)
 }
 
+/// What the blocks of either encoder need to know.
+fn block(
+    style: &'static Style,
+    [width, hidden, heads, layers]: [usize; 4],
+    epsilon: f64,
+    act: Act,
+    [attn_dropout, resid_dropout]: [f64; 2],
+) -> BlockConfig {
+    let (gelu, up_deviation) = (act.into(), deviation(2 * width));
+    let deviation = deviation(width);
+    BlockConfig {
+        style,
+        width,
+        hidden,
+        heads,
+        layers,
+        epsilon,
+        gelu,
+        deviation,
+        up_deviation,
+        attn_dropout,
+        resid_dropout,
+    }
+}
+
 impl TextConfig {
     /// What the blocks need to know.
     pub fn block(&self) -> BlockConfig {
-        BlockConfig {
-            style: &TEXT,
-            width: self.hidden_size,
-            hidden: self.intermediate_size,
-            heads: self.num_attention_heads,
-            layers: self.num_hidden_layers,
-            epsilon: self.layer_norm_eps,
-            gelu: self.hidden_act.into(),
-            deviation: deviation(self.hidden_size),
-            up_deviation: deviation(2 * self.hidden_size),
-            attn_dropout: self.attention_dropout,
-            resid_dropout: self.dropout,
-        }
+        block(
+            &TEXT,
+            [self.hidden_size, self.intermediate_size, self.num_attention_heads, self.num_hidden_layers],
+            self.layer_norm_eps,
+            self.hidden_act,
+            [self.attention_dropout, self.dropout],
+        )
     }
 }
 
 impl VisionConfig {
     /// What the blocks need to know.
     pub fn block(&self) -> BlockConfig {
-        BlockConfig {
-            style: &VISION,
-            width: self.hidden_size,
-            hidden: self.intermediate_size,
-            heads: self.num_attention_heads,
-            layers: self.num_hidden_layers,
-            epsilon: self.layer_norm_eps,
-            gelu: self.hidden_act.into(),
-            deviation: deviation(self.hidden_size),
-            up_deviation: deviation(2 * self.hidden_size),
-            attn_dropout: self.attention_dropout,
-            resid_dropout: self.dropout,
-        }
+        block(
+            &VISION,
+            [self.hidden_size, self.intermediate_size, self.num_attention_heads, self.num_hidden_layers],
+            self.layer_norm_eps,
+            self.hidden_act,
+            [self.attention_dropout, self.dropout],
+        )
     }
 
     /// N: how many patches a picture has.

@@ -242,12 +242,6 @@ impl Options {
         }
     }
 
-    /// How many rows are validated at once. Pictures are told from as many others as in training, where these fit into the
-    /// memory.
-    pub fn at_once(&self) -> usize {
-        self.micro_batch
-    }
-
     /// How a step is computed.
     pub fn compute(&self) -> Compute<'static> {
         let (micro_batch, precision) = (self.micro_batch, self.precision.into());

@@ -204,7 +204,7 @@ impl Run {
         let limit = (!last).then_some(o.eval_tokens);
         let Setup { model, params, corpus, .. } = &self.setup;
         let data = (corpus, self.setup.validation());
-        let evaluation = evaluate(model, params, data, o.block_size, o.at_once(), limit)?;
+        let evaluation = evaluate(model, params, data, o.block_size, o.micro_batch, limit)?;
         let representation = self.setup.representation()?;
         let broken = corpus.broken();
         broken.iter().skip(self.broken).for_each(|sentence| watch.note(sentence));
