@@ -14,7 +14,8 @@ use models::transfer::curve::tags::Tags;
 use models::transfer::curve::{Learner, Plan, Point, Subject, Tuning, curve, picture};
 use models::transfer::finetune::Recipe;
 use models::transfer::finetune::examples;
-use models::transfer::pretrained::{Pooling, Pretrained};
+use models::transfer::finetune::tuned::Reading;
+use models::transfer::pretrained::Pretrained;
 
 use crate::flags::{Precision, Threads};
 use crate::pictures::{self, PictureFlags};
@@ -109,7 +110,7 @@ pub fn run(args: &Args) -> Result<()> {
     pictures::refuse(&args.dir, &o.pictures.given())?;
     pictures::refuse(&args.dir, &[("--data with more than one file", o.data.len() > 1 || o.test_data.len() > 1)])?;
     let from = Pretrained::open(&args.dir)?;
-    let with = Tuning { from: &from, pooling: Pooling::Mean, recipe: o.recipe() };
+    let with = Tuning { from: &from, reading: Reading::Mean, recipe: o.recipe() };
     match &args.task {
         Task::Classify(_) => {
             let [pool, test] = o.examples(classes::read, || examples::world(o.seed))?;

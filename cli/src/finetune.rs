@@ -6,19 +6,19 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use models::data::labelled::{classes, conll, squad};
 use models::train::run::new_directory;
 use models::transfer::finetune::answer::{self, Asked};
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
 use models::transfer::finetune::tag::{self, Tagged};
-use models::transfer::finetune::tuned::{self, Kind};
+use models::transfer::finetune::tuned::{self, Kind, Reading};
 use models::transfer::finetune::{Fitted, Recipe, classify};
-use models::transfer::pretrained::{Pooling, Pretrained};
+use models::transfer::pretrained::Pretrained;
 use models::transfer::score::{EntityScore, mean};
 use serde::Serialize;
 
-use crate::flags::{PoolingName, Precision, Threads};
+use crate::flags::{Precision, Threads};
 
 /// Fine-tune a pre-trained model on labelled examples.
 #[derive(ClapArgs)]
@@ -42,9 +42,10 @@ enum Task {
     /// A label for a text: lines `label TAB text`, CSV with the columns text and label, or JSON lines with these fields;
     /// without --data the built-in world's stories, labelled by what happens last
     Classify {
-        /// How a text becomes one vector
-        #[arg(long, value_enum, default_value_t = PoolingName::Mean)]
-        pooling: PoolingName,
+        /// Where a text's label is read: from the mean of its tokens, which a block more begins with, or from the one token
+        /// that sees all of it
+        #[arg(long, value_enum, default_value_t = PoolingWord::Mean)]
+        pooling: PoolingWord,
         #[command(flatten)]
         options: Options,
     },
@@ -54,6 +55,13 @@ enum Task {
     /// The passage of a text that answers a question: SQuAD's JSON (v1.1); without --data the built-in world's stories:
     /// on which day, in what weather, where, and who acts last
     Answer(Options),
+}
+
+/// The words of `--pooling` here.
+#[derive(Clone, Copy, ValueEnum)]
+enum PoolingWord {
+    Mean,
+    Token,
 }
 
 #[derive(ClapArgs)]
@@ -122,13 +130,19 @@ type Scores = BTreeMap<&'static str, f64>;
 
 pub fn run(args: &Args) -> Result<()> {
     match &args.task {
-        Task::Classify { pooling, options } => classify(args, options, (*pooling).into()),
+        Task::Classify { pooling, options } => {
+            let reading = match pooling {
+                PoolingWord::Mean => Reading::Mean,
+                PoolingWord::Token => Reading::Token,
+            };
+            classify(args, options, reading)
+        }
         Task::Tag(options) => tag(args, options),
         Task::Answer(options) => answer(args, options),
     }
 }
 
-fn classify(args: &Args, o: &Options, pooling: Pooling) -> Result<()> {
+fn classify(args: &Args, o: &Options, reading: Reading) -> Result<()> {
     let (recipe, from) = o.begin(args, Recipe::default().least_steps)?;
     let examples = match &o.data {
         None => Examples::world(&from, o.seed),
@@ -141,7 +155,7 @@ fn classify(args: &Args, o: &Options, pooling: Pooling) -> Result<()> {
     introduce(&examples.notes, &format!("{} labels", examples.labels.len()), sizes);
     let (classifier, trials) = o.trials(&recipe, |recipe| {
         let (classifier, fitted) =
-            classify::finetune(&o.body(&from, recipe), &examples, pooling, recipe, report("accuracy"));
+            classify::finetune(&o.body(&from, recipe), &examples, reading, recipe, report("accuracy"));
         let scores = (sizes[2] > 0).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
         let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
         (classifier, fitted, test)

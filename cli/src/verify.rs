@@ -9,21 +9,36 @@ use tensor::matmul::Precision;
 
 use crate::flags::Threads;
 
-/// Compare a Hugging Face GPT-2 or BERT checkpoint's logits, loss and gradients with those recorded beside it.
+/// Compare a Hugging Face checkpoint's outputs, loss and gradients with those recorded beside it.
 ///
-/// DIR holds config.json, model.safetensors and reference.safetensors (input_ids, labels, logits, loss, grad.NAME).
+/// DIR holds config.json, model.safetensors and reference.safetensors (what goes in: input_ids, labels, attention_mask or
+/// pixel_values; what comes out: logits, or image_embeds, text_embeds and logits_per_image; loss; grad.NAME).
 /// Prints one JSON line; exit code 0 if all agree, 1 if not.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  pretext verify tests/fixtures/gpt2")]
+#[command(after_help = "\
+Examples:
+  pretext verify tests/fixtures/gpt2
+  pretext verify runs/gpt-nano-1 --record      write down what is computed here, to hold another program against")]
 pub struct Args {
     /// The checkpoint's directory
     dir: PathBuf,
+    /// Write reference.safetensors instead, with random inputs and what this program makes of them
+    #[arg(long)]
+    record: bool,
+    /// What the random inputs depend on
+    #[arg(long, default_value_t = 1, requires = "record")]
+    seed: u64,
     #[command(flatten)]
     threads: Threads,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     args.threads.set();
+    if args.record {
+        let path = models::hub::record::record(&args.dir, args.seed)?;
+        writeln!(std::io::stdout(), "{}", path.display())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let agreement = models::hub::verify::verify(&args.dir, Precision::Full)?;
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&agreement)?)?;
     Ok(ExitCode::from(if agreement.agrees { 0 } else { 1 }))

@@ -162,6 +162,11 @@ impl Model {
         self.styles().iter().flat_map(|style| style.matrices(params)).collect()
     }
 
+    /// Whether it has the head whose loss pre-training lowers.
+    pub fn has_loss(&self) -> bool {
+        !matches!(self, Self::Bert(bert) if !bert.has_head())
+    }
+
     /// Σ −ln p(target) / divisor over the batch's targets, tokens or texts; with their number as divisor, nats of each.
     pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
         if let Some(pairs) = batch.pairs {

@@ -54,6 +54,51 @@ impl Tokenizer {
     }
 }
 
+impl Tokenizer {
+    /// The ids of a text, with the names of special tokens in it as text, and for each the bytes of the text that it stands
+    /// for. Where a token does not say that, because the text was normalised before, they are those of its word, or of all
+    /// that stands between two white spaces.
+    pub fn encode_places(&self, text: &str) -> (Vec<u32>, Vec<Range<usize>>) {
+        let mut ids = Vec::new();
+        if let Splitter::Gpt2 { prefix_space } = self.splitter {
+            self.encode_ordinary(text.as_bytes(), &mut ids);
+            let added = usize::from(prefix_space && !text.starts_with(' '));
+            let mut end = 0;
+            let places = ids.iter().map(|&id| {
+                let start = end;
+                end += self.token(id).map_or(0, <[u8]>::len);
+                start.saturating_sub(added)..end.saturating_sub(added).min(text.len())
+            });
+            let places = places.collect();
+            return (ids, places);
+        }
+        let mut places = Vec::new();
+        for chunk in text.split_whitespace() {
+            let mut whole = Vec::new();
+            self.encode_ordinary(chunk.as_bytes(), &mut whole);
+            let start = chunk.as_ptr() as usize - text.as_ptr() as usize;
+            let mut parts: (Vec<u32>, Vec<Range<usize>>) = Default::default();
+            for part in chunk.split_inclusive(mark).flat_map(|part| {
+                let last = part.char_indices().next_back().filter(|&(at, c)| at > 0 && mark(c));
+                let (word, mark) = part.split_at(last.map_or(part.len(), |(at, _)| at));
+                [word, mark]
+            }) {
+                self.encode_ordinary(part.as_bytes(), &mut parts.0);
+                let from = part.as_ptr() as usize - text.as_ptr() as usize;
+                parts.1.resize(parts.0.len(), from..from + part.len());
+            }
+            // Words and marks one by one have the ids of the whole, but for a few: an emoji of several characters, say.
+            places.extend(if parts.0 == whole { parts.1 } else { vec![start..start + chunk.len(); whole.len()] });
+            ids.extend(whole);
+        }
+        (ids, places)
+    }
+}
+
+fn mark(c: char) -> bool {
+    !c.is_alphanumeric()
+}
+
 /// The places after which a word of all the tokens' bytes ends; the first token stands at place `start`.
 fn begins_by_splitting(start: usize, tokens: &[&[u8]]) -> Vec<usize> {
     let text = tokens.concat();

@@ -34,6 +34,8 @@ pub struct Pair {
     pub ids: Vec<u32>,
     /// The type of each, BERT's `token_type_ids`.
     pub types: Vec<u32>,
+    /// The place where the second text begins.
+    pub second: usize,
 }
 
 use Slot::{First, Second, Token};
@@ -55,6 +57,24 @@ impl Template {
     pub fn ends(start: Option<u32>, end: u32) -> Self {
         let single: Vec<Slot> = start.map(|id| Token(id, 0)).into_iter().chain([First(0), Token(end, 0)]).collect();
         Self { pair: [&single[..], &[Second(0), Token(end, 0)]].concat(), single }
+    }
+
+    /// The ids and types of one of the two forms with these texts in their places.
+    pub fn filled(form: &[Slot], first: &[u32], second: &[u32]) -> Pair {
+        let mut filled = Pair::default();
+        for slot in form {
+            match slot {
+                Token(id, _) => filled.ids.push(*id),
+                First(_) => filled.ids.extend_from_slice(first),
+                Second(_) => {
+                    filled.second = filled.ids.len();
+                    filled.ids.extend_from_slice(second);
+                }
+            }
+            let (Token(_, kind) | First(kind) | Second(kind)) = *slot;
+            filled.types.resize(filled.ids.len(), kind);
+        }
+        filled
     }
 }
 
@@ -94,7 +114,7 @@ impl Tokenizer {
     pub fn encode_framed(&self, text: &[u8], special: Special) -> Result<Vec<u32>, Error> {
         let text = self.encode(text, special)?;
         Ok(match &self.template {
-            Some(template) => fill(&template.single, &text, &[]).ids,
+            Some(template) => Template::filled(&template.single, &text, &[]).ids,
             None => text,
         })
     }
@@ -106,20 +126,6 @@ impl Tokenizer {
     /// Those of [`encode`](Self::encode).
     pub fn encode_pair(&self, first: &[u8], second: &[u8], special: Special) -> Result<Pair, Error> {
         let slots = self.template.as_ref().map_or(&[First(0), Second(1)][..], |template| &template.pair);
-        Ok(fill(slots, &self.encode(first, special)?, &self.encode(second, special)?))
+        Ok(Template::filled(slots, &self.encode(first, special)?, &self.encode(second, special)?))
     }
-}
-
-fn fill(slots: &[Slot], first: &[u32], second: &[u32]) -> Pair {
-    let mut filled = Pair::default();
-    for slot in slots {
-        match slot {
-            Token(id, _) => filled.ids.push(*id),
-            First(_) => filled.ids.extend_from_slice(first),
-            Second(_) => filled.ids.extend_from_slice(second),
-        }
-        let (Token(_, kind) | First(kind) | Second(kind)) = *slot;
-        filled.types.resize(filled.ids.len(), kind);
-    }
-    filled
 }

@@ -68,8 +68,6 @@ fn what_would_change_the_ids_or_is_damaged_is_refused_by_name() {
     let accented = json!({"id": 233, "content": "é", "special": true});
     // What the sentence must name, the place in the file, and what is put there.
     let table = [
-        ("truncation", "/truncation", json!({"max_length": 8})),
-        ("padding", "/padding", json!({"strategy": {"Fixed": 8}})),
         ("normalizer", "/normalizer", json!({"type": "NFC"})),
         ("model.dropout", "/model/dropout", json!(0.1)),
         ("model.end_of_word_suffix", "/model/end_of_word_suffix", json!("</w>")),
@@ -149,6 +147,10 @@ fn every_spelling_of_the_same_tokenizer_is_read() {
             for part in ["truncation", "padding", "normalizer", "decoder", "post_processor"] {
                 f.as_object_mut().unwrap().remove(part);
             }
+        }),
+        ("what makes a batch", |f| {
+            put(f, "/truncation", json!({"max_length": 8}));
+            put(f, "/padding", json!({"strategy": {"Fixed": 8}}));
         }),
         ("no type", |f| drop_key(&mut f["model"], "type")),
         ("an empty suffix", |f| {

@@ -19,6 +19,7 @@ pub const POST_NORM: Style = Style {
     qkv: &["attention.self.query", "attention.self.key", "attention.self.value"],
     attn_out: "attention.output.dense",
     ln_2: "output.LayerNorm",
+    last_norm: None,
     up: "intermediate.dense",
     down: "output.dense",
 };
@@ -29,6 +30,7 @@ pub const PRE_NORM: Style = Style {
     blocks: "roberta_prelayernorm.encoder.layer",
     ln_1: "attention.LayerNorm",
     ln_2: "intermediate.LayerNorm",
+    last_norm: Some("roberta_prelayernorm.LayerNorm"),
     ..POST_NORM
 };
 

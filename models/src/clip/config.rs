@@ -18,12 +18,18 @@ pub const TEXT: Style = Style {
     qkv: &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
     attn_out: "self_attn.out_proj",
     ln_2: "layer_norm2",
+    last_norm: Some("text_model.final_layer_norm"),
     up: "mlp.fc1",
     down: "mlp.fc2",
 };
 
 /// The blocks of the image encoder: a patch sees all others.
-pub const VISION: Style = Style { causal: false, blocks: "vision_model.encoder.layers", ..TEXT };
+pub const VISION: Style = Style {
+    causal: false,
+    blocks: "vision_model.encoder.layers",
+    last_norm: Some("vision_model.post_layernorm"),
+    ..TEXT
+};
 
 /// ln(1/0.07), the logarithm of the initial temperature's inverse (Radford et al. 2021, section 2.5).
 pub const INITIAL_SCALE: f64 = 2.6592;

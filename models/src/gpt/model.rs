@@ -20,6 +20,7 @@ pub const STYLE: Style = Style {
     qkv: &["attn.c_attn"],
     attn_out: "attn.c_proj",
     ln_2: "ln_2",
+    last_norm: Some("ln_f"),
     up: "mlp.c_fc",
     down: "mlp.c_proj",
 };

@@ -21,6 +21,12 @@ pub fn config_json(config: &GptConfig, end_of_text: Option<u32>) -> Value {
     super::extended(config, more)
 }
 
+/// The name of a parameter in a checkpoint with layers on top: those of the model itself then have the prefix.
+pub(super) fn name_beside_a_head(name: &str) -> String {
+    let on_top = ["score.", "classifier.", "qa_outputs."].iter().any(|head| name.starts_with(head));
+    if on_top { name.to_owned() } else { format!("{PREFIX}{name}") }
+}
+
 /// The sizes in a config.json, unless it asks for what is not computed here.
 pub(super) fn config(json: Value) -> Result<GptConfig, String> {
     let width = json.get("n_embd").and_then(Value::as_u64).unwrap_or(0);

@@ -1,8 +1,10 @@
 //! Hugging Face's files, in and out: config.json, model.safetensors, tokenizer.json.
 //!
 //! A run directory is such a checkpoint, and such a checkpoint can be opened here. [`weights`] reads and writes
-//! safetensors; [`gpt2`], [`bert`] and [`clip`] know the config of their models and the names of their parameters; [`pretrained`] is a
-//! model together with its tokenizer; [`verify`] holds our numbers against recorded ones.
+//! safetensors; [`gpt2`], [`bert`] and [`clip`] know the config of their models and the names of their parameters; [`task`]
+//! knows what a fine-tuned one is for; [`beside`] writes the smaller files that other programs look for. [`pretrained`] is a
+//! model together with its tokenizer; [`verify`] holds our numbers against recorded ones, and
+//! [`record`] records them.
 
 use std::path::Path;
 
@@ -11,12 +13,16 @@ use serde_json::Value;
 use tokenizer::Tokenizer;
 
 pub mod bert;
+pub mod beside;
 pub mod clip;
 pub mod gpt2;
 pub mod pretrained;
+pub mod record;
+pub mod task;
 pub mod verify;
 pub mod weights;
 
+use task::Kind;
 use weights::Weights;
 
 use crate::bert::model::HEADS;
@@ -27,6 +33,12 @@ use crate::{Config, Model, files};
 pub fn open(directory: &Path) -> Result<(Model, Params)> {
     let checkpoint = Checkpoint::open(directory)?;
     checkpoint.fill(Config::build)
+}
+
+/// The same of a model whose head may have been left out.
+fn open_body(directory: &Path) -> Result<(Model, Params)> {
+    let checkpoint = Checkpoint::open(directory)?;
+    checkpoint.fill(if checkpoint.has_head() { Config::build } else { Config::build_body })
 }
 
 /// The sizes of the model in a directory, whose weights are left alone.
@@ -61,6 +73,11 @@ impl Checkpoint {
     pub fn has_head(&self) -> bool {
         let of_head = |name: &String| HEADS.iter().any(|head| name.starts_with(head));
         !matches!(self.config, Config::Bert(_)) || self.names.iter().any(of_head)
+    }
+
+    /// What it was fine-tuned for, if it was.
+    pub fn task(&self) -> Option<Kind> {
+        Kind::of(&self.json)
     }
 
     /// The parameters of what `build` makes of the config: exactly those that the file holds, but for what checkpoints carry
@@ -161,15 +178,22 @@ fn extra(config: &Config, bare: &str) -> bool {
     }
 }
 
-/// Writes config.json and model.safetensors into a directory, each complete or not at all.
+/// Writes config.json and model.safetensors into a directory, each complete or not at all, and what other programs need
+/// beside them, the tokenizer's files as well.
 pub fn save(directory: &Path, model: &Model, params: &Params, tokenizer: &Tokenizer) -> Result<()> {
-    save_with(directory, model, params, tokenizer, Value::Null)
+    save_for(directory, (model, None), params, tokenizer, Value::Null)
 }
 
-/// The same with more fields in config.json, or others.
-pub fn save_with(directory: &Path, model: &Model, params: &Params, tokenizer: &Tokenizer, more: Value) -> Result<()> {
+/// The same of a model with layers on top for a task, and with more fields in config.json.
+pub fn save_for(
+    directory: &Path,
+    (model, task): (&Model, Option<Kind>),
+    params: &Params,
+    tokenizer: &Tokenizer,
+    more: Value,
+) -> Result<()> {
     let path = directory.join("config.json");
-    let json = match model {
+    let mut json = match model {
         Model::Gpt(model) => gpt2::config_json(&model.config, tokenizer.end_of_text()),
         Model::Bert(model) => bert::config_json(&model.config, tokenizer.frame()),
         Model::Clip(model) => clip::config_json(&model.config),
@@ -177,9 +201,18 @@ pub fn save_with(directory: &Path, model: &Model, params: &Params, tokenizer: &T
     if let Model::Clip(model) = model {
         clip::write_preprocessor(directory, &model.config)?;
     }
+    let mut tensors = weights::named(params);
+    if let Some(task) = task {
+        json["architectures"] = Value::from([task.architecture(&model.config())]);
+        if let Model::Gpt(_) = model {
+            json["pad_token_id"] = tokenizer.end_of_text().into(); // by which it finds a text's last token
+            tensors.iter_mut().for_each(|tensor| tensor.name = gpt2::name_beside_a_head(&tensor.name));
+        }
+    }
     let json = extended(&json, more);
+    beside::write(directory, tokenizer, model)?;
     files::write(&path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(&path, "write", &error))?;
-    weights::write(&directory.join("model.safetensors"), &weights::named(params), ("format", "pt"))
+    weights::write(&directory.join("model.safetensors"), &tensors, ("format", "pt"))
 }
 
 /// `json` with the fields of `more`.

@@ -43,9 +43,6 @@ pub(crate) fn of_pictures(directory: &Path) -> Error {
     Error::file(directory, what)
 }
 
-/// The field of config.json that says what a fine-tuned model is for.
-pub(crate) const TASK: &str = "pretext";
-
 impl Pretrained {
     /// Opens a run of a model of text, or a Hugging Face checkpoint with its tokenizer.json.
     ///
@@ -62,7 +59,7 @@ impl Pretrained {
     /// The same of any model.
     pub fn open_any(directory: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(directory)?;
-        if checkpoint.json.get(TASK).is_some() {
+        if checkpoint.task().is_some() {
             return Err(Error::file(directory, "is fine-tuned: give the run that it was made from"));
         }
         let build = if checkpoint.has_head() { Config::build } else { Config::build_body };

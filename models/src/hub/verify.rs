@@ -3,7 +3,7 @@
 //! `reference.safetensors` holds what goes in: `input_ids`, `labels` and, where rows are padded, `attention_mask`, or
 //! `pixel_values` in the place of labels; and what another implementation computed from it on the same weights: `logits`, or
 //! `image_embeds`, `text_embeds` and `logits_per_image`; `loss`; and the gradient of the loss for every parameter under
-//! `grad.NAME`.
+//! `grad.NAME`. Of a model without the head that predicts tokens there is but `last_hidden_state`.
 
 use std::path::Path;
 
@@ -18,6 +18,9 @@ use crate::Model;
 use crate::error::{Error, Result};
 use crate::pretext::Batch;
 
+/// The name of the file with the recorded answers.
+pub const REFERENCE: &str = "reference.safetensors";
+
 /// The largest disagreements between a model here and its recorded reference.
 #[derive(Clone, Debug, Serialize)]
 pub struct Agreement {
@@ -30,7 +33,7 @@ pub struct Agreement {
     pub gradient_error: f64,
     /// The parameter with that difference.
     pub worst_parameter: String,
-    /// How many tensors were compared.
+    /// How many tensors' gradients were compared: none of a model without a head, which has no loss.
     pub parameters: usize,
     /// Whether all three stay within 1e-4, 1e-4 and 1e-3.
     pub agrees: bool,
@@ -39,8 +42,8 @@ pub struct Agreement {
 /// Opens the checkpoint in `directory` and compares it, computed with products of a precision, with the
 /// reference.safetensors beside it.
 pub fn verify(directory: &Path, precision: Precision) -> Result<Agreement> {
-    let (model, params) = super::open(directory)?;
-    let path = directory.join("reference.safetensors");
+    let (model, params) = super::open_body(directory)?;
+    let path = directory.join(REFERENCE);
     let reference = Weights::open(&path)?;
     let batch = recorded_batch(&model, &reference)?;
 
@@ -57,6 +60,12 @@ pub fn verify(directory: &Path, precision: Precision) -> Result<Agreement> {
     }
     drop(tape);
 
+    if !model.has_loss() {
+        let (worst_parameter, agrees) = (String::new(), output_error <= 1e-4);
+        let none =
+            Agreement { loss_error: 0.0, gradient_error: 0.0, worst_parameter, parameters: 0, output_error, agrees };
+        return Ok(none);
+    }
     let mut gradients = Gradients::new(&params);
     let tape = Tape::new(&params).with_precision(precision);
     let loss = model.loss(&tape, batch.all(), batch.count() as f64); // no targets: 0/0, there as here
@@ -94,8 +103,13 @@ pub fn verify(directory: &Path, precision: Precision) -> Result<Agreement> {
 }
 
 /// What a model makes of a batch, by the names that references have for it.
-fn outputs<'t>(model: &Model, tape: &'t Tape<'t>, batch: &Batch) -> Vec<(&'static str, Tensor)> {
-    let Model::Clip(clip) = model else { return vec![("logits", model.logits(tape, batch.all()).value())] };
+pub(super) fn outputs<'t>(model: &Model, tape: &'t Tape<'t>, batch: &Batch) -> Vec<(&'static str, Tensor)> {
+    let Model::Clip(clip) = model else {
+        return match model.has_loss() {
+            true => vec![("logits", model.logits(tape, batch.all()).value())],
+            false => vec![("last_hidden_state", model.hidden(tape, batch.all()).value())],
+        };
+    };
     let (images, texts) = clip.vectors(tape, batch.all());
     let scores = clip.scores(images, texts);
     vec![("image_embeds", images.value()), ("text_embeds", texts.value()), ("logits_per_image", scores.value())]
@@ -103,7 +117,7 @@ fn outputs<'t>(model: &Model, tape: &'t Tape<'t>, batch: &Batch) -> Vec<(&'stati
 
 /// The recorded inputs with their targets: the labels, which for a model that sees what came before are those one position
 /// further; or with the pictures that they belong to.
-fn recorded_batch(model: &Model, reference: &Weights) -> Result<Batch> {
+pub(super) fn recorded_batch(model: &Model, reference: &Weights) -> Result<Batch> {
     let (ids, rows) = token_ids(reference, reference.path(), model.vocab_size(), model.block_size())?;
     if let Model::Clip(clip) = model {
         let (shape, pixels) = reference.numbers("pixel_values")?;

@@ -59,10 +59,20 @@ pub fn named(params: &Params) -> Vec<Named<'_>> {
 
 /// Writes tensors and one line of metadata to `path`, which appears complete or not at all.
 pub fn write(path: &Path, tensors: &[Named], metadata: (&str, &str)) -> Result<()> {
+    write_views(path, tensors.iter().map(|tensor| (&tensor.name, tensor)), metadata)
+}
+
+/// The same of tensors of any kind, with their names.
+pub fn write_views<N: AsRef<str> + Ord + std::fmt::Display, V: View>(
+    path: &Path,
+    tensors: impl Iterator<Item = (N, V)>,
+    metadata: (&str, &str),
+) -> Result<()> {
     let metadata = HashMap::from([(metadata.0.to_owned(), metadata.1.to_owned())]);
+    let mut tensors = Some(tensors);
     files::replace(path, |temporary| {
-        let views = tensors.iter().map(|t| (&t.name, t));
-        safetensors::serialize_to_file(views, Some(metadata), temporary).map_err(|error| match error {
+        let tensors = tensors.take().into_iter().flatten();
+        safetensors::serialize_to_file(tensors, Some(metadata), temporary).map_err(|error| match error {
             safetensors::SafeTensorError::IoError(error) => error,
             other => std::io::Error::other(other.to_string()),
         })

@@ -8,8 +8,8 @@ use super::Value;
 /// `[…, I]` → `[…, O]`: y = x·W + b.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    weight: ParamId, // [I, O], or [O, I] if by_output
-    bias: ParamId,   // [O]
+    weight: ParamId,       // [I, O], or [O, I] if by_output
+    bias: Option<ParamId>, // [O]
     by_output: bool,
 }
 
@@ -18,7 +18,7 @@ impl Linear {
     pub fn by_input(inputs: usize, outputs: usize, deviation: f64, mut at: Scope) -> Self {
         Self {
             weight: at.param("weight", [inputs, outputs], Init::Normal(deviation)),
-            bias: at.param("bias", [outputs], Init::Zeros),
+            bias: Some(at.param("bias", [outputs], Init::Zeros)),
             by_output: false,
         }
     }
@@ -26,6 +26,12 @@ impl Linear {
     /// The same with W stored as `[O, I]`.
     pub fn by_output(inputs: usize, outputs: usize, deviation: f64, at: Scope) -> Self {
         Self::stacked(&[""], inputs, outputs, deviation, at)
+    }
+
+    /// The same without b.
+    pub fn without_bias(inputs: usize, outputs: usize, deviation: f64, mut at: Scope) -> Self {
+        let weight = at.param("weight", [outputs, inputs], Init::Normal(deviation));
+        Self { weight, bias: None, by_output: true }
     }
 
     /// The same for several layers of the checkpoint, which share their input and stand on one another: `outputs` is the sum
@@ -37,25 +43,30 @@ impl Linear {
         let [weights, biases] = [&weights, &biases].map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
         Self {
             weight: at.stacked(&weights, [outputs, inputs], Init::Normal(deviation)),
-            bias: at.stacked(&biases, [outputs], Init::Zeros),
+            bias: Some(at.stacked(&biases, [outputs], Init::Zeros)),
             by_output: true,
         }
     }
 
-    /// Its weight and its bias.
-    pub fn params(&self) -> [ParamId; 2] {
-        [self.weight, self.bias]
+    /// W.
+    pub fn weight(&self) -> ParamId {
+        self.weight
+    }
+
+    /// b, if it has one.
+    pub fn bias(&self) -> Option<ParamId> {
+        self.bias
     }
 
     /// `[…, I]` → `[…, O]`
     pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
-        let (w, b) = (x.tape().param(self.weight), x.tape().param(self.bias));
-        if self.by_output { x.linear_t(w, Some(b)) } else { x.linear(w, Some(b)) }
+        let (w, b) = (x.tape().param(self.weight), self.bias.map(|bias| x.tape().param(bias)));
+        if self.by_output { x.linear_t(w, b) } else { x.linear(w, b) }
     }
 
     /// The same and then GELU: `[…, I]` → `[…, O]`
     pub fn forward_gelu<'t>(&self, x: Value<'t>, form: Gelu) -> Value<'t> {
-        let (w, b) = (x.tape().param(self.weight), x.tape().param(self.bias));
-        if self.by_output { x.linear_t_gelu(w, Some(b), form) } else { x.linear_gelu(w, Some(b), form) }
+        let (w, b) = (x.tape().param(self.weight), self.bias.map(|bias| x.tape().param(bias)));
+        if self.by_output { x.linear_t_gelu(w, b, form) } else { x.linear_gelu(w, b, form) }
     }
 }

@@ -41,6 +41,8 @@ pub struct Style {
     pub attn_out: &'static str,
     /// The norm of the feed-forward layer.
     pub ln_2: &'static str,
+    /// The norm behind the last block, where norms come first.
+    pub last_norm: Option<&'static str>,
     /// The feed-forward layer's first part.
     pub up: &'static str,
     /// And its second.

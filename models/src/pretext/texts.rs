@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use autograd::{DropoutKey, PADDING, Params, Tape};
 use tensor::{Tensor, parallel};
-use tokenizer::Tokenizer;
+use tokenizer::{Slot, Template, Tokenizer};
 
 use super::Batch;
 use crate::Model;
@@ -20,6 +20,32 @@ pub fn ids(tokenizer: &Tokenizer, block: usize, text: &str) -> Ids {
     ids.extend(tokenizer.frame().map(|frame| frame.cls).or(tokenizer.end_of_text()));
     tokenizer.encode_ordinary(text.as_bytes(), &mut ids);
     closed(tokenizer, block, ids)
+}
+
+/// What stands around a text, and around a question and its text, as a model of this tokenizer reads them: the tokenizer's own
+/// template, or else what [`ids`] puts there, with a line's end between the two.
+pub fn template(tokenizer: &Tokenizer) -> Template {
+    if let Some(template) = tokenizer.template() {
+        return template.clone();
+    }
+    if let Some(frame) = tokenizer.frame() {
+        return Template::bert(frame.cls, frame.sep);
+    }
+    let tokens = |ids: Vec<u32>| ids.into_iter().map(|id| Slot::Token(id, 0)).collect::<Vec<_>>();
+    let mut line_end = Vec::new();
+    tokenizer.encode_ordinary(b"\n", &mut line_end);
+    let line_end = tokens(line_end);
+    let mark = tokens(tokenizer.end_of_text().into_iter().collect());
+    let open = if mark.is_empty() { &line_end } else { &mark };
+    Template {
+        pair: [&open[..], &[Slot::First(0)], &line_end, &[Slot::Second(0)]].concat(),
+        single: [&mark[..], &[Slot::First(0)]].concat(),
+    }
+}
+
+/// The same tokenizer with this template in its file, so that others give the model the ids that it was trained with.
+pub fn as_read(tokenizer: &Tokenizer) -> Tokenizer {
+    tokenizer.clone().with_template(Some(template(tokenizer)))
 }
 
 /// Ids cut to what the model sees, with the frame's end.
@@ -74,6 +100,16 @@ impl Packed {
         batch.rows = batch.ids.len() / row;
         batch.targets.resize(batch.ids.len(), autograd::IGNORE);
         Self { batch, texts: places }
+    }
+
+    /// The same texts with the segment of each of their tokens: the first or the second text of a pair.
+    #[must_use]
+    pub fn with_segments<'a>(mut self, segments: impl IntoIterator<Item = &'a [u32]>) -> Self {
+        self.batch.segments.resize(self.batch.ids.len(), 0);
+        for (place, segments) in self.texts.iter().zip(segments) {
+            self.batch.segments[place.clone()].copy_from_slice(segments);
+        }
+        self
     }
 
     /// The last hidden states of all positions: `[N, C]`.

@@ -12,7 +12,7 @@ use super::chart::{self, Level};
 use super::checkpoint::{self, Position};
 use super::evaluate::{Evaluation, evaluate};
 use super::metrics::{Metric, MetricsWriter, read_metrics};
-use super::options::{OptimizerName, Options};
+use super::options::{ObjectiveName, OptimizerName, Options};
 use super::representation::Representation;
 use super::setup::Setup;
 use super::step::{self, Compute, loss_and_gradients, timed};
@@ -21,7 +21,7 @@ use crate::Model;
 use crate::bert::model::HEADS;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::hub;
+use crate::hub::{self, beside};
 use crate::pretext::{Batch, Objective};
 
 /// The file of metrics in a run directory.
@@ -194,6 +194,9 @@ impl Run {
 
     fn save_model(&self, directory: &Path) -> Result<()> {
         let Setup { model, params, tokenizer, .. } = &self.setup;
+        if self.setup.options.objective == Some(ObjectiveName::Simcse) {
+            beside::write_pooling(directory, model)?;
+        }
         hub::save(directory, model, params, tokenizer)
     }
 
@@ -214,7 +217,6 @@ impl Run {
             self.position.best = Some((loss, self.position.step));
             let best = self.directory.join("best");
             std::fs::create_dir_all(&best).map_err(|error| Error::io(&best, "create", &error))?;
-            self.setup.tokenizer.save(&best.join("tokenizer.json")).map_err(|error| Error::file(&best, error))?;
             self.save_model(&best)?;
         }
         if !loss.is_finite() {

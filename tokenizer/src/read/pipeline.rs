@@ -29,13 +29,9 @@ pub(super) struct Parts {
     pub splitter: Splitter,
 }
 
-/// Reads the parts, and refuses what would change the ids and is not one of them.
+/// Reads the parts, and refuses what would change the ids and is not one of them. How texts are cut and filled up to make a
+/// batch (`truncation`, `padding`) is left to who makes one: files carry along what somebody last did.
 pub(super) fn read(file: &Value) -> Result<Parts, String> {
-    for part in ["truncation", "padding"] {
-        if !does_nothing(&file[part]) {
-            return Err(format!("{part} {} {WITHOUT}", shortened(&file[part])));
-        }
-    }
     Ok(Parts { normalizer: normalizer(&file["normalizer"])?, splitter: splitter(&file["pre_tokenizer"])? })
 }
 

@@ -44,7 +44,7 @@ impl Subject for Classes<'_> {
             ..Examples::default()
         };
         let (pretrained, scratch) = self.with.both(seed, |model, recipe| {
-            let (classifier, _) = finetune(model, &some, self.with.pooling, recipe, |_, _, _| {});
+            let (classifier, _) = finetune(model, &some, self.with.reading, recipe, |_, _, _| {});
             classifier.scores_on(&classifier.tuned.params, test).accuracy
         });
         let truth: Vec<usize> = test.iter().map(|&(_, label)| label).collect();

@@ -20,7 +20,8 @@ use tensor::parallel;
 use tensor::random::{Random, Stream};
 
 use super::finetune::Recipe;
-use super::pretrained::{Pooling, Pretrained};
+use super::finetune::tuned::Reading;
+use super::pretrained::Pretrained;
 use super::score::{Mean, mean};
 
 /// Who learns.
@@ -101,7 +102,7 @@ pub struct Tuning<'a> {
     /// The pre-trained model.
     pub from: &'a Pretrained,
     /// How a text becomes one vector, where it does.
-    pub pooling: Pooling,
+    pub reading: Reading,
     /// How it is fine-tuned.
     pub recipe: Recipe,
 }

@@ -1,6 +1,6 @@
 //! Answering: the passage of a text that answers a question.
 //!
-//! A model reads `[CLS] question [SEP] text [SEP]` and gives each token of the text two scores: that the answer begins
+//! A model reads `[CLS] question [SEP] text [SEP]`, the text as the second segment, and gives each token of the text two scores: that the answer begins
 //! there, and that it ends there (Devlin et al. 2019, section 4.2). A text beyond the model's context is read through
 //! windows that overlap by a quarter, each with the whole question before it. With the scores sᵢ and eⱼ of a window's tokens,
 //!
@@ -17,15 +17,17 @@ use std::path::Path;
 
 use autograd::{Params, Tape};
 use tensor::{Tensor, parallel, rows};
-use tokenizer::Tokenizer;
+use tokenizer::{Slot, Template, Tokenizer};
 
-use super::super::pretrained::{AT_ONCE, Packed, Pooling, Pretrained};
+use super::super::pretrained::{AT_ONCE, Packed, Pretrained};
 use super::super::score::{answer_f1, exact_match};
-use super::tuned::{About, Kind, Tuned};
+use super::tuned::{Kind, Reading, Tuned};
 use super::{Fitted, Recipe, Task, fit, layerwise};
+use crate::Model;
 use crate::data::labelled::squad::Question;
 use crate::error::Result;
 use crate::nn::Value;
+use crate::pretext::texts;
 
 /// Bytes of an answer, at most.
 const LONGEST: usize = 160;
@@ -41,6 +43,8 @@ const NEVER: f32 = -1e9;
 pub struct Window {
     /// Both, in their frame.
     pub ids: Vec<u32>,
+    /// The segment of each.
+    segments: Vec<u32>,
     /// The position of the text's first token.
     first: usize,
     /// The bytes of the text that each of its tokens here stands for.
@@ -53,37 +57,21 @@ pub struct Window {
 /// Panics if `block` is below [`SMALLEST`].
 pub fn windows(tokenizer: &Tokenizer, block: usize, question: &str, text: &str) -> (Vec<Window>, bool) {
     assert!(block >= SMALLEST, "windows: {block} positions are too few");
-    let encoded = |text: &str| {
-        let mut ids = Vec::new();
-        tokenizer.encode_ordinary(text.as_bytes(), &mut ids);
-        ids
-    };
-    let frame = tokenizer.frame();
-    let line_end = || encoded("\n"); // where there are no marks, as in a model of bytes
-    let open = frame.map(|frame| frame.cls).or(tokenizer.end_of_text());
-    let mut before = open.map_or_else(line_end, |mark| vec![mark]);
-    let between = frame.map_or_else(line_end, |frame| vec![frame.sep]);
-    let close = frame.map(|frame| frame.sep);
-    before.extend(encoded(question.trim()));
-    let cut = before.len() > block / 2;
-    before.truncate(block / 2);
-    before.extend(between);
-    let tokens = encoded(text);
-    let mut at = 0;
-    let bytes: Vec<Range<usize>> = tokens
-        .iter()
-        .map(|&id| {
-            let start = at;
-            at += tokenizer.token(id).map_or(0, <[u8]>::len);
-            start..at
-        })
-        .collect();
-    let room = block.saturating_sub(before.len() + close.iter().len()).max(1);
+    let mut asked = Vec::new();
+    tokenizer.encode_ordinary(question.trim().as_bytes(), &mut asked);
+    let Template { pair, .. } = texts::template(tokenizer);
+    let marks = pair.iter().filter(|slot| matches!(slot, Slot::Token(..))).count();
+    let most = (block / 2).saturating_sub(marks).max(1);
+    let cut = asked.len() > most;
+    asked.truncate(most);
+    let (tokens, bytes) = tokenizer.encode_places(text);
+    let room = block.saturating_sub(marks + asked.len()).max(1);
     let mut windows = Vec::new();
     for start in (0..tokens.len().max(1)).step_by((room - room / 4).max(1)) {
         let of = start..(start + room).min(tokens.len());
-        let ids = before.iter().chain(&tokens[of.clone()]).copied().chain(close).collect();
-        windows.push(Window { ids, first: before.len(), bytes: bytes[of.clone()].to_vec() });
+        let both = Template::filled(&pair, &asked, &tokens[of.clone()]);
+        let bytes = bytes[of.clone()].to_vec();
+        windows.push(Window { ids: both.ids, segments: both.types, first: both.second, bytes });
         if of.end == tokens.len() {
             break;
         }
@@ -193,23 +181,24 @@ impl Answerer {
     ///
     /// Errors: those of [`Tuned::open`].
     pub fn open(directory: &Path) -> Result<(Self, Tokenizer)> {
-        let (tuned, tokenizer, _, _) = Tuned::open(directory, Kind::Answer)?;
+        let (tuned, tokenizer, _) = Tuned::open(directory, Kind::Answer)?;
         Ok((Self { tuned }, tokenizer))
     }
 
     /// Writes it into a directory that holds no model yet.
     pub fn save(&self, directory: &Path, tokenizer: &Tokenizer) -> Result<()> {
-        // Each token has its own hidden state; none is made from several.
-        let about = About { task: Kind::Answer, pooling: Pooling::First };
-        self.tuned.save(directory, tokenizer, &OUTPUTS.map(str::to_owned), &about)
+        self.tuned.save(directory, Kind::Answer, tokenizer, &OUTPUTS.map(str::to_owned))
     }
 
     /// Scores of the places of n windows where an answer may begin, and end: two of `[n, W]` for the longest window's W
     /// places; where a window has fewer, the rest have [`NEVER`].
     fn scores<'t>(&self, tape: &'t Tape<'t>, windows: &[&Window], dropout: f64) -> [Value<'t>; 2] {
         let model = &self.tuned.model;
-        let packed = Packed::new(windows.iter().map(|window| &window.ids[..]), model.block_size());
-        let scores = self.tuned.head.forward(packed.hidden(model, tape).dropout(dropout)); // [N, 2]
+        let mut packed = Packed::new(windows.iter().map(|window| &window.ids[..]), model.block_size());
+        if matches!(model, Model::Bert(bert) if bert.config.type_vocab_size > 1) {
+            packed = packed.with_segments(windows.iter().map(|window| &window.segments[..]));
+        }
+        let scores = self.tuned.head.out.forward(packed.hidden(model, tape).dropout(dropout)); // [N, 2]
         let most = 1 + windows.iter().map(|window| window.bytes.len()).max().unwrap_or(0);
         let mut positions = Vec::with_capacity(windows.len() * most);
         let mut outside = Tensor::zeros([windows.len(), most]);
@@ -310,7 +299,7 @@ pub fn finetune(
     recipe: &Recipe,
     report: impl FnMut(u64, f64, Option<f64>),
 ) -> (Answerer, Fitted) {
-    let mut answerer = Answerer { tuned: Tuned::new(from, Kind::Answer, OUTPUTS.len(), recipe) };
+    let mut answerer = Answerer { tuned: Tuned::new(from, Kind::Answer, OUTPUTS.len(), Reading::Token, recipe) };
     let mut params = answerer.tuned.params.clone();
     let pace = layerwise(&answerer.tuned.model, recipe.layer_decay);
     let task = Learning { answerer: &answerer, windows: &learned_from(train), dropout: recipe.dropout };

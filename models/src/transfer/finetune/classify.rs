@@ -1,4 +1,4 @@
-//! Classification: a label for a text, from the mean of its hidden states.
+//! Classification: a label for a text, from one vector that is read from it.
 
 use std::path::Path;
 
@@ -7,21 +7,20 @@ use tensor::{parallel, rows};
 use tokenizer::Tokenizer;
 
 use super::super::logistic::{Logistic, Row};
-use super::super::pretrained::{AT_ONCE, Packed, Pooling, Pretrained, pooled_states};
+use super::super::pretrained::{AT_ONCE, Packed, Pooling, Pretrained};
 use super::super::score;
 use super::examples::{Example, Examples};
-use super::tuned::{About, Kind, Tuned};
+use super::tuned::{Kind, Reading, Tuned};
 use super::{Fitted, Recipe, Task, fit, layerwise};
+use crate::Model;
 use crate::error::Result;
 use crate::nn::Value;
 
 /// A model that gives each text a label.
 #[derive(Clone, Debug)]
 pub struct Classifier {
-    /// The model and its last layer.
+    /// The model and the layers on top.
     pub tuned: Tuned,
-    /// How a text's hidden states become one vector.
-    pub pooling: Pooling,
 }
 
 /// Examples that the first fit of the head looks at, at most: more would take long and change little.
@@ -41,14 +40,13 @@ impl Classifier {
     ///
     /// Errors: those of [`Tuned::open`].
     pub fn open(directory: &Path) -> Result<(Self, Tokenizer, Vec<String>)> {
-        let (tuned, tokenizer, labels, about) = Tuned::open(directory, Kind::Classify)?;
-        Ok((Self { tuned, pooling: about.pooling }, tokenizer, labels))
+        let (tuned, tokenizer, labels) = Tuned::open(directory, Kind::Classify)?;
+        Ok((Self { tuned }, tokenizer, labels))
     }
 
     /// Writes it into a directory that holds no model yet.
     pub fn save(&self, directory: &Path, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
-        let about = About { task: Kind::Classify, pooling: self.pooling };
-        self.tuned.save(directory, tokenizer, labels, &about)
+        self.tuned.save(directory, Kind::Classify, tokenizer, labels)
     }
 
     /// How many tokens of a text it sees.
@@ -56,9 +54,18 @@ impl Classifier {
         self.tuned.model.block_size()
     }
 
+    /// What the last layer reads of packed texts: `[n, C]`.
+    fn read<'t>(&self, tape: &'t Tape<'t>, packed: &Packed) -> Value<'t> {
+        let sees_all = match self.tuned.model {
+            Model::Bert(_) => Pooling::First,
+            Model::Gpt(_) | Model::Clip(_) => Pooling::Last,
+        };
+        self.tuned.head.read(packed.pooled(&self.tuned.model, tape, sees_all))
+    }
+
     /// Scores of the labels for packed texts: `[n, labels]`.
     fn scores<'t>(&self, tape: &'t Tape<'t>, packed: &Packed, dropout: f64) -> Value<'t> {
-        self.tuned.head.forward(packed.pooled(&self.tuned.model, tape, self.pooling).dropout(dropout))
+        self.tuned.head.out.forward(self.read(tape, packed).dropout(dropout))
     }
 
     /// The probability of each label for each text, and so on for all of them: `[texts, labels]` by rows.
@@ -91,15 +98,20 @@ impl Classifier {
         Scores { accuracy: score::accuracy(&truth, &predicted), macro_f1: score::macro_f1(&truth, &predicted) }
     }
 
-    /// The pooled hidden states of texts, as features for something else.
+    /// What the last layer reads of texts, as features for something else.
     pub fn features(&self, texts: &[&[u32]]) -> Vec<Row> {
-        let states = pooled_states(&self.tuned.model, &self.tuned.params, self.pooling, texts);
-        let rows = states.data().chunks_exact(self.tuned.model.width());
-        rows.map(|row| (0..).zip(row.iter().copied()).collect()).collect()
+        let some = |texts: &[&[u32]]| {
+            let tape = Tape::no_grad(&self.tuned.params);
+            let packed = Packed::new(texts.iter().copied(), self.block_size());
+            let read = self.read(&tape, &packed).value();
+            let rows = read.data().chunks_exact(self.tuned.model.width());
+            rows.map(|row| (0..).zip(row.iter().copied()).collect()).collect::<Vec<_>>()
+        };
+        parallel::inside(|| texts.chunks(AT_ONCE).flat_map(some).collect())
     }
 
-    /// Sets the head to what logistic regression makes of the body's features, before anything else is trained: a random
-    /// head would pull the body out of shape until it fits (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained
+    /// Sets the last layer to what logistic regression makes of the features that it reads, before anything else is trained: a
+    /// random one would pull the body out of shape until it fits (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained
     /// Features and Underperform Out-of-Distribution").
     pub fn probe_first(&mut self, examples: &[Example], labels: usize) {
         let some = examples.len().div_ceil(PROBED).max(1); // one of so many, for a file may be in order of its labels
@@ -107,13 +119,28 @@ impl Classifier {
         let texts: Vec<&[u32]> = examples.iter().map(|(ids, _)| &ids[..]).collect();
         let of: Vec<usize> = examples.iter().map(|(_, label)| *label).collect();
         let width = self.tuned.model.width();
-        let probe = Logistic::train(&self.features(&texts), &of, labels, width, 1.0);
-        let [weight, bias] = self.tuned.head.params();
-        for (i, w) in self.tuned.params.value_mut(weight).iter_mut().enumerate() {
-            *w = probe.weight(Some(i % width), i / width) as f32;
+        let features = self.features(&texts);
+        let probe = Logistic::train(&features, &of, labels, width, 1.0);
+        let out = self.tuned.head.out.clone();
+        // Without a bias of its own it gets one by the features' mean m, which is large beside what differs between texts:
+        // b·m/‖m‖² adds b where the feature is m.
+        let mut mean = vec![0.0f64; width];
+        features
+            .iter()
+            .flatten()
+            .for_each(|&(column, x)| mean[column as usize] += f64::from(x) / features.len() as f64);
+        let square = mean.iter().map(|m| m * m).sum::<f64>().max(f64::MIN_POSITIVE);
+        let folded = |column: usize, k: usize| match out.bias() {
+            Some(_) => 0.0,
+            None => probe.weight(None, k) * mean[column] / square,
+        };
+        for (i, w) in self.tuned.params.value_mut(out.weight()).iter_mut().enumerate() {
+            let (column, k) = (i % width, i / width);
+            *w = (probe.weight(Some(column), k) + folded(column, k)) as f32;
         }
-        for (k, b) in self.tuned.params.value_mut(bias).iter_mut().enumerate() {
-            *b = probe.weight(None, k) as f32;
+        if let Some(bias) = out.bias() {
+            let biases = self.tuned.params.value_mut(bias).iter_mut().enumerate();
+            biases.for_each(|(k, b)| *b = probe.weight(None, k) as f32);
         }
     }
 
@@ -139,13 +166,12 @@ impl Classifier {
 pub fn finetune(
     from: &Pretrained,
     examples: &Examples,
-    pooling: Pooling,
+    reading: Reading,
     recipe: &Recipe,
     report: impl FnMut(u64, f64, Option<f64>),
 ) -> (Classifier, Fitted) {
     let labels = examples.labels.len();
-    let tuned = Tuned::new(from, Kind::Classify, labels, recipe);
-    let mut classifier = Classifier { tuned, pooling };
+    let mut classifier = Classifier { tuned: Tuned::new(from, Kind::Classify, labels, reading, recipe) };
     classifier.probe_first(&examples.train, labels);
     let score = |classifier: &Classifier, params: &Params| {
         (!examples.val.is_empty()).then(|| classifier.scores_on(params, &examples.val).accuracy)

@@ -7,7 +7,8 @@
 //!
 //! - [`classify`]: a label for a text.
 //! - [`tag`]: a label for each word. [`answer`]: a passage that answers a question.
-//! - [`examples`]: from labelled texts to what is learned from. [`tuned`]: a model with a layer on top, and its directory.
+//! - [`examples`]: from labelled texts to what is learned from. [`head`]: the layers on top. [`tuned`]: a model with them, and
+//!   its directory.
 
 use autograd::{AdamW, AdamWOptions, DropoutKey, Gradients, Params, Schedule, Tape, schedule::Shape};
 use tensor::matmul::Precision;
@@ -20,6 +21,7 @@ use crate::nn::Value;
 pub mod answer;
 pub mod classify;
 pub mod examples;
+pub mod head;
 pub mod tag;
 pub mod tuned;
 

@@ -12,9 +12,9 @@ use autograd::{Params, Tape};
 use tensor::parallel;
 use tokenizer::Tokenizer;
 
-use super::super::pretrained::{AT_ONCE, Packed, Pooling, Pretrained};
+use super::super::pretrained::{AT_ONCE, Packed, Pretrained};
 use super::super::score::{EntityScore, entities, entity_score};
-use super::tuned::{About, Kind, Tuned};
+use super::tuned::{Kind, Reading, Tuned};
 use super::{Fitted, Recipe, Task, fit, layerwise};
 use crate::error::Result;
 use crate::nn::Value;
@@ -144,15 +144,13 @@ impl Tagger {
     ///
     /// Errors: those of [`Tuned::open`].
     pub fn open(directory: &Path) -> Result<(Self, Tokenizer)> {
-        let (tuned, tokenizer, tags, _) = Tuned::open(directory, Kind::Tag)?;
+        let (tuned, tokenizer, tags) = Tuned::open(directory, Kind::Tag)?;
         Ok((Self { tuned, tags }, tokenizer))
     }
 
     /// Writes it into a directory that holds no model yet.
     pub fn save(&self, directory: &Path, tokenizer: &Tokenizer) -> Result<()> {
-        // Each word has its own hidden state; none is made from several.
-        let about = About { task: Kind::Tag, pooling: Pooling::First };
-        self.tuned.save(directory, tokenizer, &self.tags, &about)
+        self.tuned.save(directory, Kind::Tag, tokenizer, &self.tags)
     }
 
     /// Scores of the tags for each word of some parts: `[words, tags]`.
@@ -163,7 +161,7 @@ impl Tagger {
         let firsts: Vec<u32> =
             places.flat_map(|(part, at)| part.firsts.iter().map(|first| first + at.start as u32)).collect();
         let x = packed.hidden(model, tape).embedding(&firsts, [firsts.len()]); // [words, C]
-        self.tuned.head.forward(x.dropout(dropout))
+        self.tuned.head.out.forward(x.dropout(dropout))
     }
 
     /// The number of the likeliest tag of each word of each part, and its probability.
@@ -214,7 +212,7 @@ pub fn finetune(
     recipe: &Recipe,
     report: impl FnMut(u64, f64, Option<f64>),
 ) -> (Tagger, Fitted) {
-    let tuned = Tuned::new(from, Kind::Tag, tags.len(), recipe);
+    let tuned = Tuned::new(from, Kind::Tag, tags.len(), Reading::Token, recipe);
     let mut tagger = Tagger { tuned, tags: tags.to_vec() };
     let mut params = tagger.tuned.params.clone();
     let pace = layerwise(&tagger.tuned.model, recipe.layer_decay);

@@ -1,109 +1,84 @@
-//! What all tasks share: a model with one layer on top, and its directory, a checkpoint whose config.json also says what
-//! the layer is for.
+//! What all tasks share: a model with layers on top, and its directory, a checkpoint as `transformers` has it for the task.
 
 use std::path::Path;
 
 use autograd::{Params, Scope};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokenizer::Tokenizer;
 
-use super::super::pretrained::{self, Pooling, Pretrained, TASK};
+use super::super::pretrained::{self, Pretrained};
 use super::Recipe;
+use super::head::{self, Head};
 use crate::error::{Error, Result};
 use crate::hub::{self, Checkpoint};
-use crate::nn::{INITIAL_DEVIATION, Linear};
+use crate::pretext::texts::as_read;
 use crate::{Config, Model, files};
 
-/// What a fine-tuned model is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A label for a text.
-    Classify,
-    /// A label for each word.
-    Tag,
-    /// A passage of a text that answers a question.
-    Answer,
+pub use crate::hub::task::Kind;
+
+/// How a text becomes the one vector that its label is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// The mean of its positions at first: by a block more, whose attention begins so and learns.
+    Mean,
+    /// The position that sees all of it: the first of a BERT, the last of a GPT.
+    Token,
 }
 
-impl Kind {
-    /// The command that uses it.
-    pub fn command(self) -> &'static str {
-        match self {
-            Self::Classify => "classify",
-            Self::Tag => "tag",
-            Self::Answer => "answer",
-        }
-    }
-
-    /// The scope of the last layer, as checkpoints name it.
-    fn head(self) -> &'static str {
-        match self {
-            Self::Classify | Self::Tag => "classifier",
-            Self::Answer => "qa_outputs",
-        }
-    }
-}
-
-/// What config.json says of the task, in its field `pretext`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct About {
-    /// What it is for.
-    pub task: Kind,
-    /// How a text's hidden states become one vector, where they do.
-    pub pooling: Pooling,
-}
-
-/// A model with a layer on top that gives scores of labels.
+/// A model with layers on top that give scores of labels.
 #[derive(Clone, Debug)]
 pub struct Tuned {
-    /// The model, without the head that pre-training needed.
+    /// The model.
     pub model: Model,
-    /// C → labels
-    pub head: Linear,
+    /// What stands on top.
+    pub head: Head,
     /// The parameters of both.
     pub params: Params,
 }
 
 impl Tuned {
     /// The body is what was pre-trained; the head knows nothing yet.
-    pub fn new(from: &Pretrained, kind: Kind, labels: usize, recipe: &Recipe) -> Self {
+    pub fn new(from: &Pretrained, kind: Kind, labels: usize, reading: Reading, recipe: &Recipe) -> Self {
         let config = from.model.config().with_dropout(recipe.dropout);
+        let config = if reading == Reading::Mean { head::deeper(&config) } else { config };
         let ((model, head), mut params) = Params::build(recipe.seed, |at| build(&config, kind, labels, at));
         params.adopt(&from.params);
+        if reading == Reading::Mean {
+            head::begin_with_mean(&model, &mut params);
+        }
+        head.begin_plain(&mut params);
         Self { model, head, params }
     }
 
-    /// Opens what [`Self::save`] wrote: the model, its tokenizer, the names of its labels, and what else is said of it.
+    /// Opens what [`Self::save`] wrote, or a checkpoint of the same kind that others did: the model, its tokenizer and the
+    /// names of its labels.
     ///
     /// Errors: a file that is missing or damaged; a model that was fine-tuned for something else, or not at all.
-    pub fn open(directory: &Path, wanted: Kind) -> Result<(Self, Tokenizer, Vec<String>, About)> {
+    pub fn open(directory: &Path, wanted: Kind) -> Result<(Self, Tokenizer, Vec<String>)> {
         let checkpoint = Checkpoint::open(directory)?;
-        let (about, labels) = about(directory, &checkpoint, wanted)?;
+        let labels = labels(directory, &checkpoint, wanted)?;
         let ((model, head), params) = checkpoint.fill(|config, at| build(config, wanted, labels.len(), at))?;
         let tokenizer = Tokenizer::open(directory)?;
         pretrained::check_tokenizer(directory, &model, &tokenizer)?;
-        Ok((Self { model, head, params }, tokenizer, labels, about))
+        Ok((Self { model, head, params }, tokenizer, labels))
     }
 
     /// Writes it into a directory that does not hold a model yet.
-    pub fn save(&self, directory: &Path, tokenizer: &Tokenizer, labels: &[String], about: &About) -> Result<()> {
+    pub fn save(&self, directory: &Path, kind: Kind, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
         vacant(directory)?;
         std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let by_id: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (i.to_string(), json!(label))).collect();
         let by_label: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (label.clone(), json!(i))).collect();
-        let more = json!({ TASK: about, "id2label": by_id, "label2id": by_label, "architectures": [] });
-        let path = directory.join("tokenizer.json");
-        tokenizer.save(&path).map_err(|error| Error::file(&path, error))?;
-        hub::save_with(directory, &self.model, &self.params, tokenizer, more)
+        let more = json!({ "id2label": by_id, "label2id": by_label });
+        hub::save_for(directory, (&self.model, Some(kind)), &self.params, &as_read(tokenizer), more)
     }
 }
 
-fn build(config: &Config, kind: Kind, labels: usize, mut at: Scope) -> (Model, Linear) {
+fn build(config: &Config, kind: Kind, labels: usize, mut at: Scope) -> (Model, Head) {
     let model = config.build_body(at.here());
-    let width = model.width();
-    (model, Linear::by_output(width, labels, INITIAL_DEVIATION, at.enter(kind.head())))
+    let head = Head::new(config, model.width(), kind, labels, at);
+    (model, head)
 }
 
 /// An error if a directory holds a model: nothing is written over.
@@ -115,30 +90,37 @@ pub fn vacant(directory: &Path) -> Result<()> {
     }
 }
 
-/// What a directory's config.json says of its task, and the labels in order.
+/// The labels of a checkpoint for a task, in order.
 ///
 /// Errors: a model that was not fine-tuned, or for another task than `wanted`.
-fn about(directory: &Path, checkpoint: &Checkpoint, wanted: Kind) -> Result<(About, Vec<String>)> {
-    let config = directory.join("config.json");
+fn labels(directory: &Path, checkpoint: &Checkpoint, wanted: Kind) -> Result<Vec<String>> {
     if checkpoint.json["model_type"] == "clip" {
         return Err(pretrained::of_pictures(directory));
     }
-    let Some(about) = checkpoint.json.get(TASK) else {
-        let what = "is not fine-tuned: do it with `pretext finetune`";
-        return Err(Error::file(directory, what));
-    };
-    let about: About = serde_json::from_value(about.clone())
-        .map_err(|error| Error::file(&config, format!("does not say what the model is for ({error})")))?;
-    if about.task != wanted {
-        let (is, other) = (about.task.command(), wanted.command());
-        return Err(Error::file(directory, format!("is fine-tuned for `{is}`, not for `{other}`: use `pretext {is}`")));
+    let config = directory.join("config.json");
+    match checkpoint.task() {
+        Some(task) if task == wanted => {}
+        Some(task) => {
+            let (is, other) = (task.command(), wanted.command());
+            let what = format!("is fine-tuned for `{is}`, not for `{other}`: use `pretext {is}`");
+            return Err(Error::file(directory, what));
+        }
+        None => return Err(Error::file(directory, "is not fine-tuned: do it with `pretext finetune`")),
+    }
+    if let Some(kind) = checkpoint.json["problem_type"].as_str().filter(|kind| *kind != "single_label_classification") {
+        let what =
+            format!("problem_type is {kind}; one label for each text (single_label_classification) is supported");
+        return Err(Error::file(config, what));
     }
     let labels = checkpoint.json.get("id2label").and_then(Value::as_object);
     let labels: Option<Vec<String>> = labels.and_then(|labels| {
         (0..labels.len()).map(|i| labels.get(&i.to_string())?.as_str().map(str::to_owned)).collect()
     });
-    let labels = labels.filter(|labels| !labels.is_empty());
-    labels.map(|labels| (about, labels)).ok_or_else(|| Error::file(&config, "has no id2label: it was cut off"))
+    match labels {
+        Some(labels) if !labels.is_empty() => Ok(labels),
+        None if checkpoint.json.get("id2label").is_none() => Ok(wanted.usual_labels()),
+        _ => Err(Error::file(config, "id2label does not name each label by its number, from 0 on")),
+    }
 }
 
 /// Puts the results of a fine-tuning beside its model, as results.json.

@@ -1,0 +1,166 @@
+"""What is trained here, opened elsewhere: loads the directories under ROOT with transformers and sentence-transformers,
+compares what they compute with what the program said, and saves each model again with transformers.
+
+    python round_trip.py ROOT
+
+ROOT holds gpt, bert, clip, classify, tag, answer, gpt-classify and embed, runs of the program; each with reference.safetensors
+(`pretext verify --record`) or with said.json, what the program said of some texts. What is saved again goes to ROOT/NAME-back.
+Ends with exit code 1 at the first disagreement. `cargo test -p tests --test round_trip` runs it where its packages are at hand.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+import transformers as hf
+from safetensors.torch import load_file
+
+hf.utils.logging.set_verbosity_error()
+hf.utils.logging.disable_progress_bar()
+root = Path(sys.argv[1])
+torch.set_grad_enabled(False)
+
+
+def near(name, ours, theirs, most=1e-4):
+    ours, theirs = torch.as_tensor(ours), torch.as_tensor(theirs)
+    assert ours.shape == theirs.shape, f"{name}: {tuple(ours.shape)} here, {tuple(theirs.shape)} there"
+    error = (ours - theirs).abs().max().item()
+    print(f"{name}: {tuple(ours.shape)}, largest difference {error:.1e}")
+    assert error <= most, f"{name} differ by {error}"
+
+
+def equal(name, ours, theirs):
+    assert ours == theirs, f"{name}: {ours!r} here, {theirs!r} there"
+    print(f"{name}: equal")
+
+
+def opened(name, auto):
+    """The model and its tokenizer, exactly as they lie there: no weight missing, none left over."""
+    model, info = auto.from_pretrained(root / name, output_loading_info=True)
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        assert not info[problem], f"{name}: {problem} {info[problem]}"
+    return model.eval(), hf.AutoTokenizer.from_pretrained(root / name)
+
+
+def said(name):
+    return json.loads((root / name / "said.json").read_text())
+
+
+def back(name, model, tokenizer):
+    model.save_pretrained(root / f"{name}-back")
+    tokenizer.save_pretrained(root / f"{name}-back")
+
+
+def ids_of(name, tokenizer):
+    """The program's ids of some texts, without what stands around them."""
+    for text, ids in said(name)["ids"]:
+        equal(f"{name}: ids of {text[:30]!r}", ids, tokenizer(text, add_special_tokens=False).input_ids)
+        equal(f"{name}: text of these ids", text, tokenizer.decode(ids))
+
+
+def gpt():
+    model, tokenizer = opened("gpt", hf.AutoModelForCausalLM)
+    of = load_file(root / "gpt/reference.safetensors")
+    near("gpt: logits", of["logits"], model(of["input_ids"]).logits)
+    ids_of("gpt", tokenizer)
+    for prompt, continued in said("gpt")["greedy"]:
+        ids = tokenizer(prompt, return_tensors="pt")
+        out = model.generate(**ids, max_new_tokens=20, do_sample=False, pad_token_id=0)
+        equal(f"gpt: greedy continuation of {prompt!r}", continued, tokenizer.decode(out[0], skip_special_tokens=True))
+    back("gpt", model, tokenizer)
+
+
+def bert():
+    model, tokenizer = opened("bert", hf.AutoModelForMaskedLM)
+    of = load_file(root / "bert/reference.safetensors")
+    logits = model(of["input_ids"], attention_mask=of["attention_mask"]).logits
+    seen = of["attention_mask"].bool()
+    near("bert: logits", of["logits"][seen], logits[seen])
+    ids_of("bert", tokenizer)
+    for text, guesses in said("bert")["fill"]:
+        ids = tokenizer(text, return_tensors="pt")
+        place = (ids.input_ids[0] == tokenizer.mask_token_id).nonzero().item()
+        best = model(**ids).logits[0, place].softmax(-1).topk(len(guesses))
+        near(f"bert: probabilities in {text!r}", [g["probability"] for g in guesses], best.values, 1e-5)
+        equal("bert: what fills it", [g["id"] for g in guesses], best.indices.tolist())
+    back("bert", model, tokenizer)
+
+
+def clip():
+    model, tokenizer = opened("clip", hf.CLIPModel)
+    of = load_file(root / "clip/reference.safetensors")
+    out = model(of["input_ids"], of["pixel_values"])
+    for name in ("image_embeds", "text_embeds", "logits_per_image"):
+        near(f"clip: {name}", of[name], out[name])
+    ids_of("clip", tokenizer)
+    for text, vector in said("clip")["vectors"]:
+        out = model.get_text_features(**tokenizer(text, return_tensors="pt"))
+        out = getattr(out, "pooler_output", out)[0]
+        near(f"clip: vector of {text!r}", vector, out / out.norm(), 1e-5)
+    processor = hf.AutoImageProcessor.from_pretrained(root / "clip")
+    equal("clip: sides of pictures", processor.crop_size["height"], model.config.vision_config.image_size)
+    back("clip", model, tokenizer)
+
+
+def classified(name):
+    model, tokenizer = opened(name, hf.AutoModelForSequenceClassification)
+    texts = [text for text, _ in said(name)["probabilities"]]
+    out = model(**tokenizer(texts, return_tensors="pt", padding=True)).logits.softmax(-1)  # of several lengths
+    for i, (text, labels) in enumerate(said(name)["probabilities"]):
+        theirs = [out[i, model.config.label2id[label["label"]]] for label in labels]
+        near(f"{name}: probabilities of {text[:30]!r}", [label["probability"] for label in labels], theirs, 1e-5)
+    back(name, model, tokenizer)
+
+
+def tag():
+    model, tokenizer = opened("tag", hf.AutoModelForTokenClassification)
+    for text, entities in said("tag")["entities"]:
+        ids = tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
+        places = ids.pop("offset_mapping")[0].tolist()
+        p = model(**ids).logits[0].softmax(-1)
+        found, at = [], 0
+        for word in text.split():  # the label of its first token
+            at = text.index(word, at)
+            first = next(i for i, (start, end) in enumerate(places) if start <= at < end)
+            score, label = p[first].max(-1)
+            label = model.config.id2label[label.item()]
+            if label != "O":
+                begins = label.startswith("B-") or not found or found[-1][0] != label[2:] or found[-1][2] != at - 1
+                if begins:
+                    found.append([label[2:], at, at + len(word), score.item()])
+                else:
+                    found[-1][2:] = [at + len(word), min(score.item(), found[-1][3])]
+            at += len(word)
+        equal(f"tag: entities of {text!r}", [[e["kind"], e["start"], e["end"]] for e in entities], [f[:3] for f in found])
+        near("tag: their scores", [e["score"] for e in entities], [f[3] for f in found], 1e-5)
+    back("tag", model, tokenizer)
+
+
+def answer():
+    model, tokenizer = opened("answer", hf.AutoModelForQuestionAnswering)
+    for question, text, found in said("answer")["answers"]:
+        ids = tokenizer(question, text, return_offsets_mapping=True, return_tensors="pt")
+        places, of = ids.pop("offset_mapping")[0].tolist(), ids.sequence_ids(0)
+        out = model(**ids)
+        inside = [i for i, part in enumerate(of) if part == 1]
+        start, end = (x[0][[0, *inside]].softmax(-1)[1:] for x in (out.start_logits, out.end_logits))
+        scores = (start[:, None] * end[None]).triu()
+        best = scores.argmax().item()
+        first, last = inside[best // len(inside)], inside[best % len(inside)]
+        equal(f"answer: to {question!r}", found["text"], text[places[first][0] : places[last][1]].strip())
+        near("answer: its score", found["score"], scores.max(), 1e-5)
+    back("answer", model, tokenizer)
+
+
+def embed():
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(root / "embed"), device="cpu")
+    for text, vector in said("embed")["vectors"]:
+        near(f"embed: vector of {text!r}", vector, model.encode(text), 1e-4)
+
+
+for check in (gpt, bert, clip, lambda: classified("classify"), lambda: classified("gpt-classify"), tag, answer, embed):
+    check()
+print("all agree")
