@@ -120,7 +120,7 @@ fn a_gpt_is_used_by_the_same_commands() {
     let tags = file(here, "train.conll", &"Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9));
     let asked = file(here, "train.json", &squad("Mia sees Oslo.", &[("Who?", "Mia"), ("What?", "Oslo")]));
     for (task, data, more, wanted, used) in [
-        ("classify", &texts, &["--pooling", "last"][..], "test accuracy 100.0%", &["very nice indeed"][..]),
+        ("classify", &texts, &["--pooling", "token"][..], "test accuracy 100.0%", &["very nice indeed"][..]),
         ("tag", &tags, &[], "test entity F1 100.0%", &["Mia sees Oslo."]),
         ("answer", &asked, &["--least-steps", "200"], "test exact match 100.0%", &["What?", "Mia sees Oslo."]),
     ] {
@@ -131,6 +131,18 @@ fn a_gpt_is_used_by_the_same_commands() {
         assert!(content && text.contains(wanted), "{task}: {text}");
         let (content, text) = words(&[&[task, out], used].concat());
         assert!(content && text.contains('%'), "{task}: {text}");
+        let config = fs::read_to_string(Path::new(out).join("config.json")).unwrap();
+        let (kind, head) = match task {
+            "classify" => ("Sequence", "score.weight"),
+            "tag" => ("Token", "classifier.weight"),
+            _ => ("Question", "qa_outputs.weight"),
+        };
+        assert!(config.contains(&format!("GPT2For{kind}")) && config.contains("pad_token_id"), "{config}");
+        let weights = fs::read(Path::new(out).join("model.safetensors")).unwrap();
+        let header = String::from_utf8_lossy(&weights[..4000]);
+        for name in [head, "transformer.h.0.ln_1.weight", "transformer.wte.weight"] {
+            assert!(header.contains(&format!("\"{name}\"")), "{task}: no {name} as others read it");
+        }
     }
     let (content, text) = words(&["embed", model, "a text", "--pooling", "last"]);
     assert!(content && text.contains("\"vector\":["), "{text}");

@@ -125,3 +125,44 @@ fn diagonal(matrix: &mut [f32], width: usize, number: f32) {
     matrix.fill(0.0);
     matrix.iter_mut().step_by(width + 1).for_each(|x| *x = number);
 }
+
+#[cfg(test)]
+mod tests {
+    use tokenizer::Tokenizer;
+
+    use super::super::Recipe;
+    use super::super::tuned::{Reading, Tuned};
+    use super::*;
+    use crate::bert::BertConfig;
+    use crate::gpt::GptConfig;
+    use crate::pretext::texts::{Pooling, pooled_states};
+    use crate::transfer::pretrained::Pretrained;
+
+    #[test]
+    fn a_block_that_begins_with_the_mean_says_what_the_mean_says() {
+        let forms = [Form::PostNorm, Form::PreNorm, Form::Roberta];
+        let berts = forms
+            .map(|form| Config::Bert(BertConfig { initializer_range: 0.3, ..BertConfig::new(form, 30, 12, 2, 2, 16) }));
+        let gpt = Config::Gpt(GptConfig { initializer_range: 0.3, ..GptConfig::new(30, 12, 2, 2, 16) });
+        let texts: Vec<Vec<u32>> = [9, 4, 12].iter().map(|&n| (0..n).map(|i| (7 * i + n) % 30).collect()).collect();
+        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        for config in berts.into_iter().chain([gpt]) {
+            let (model, params) = config.init(5);
+            let means = pooled_states(&model, &params, Pooling::Mean, &texts);
+            let from = Pretrained { model, params, tokenizer: Tokenizer::bytes() };
+            let tuned = Tuned::new(&from, Kind::Classify, 3, Reading::Mean, &Recipe::default());
+            assert_eq!(tuned.model.layers(), 3);
+            let sees_all = if matches!(config, Config::Gpt(_)) { Pooling::Last } else { Pooling::First };
+            let read = pooled_states(&tuned.model, &tuned.params, sees_all, &texts);
+            for (mean, read) in means.data().chunks_exact(16).zip(read.data().chunks_exact(16)) {
+                // The norm takes off the mean over channels.
+                let middle = mean.iter().sum::<f32>() / 16.0;
+                let [ab, aa, bb] = mean.iter().zip(read).fold([0.0f32; 3], |[ab, aa, bb], (a, b)| {
+                    let a = a - middle;
+                    [ab + a * b, aa + a * a, bb + b * b]
+                });
+                assert!(ab / (aa * bb).sqrt() > 0.98, "{config:?}: cosine {}", ab / (aa * bb).sqrt());
+            }
+        }
+    }
+}
