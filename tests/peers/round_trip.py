@@ -3,7 +3,7 @@ compares what they compute with what the program said, and saves each model agai
 
     python round_trip.py ROOT
 
-ROOT holds gpt, bert, clip, classify, tag, answer, gpt-classify and embed, runs of the program; each with reference.safetensors
+ROOT holds gpt, bert, bert-post, clip, classify, classify-post, gpt-classify, tag, answer and embed, runs of the program; each with reference.safetensors
 (`pretext verify --record`) or with said.json, what the program said of some texts. What is saved again goes to ROOT/NAME-back.
 Ends with exit code 1 at the first disagreement. `cargo test -p tests --test round_trip` runs it where its packages are at hand.
 """
@@ -71,20 +71,20 @@ def gpt():
     back("gpt", model, tokenizer)
 
 
-def bert():
-    model, tokenizer = opened("bert", hf.AutoModelForMaskedLM)
-    of = load_file(root / "bert/reference.safetensors")
+def bert(name):
+    model, tokenizer = opened(name, hf.AutoModelForMaskedLM)
+    of = load_file(root / name / "reference.safetensors")
     logits = model(of["input_ids"], attention_mask=of["attention_mask"]).logits
     seen = of["attention_mask"].bool()
-    near("bert: logits", of["logits"][seen], logits[seen])
-    ids_of("bert", tokenizer)
-    for text, guesses in said("bert")["fill"]:
+    near(f"{name}: logits", of["logits"][seen], logits[seen])
+    ids_of(name, tokenizer)
+    for text, guesses in said(name)["fill"]:
         ids = tokenizer(text, return_tensors="pt")
         place = (ids.input_ids[0] == tokenizer.mask_token_id).nonzero().item()
         best = model(**ids).logits[0, place].softmax(-1).topk(len(guesses))
-        near(f"bert: probabilities in {text!r}", [g["probability"] for g in guesses], best.values, 1e-5)
-        equal("bert: what fills it", [g["id"] for g in guesses], best.indices.tolist())
-    back("bert", model, tokenizer)
+        near(f"{name}: probabilities in {text!r}", [g["probability"] for g in guesses], best.values, 1e-5)
+        equal(f"{name}: what fills it", [g["id"] for g in guesses], best.indices.tolist())
+    back(name, model, tokenizer)
 
 
 def clip():
@@ -161,6 +161,12 @@ def embed():
         near(f"embed: vector of {text!r}", vector, model.encode(text), 1e-4)
 
 
-for check in (gpt, bert, clip, lambda: classified("classify"), lambda: classified("gpt-classify"), tag, answer, embed):
+gpt()
+for name in ("bert", "bert-post"):
+    bert(name)
+clip()
+for name in ("classify", "classify-post", "gpt-classify"):
+    classified(name)
+for check in (tag, answer, embed):
     check()
 print("all agree")
