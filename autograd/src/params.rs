@@ -130,6 +130,16 @@ impl Params<f32> {
         (model, Self { entries, values: Buffer::zeros(len), half: None, paper: Paper::default() })
     }
 
+    /// Builds a model only to know its parameters: what each tensor of its checkpoint is called, and its shape. No memory is
+    /// taken for their numbers.
+    pub fn outline<M>(model: impl FnOnce(Scope) -> M) -> (M, Vec<(String, Shape)>) {
+        let mut entries = Vec::new();
+        let model = model(Scope { entries: &mut entries, prefix: String::new() });
+        let empty = Self { entries, values: Buffer::zeros(0), half: None, paper: Paper::default() };
+        let outline = empty.pieces().map(|piece| (piece.name.to_owned(), piece.shape)).collect();
+        (model, outline)
+    }
+
     /// Keeps all values at half the width too, rounded to bf16: generation with [`Precision::Bf16`](
     /// tensor::matmul::Precision) then reads half as much for each token. Changed values ask for it anew.
     ///

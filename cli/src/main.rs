@@ -1,7 +1,7 @@
 //! The `pretext` program: learns from raw data without labels, and uses what was learned.
 //!
 //! A file a command, each a thin call into the `models` crate: `train`, `generate`, `fill`, `finetune`, `classify`,
-//! `tag`, `answer`, `embed`, `search`, `curve`, `tokenizer`, `verify`, `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
+//! `tag`, `answer`, `embed`, `search`, `curve`, `tokenizer`, `export`, `verify`, `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ mod classify;
 mod clip_flags;
 mod curve;
 mod embed;
+mod export;
 mod fill;
 mod finetune;
 mod flags;
@@ -49,6 +50,7 @@ enum Command {
     Curve(curve::Args),
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
+    Export(export::Args),
     Verify(verify::Args),
     #[command(subcommand)]
     Bench(bench::Command),
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
             Command::Search(args) => search::run(&args),
             Command::Curve(args) => curve::run(&args),
             Command::Tokenizer(command) => tokenizer::run(&command),
+            Command::Export(args) => export::run(&args),
             Command::Verify(args) => return verify::run(&args),
             Command::Bench(command) => bench::run(&command),
         }

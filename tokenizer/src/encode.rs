@@ -8,6 +8,7 @@
 //! words is compiled for each kind of splitting.
 
 use crate::bpe::{Bpe, END_OF_WORD};
+use crate::normalize::Normalizer;
 use crate::special::Part;
 use crate::word_piece::{self, WordPiece};
 use crate::{Error, Merge, Special, Token, Tokenizer, bert, clip, words};
@@ -70,6 +71,14 @@ impl Model {
 }
 
 impl Tokenizer {
+    /// Whether text becomes ids as with GPT-2: by its words, bytes and merges, with nothing done to the text, put before it or
+    /// around it. For readers who know that pipeline and no other.
+    pub fn is_gpt2(&self) -> bool {
+        let pipeline = (&self.normalizer, self.splitter, &self.model);
+        matches!(pipeline, (Normalizer::None, Splitter::Gpt2 { prefix_space: false }, Model::Bpe(_)))
+            && self.template.is_none()
+    }
+
     /// The ids of `text`. `special` says what happens where the text holds a special token's name.
     ///
     /// # Errors

@@ -87,7 +87,7 @@ pub use merge::Merge;
 use normalize::Normalizer;
 pub use special::{Added, END_OF_TEXT, FRAME, Frame, ROBERTA_FRAME, START_OF_TEXT, Special};
 use special::{Names, find};
-pub use split::{cut, pieces, words};
+pub use split::{PATTERN, cut, pieces, words};
 pub use template::{Pair, Slot, Template};
 
 /// The bytes of a token, as the vocabulary has it: with WordPiece's `##` and CLIP's `</w>`.

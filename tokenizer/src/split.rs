@@ -18,6 +18,9 @@
 
 use crate::kind::{Kind, ends_in_space, kind_at};
 
+/// The pattern, for those who split by one.
+pub const PATTERN: &str = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+
 /// The words of `text`, in order; put together they are `text` again.
 ///
 /// ```

@@ -52,6 +52,12 @@ impl Tokenizer {
         text
     }
 
+    /// Every token as a `tokenizer.json` writes it, in the order of the ids.
+    pub fn shown(&self) -> Vec<String> {
+        let names = Names::new(self);
+        (0..self.vocab_size() as u32).map(|id| names.show(id)).collect()
+    }
+
     fn model_options(&self, names: &Names) -> Vec<(&'static str, Value)> {
         match &self.model {
             Model::Bpe(bpe) => vec![

@@ -3,8 +3,8 @@
 //! A run directory is such a checkpoint, and such a checkpoint can be opened here. [`weights`] reads and writes
 //! safetensors; [`gpt2`], [`bert`] and [`clip`] know the config of their models and the names of their parameters; [`task`]
 //! knows what a fine-tuned one is for; [`beside`] writes the smaller files that other programs look for. [`pretrained`] is a
-//! model together with its tokenizer; [`verify`] holds our numbers against recorded ones, and
-//! [`record`] records them.
+//! model together with its tokenizer; [`verify`] holds our numbers against recorded ones, and [`record`] records
+//! them. [`export`] writes a checkpoint anew, with narrower numbers and a model card, or as a GGUF file.
 
 use std::path::Path;
 
@@ -15,6 +15,7 @@ use tokenizer::Tokenizer;
 pub mod bert;
 pub mod beside;
 pub mod clip;
+pub mod export;
 pub mod gpt2;
 pub mod pretrained;
 pub mod record;

@@ -98,7 +98,7 @@ pub fn record(directory: &Path, seed: u64) -> Result<PathBuf> {
 }
 
 fn write(path: &Path, tensors: &[(String, Recorded)]) -> Result<()> {
-    weights::write_views(path, tensors.iter().map(|(name, tensor)| (name, tensor.clone())), ("format", "pt"))
+    weights::write_views(path, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())), ("format", "pt"))
 }
 
 /// What goes in.

@@ -59,20 +59,18 @@ pub fn named(params: &Params) -> Vec<Named<'_>> {
 
 /// Writes tensors and one line of metadata to `path`, which appears complete or not at all.
 pub fn write(path: &Path, tensors: &[Named], metadata: (&str, &str)) -> Result<()> {
-    write_views(path, tensors.iter().map(|tensor| (&tensor.name, tensor)), metadata)
+    write_views(path, tensors.iter().map(|t| (t.name.as_str(), t)), metadata)
 }
 
-/// The same of tensors of any kind, with their names.
-pub fn write_views<N: AsRef<str> + Ord + std::fmt::Display, V: View>(
+/// The same of tensors of any kind; the bytes of each are asked for when its turn comes.
+pub(super) fn write_views<'a, V: View>(
     path: &Path,
-    tensors: impl Iterator<Item = (N, V)>,
+    views: impl IntoIterator<Item = (&'a str, V)>,
     metadata: (&str, &str),
 ) -> Result<()> {
     let metadata = HashMap::from([(metadata.0.to_owned(), metadata.1.to_owned())]);
-    let mut tensors = Some(tensors);
     files::replace(path, |temporary| {
-        let tensors = tensors.take().into_iter().flatten();
-        safetensors::serialize_to_file(tensors, Some(metadata), temporary).map_err(|error| match error {
+        safetensors::serialize_to_file(views, Some(metadata), temporary).map_err(|error| match error {
             safetensors::SafeTensorError::IoError(error) => error,
             other => std::io::Error::other(other.to_string()),
         })
@@ -135,6 +133,11 @@ impl Weights {
         self.files.iter().map(|file| SafeTensors::deserialize(file.bytes()).expect(WHOLE))
     }
 
+    /// All tensors as they lie in the files, by name.
+    pub(super) fn views(&self) -> BTreeMap<String, TensorView<'_>> {
+        self.parsed().flat_map(|parsed| parsed.tensors()).collect()
+    }
+
     /// What `use_it` makes of a tensor.
     fn with<R>(&self, name: &str, use_it: impl FnOnce(TensorView<'_>) -> Result<R>) -> Result<R> {
         for parsed in self.parsed() {
@@ -168,18 +171,12 @@ impl Weights {
 
     /// A tensor's shape and numbers as f32, from f32, f16 or bf16.
     pub fn numbers(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
-        self.with(name, |view| {
-            let two = |f: fn([u8; 2]) -> f32| view.data().as_chunks().0.iter().map(|&b| f(b)).collect();
-            let numbers = match view.dtype() {
-                Dtype::F32 => view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-                Dtype::F16 => two(|b| f16::from_le_bytes(b).to_f32()),
-                Dtype::BF16 => two(|b| bf16::from_le_bytes(b).to_f32()),
-                other => {
-                    let what = format!("{name} holds {other:?}; f32, f16 and bf16 can be read");
-                    return Err(Error::file(&self.path, what));
-                }
-            };
-            Ok((view.shape().to_vec(), numbers))
+        self.with(name, |view| match floats(&view) {
+            Some(numbers) => Ok((view.shape().to_vec(), numbers)),
+            None => {
+                let what = format!("{name} holds {:?}; f32, f16 and bf16 can be read", view.dtype());
+                Err(Error::file(&self.path, what))
+            }
         })
     }
 
@@ -213,6 +210,17 @@ impl Weights {
             params.flat_mut()[place].copy_from_slice(&numbers);
         }
         Ok(())
+    }
+}
+
+/// A tensor's numbers as f32, if it holds f32, f16 or bf16.
+pub(super) fn floats(view: &TensorView) -> Option<Vec<f32>> {
+    let two = |f: fn([u8; 2]) -> f32| view.data().as_chunks().0.iter().map(|&b| f(b)).collect();
+    match view.dtype() {
+        Dtype::F32 => Some(view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()),
+        Dtype::F16 => Some(two(|b| f16::from_le_bytes(b).to_f32())),
+        Dtype::BF16 => Some(two(|b| bf16::from_le_bytes(b).to_f32())),
+        _ => None,
     }
 }
 

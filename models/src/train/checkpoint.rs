@@ -45,13 +45,23 @@ pub fn save(directory: &Path, position: &Position, params: &Params, optimizer: &
     weights::write(&directory.join(STATE), &tensors, (KEY, &position))
 }
 
+/// Where the run in a directory stands.
+pub fn position(directory: &Path) -> Result<Position> {
+    read_position(&Weights::open(&directory.join(STATE))?)
+}
+
+fn read_position(file: &Weights) -> Result<Position> {
+    let says = file.metadata(KEY);
+    let says = says.ok_or_else(|| Error::file(file.path(), "is no state of a run: it says no step"))?;
+    serde_json::from_str(&says)
+        .map_err(|error| Error::file(file.path(), format!("is no state of a run that this version knows ({error})")))
+}
+
 /// Reads the state of a run into a model's parameters and optimiser, and returns where it stands.
 pub fn load(directory: &Path, params: &mut Params, optimizer: &mut Muon) -> Result<Position> {
     let path = directory.join(STATE);
     let file = Weights::open(&path)?;
-    let position = file.metadata(KEY).ok_or_else(|| Error::file(&path, "is no state of a run: it says no step"))?;
-    let position: Position = serde_json::from_str(&position)
-        .map_err(|error| Error::file(&path, format!("is no state of a run that this version knows ({error})")))?;
+    let position = read_position(&file)?;
     file.fill(params, |name| Ok(name.to_owned()))?;
     for piece in params.pieces() {
         let second = !optimizer.takes(piece.id);

@@ -190,6 +190,18 @@ impl Options {
         text.parse().map_err(|error: toml::de::Error| Error::file(path, format!("not a TOML file: {error}")))
     }
 
+    /// Reads a run's train.toml, which says everything.
+    pub fn read_run(path: &Path) -> Result<Table> {
+        let table = Self::read_table(path)?;
+        let missing = |key: &&&str| !table.contains_key(**key);
+        match ["preset", "data", "steps", "seed", "save_every"].iter().find(missing) {
+            Some(key) => {
+                Err(Error::file(path, format!("says nothing of {key}: it was cut off; bring it back from a copy")))
+            }
+            None => Ok(table),
+        }
+    }
+
     /// Makes the paths of a table of options absolute, so that a run can be resumed from any directory.
     pub fn absolute(table: &mut Table) {
         let absolute = |path: &str| std::path::absolute(path).ok().map(|path| path.display().to_string());
@@ -210,8 +222,12 @@ impl Options {
 
     /// The options as train.toml.
     pub fn to_toml(&self) -> String {
-        let text = toml::to_string(self).expect("options are plain values");
-        format!("# Every option of this run. `pretext train --resume` needs nothing else.\n{text}")
+        format!("# Every option of this run. `pretext train --resume` needs nothing else.\n{}", self.to_text())
+    }
+
+    /// The same without a word beside.
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).expect("options are plain values")
     }
 
     /// The model's sizes.

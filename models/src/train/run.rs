@@ -25,7 +25,7 @@ use crate::hub::{self, beside};
 use crate::pretext::{Batch, Objective};
 
 /// The file of metrics in a run directory.
-const METRICS: &str = "metrics.jsonl";
+pub(crate) const METRICS: &str = "metrics.jsonl";
 
 /// A training run: its directory, everything it trains with, and where it stands.
 pub struct Run {
@@ -114,15 +114,7 @@ impl Run {
         if !path.exists() {
             return Err(Error::file(directory, "holds no run to resume: it has no train.toml"));
         }
-        let table = Options::read_table(&path)?;
-        if let Some(key) =
-            ["preset", "data", "steps", "seed", "save_every"].iter().find(|key| !table.contains_key(**key))
-        {
-            return Err(Error::file(
-                &path,
-                format!("says nothing of {key}: it was cut off; bring it back from a copy"),
-            ));
-        }
+        let table = Options::read_run(&path)?;
         agree(&table, flags).map_err(|what| Error::Options(format!("{}: {what}", path.display())))?;
         let options = Options::resolve(&table, &Table::new()).map_err(|error| Error::file(&path, error))?;
         let vocab_size = options.vocab_size;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clip;
+mod export;
 mod shared_space;
 mod simcse;
 mod training;

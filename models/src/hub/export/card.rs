@@ -1,0 +1,245 @@
+//! The model card: README.md, which says what the other files do not. What the model is, from which data, by which options and
+//! which command it came to be, how good it is, and how it is used.
+//!
+//! It says what the run's own files say (train.toml, metrics.jsonl, results.json), and of a checkpoint without them nothing that
+//! is not known. A card that somebody wrote for the source is kept, with a line on what was exported. Of paths only the last
+//! name is told: the rest of them is the business of the machine that they are on.
+
+mod python;
+mod run;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{CARD, Dtype, Source, json};
+use crate::error::{Error, Result};
+use crate::hub::pretrained::TASK;
+use crate::{Config, Model};
+use run::Run;
+
+/// What a model is for, which decides how it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Generate,
+    Fill,
+    Embed,
+    Pictures,
+    /// A label for a text; from vectors that are pooled as `pretext` says, or as `transformers` does it.
+    Classify {
+        ours: bool,
+    },
+    Tag,
+    Answer,
+}
+
+impl Purpose {
+    fn of(source: &Source, run: Option<&Run>) -> Self {
+        let json = &source.checkpoint.json;
+        let architecture = json["architectures"][0].as_str().unwrap_or_default();
+        let by_name = [
+            ("ForSequenceClassification", Self::Classify { ours: false }),
+            ("ForTokenClassification", Self::Tag),
+            ("ForQuestionAnswering", Self::Answer),
+        ];
+        if let Some((_, purpose)) = by_name.into_iter().find(|(ending, _)| architecture.ends_with(ending)) {
+            return purpose;
+        }
+        match (json[TASK]["task"].as_str(), &source.model) {
+            (Some("classify"), _) => Self::Classify { ours: true },
+            (Some("tag"), _) => Self::Tag,
+            (Some("answer"), _) => Self::Answer,
+            (_, Model::Gpt(_)) => Self::Generate,
+            (_, Model::Clip(_)) => Self::Pictures,
+            (_, Model::Bert(_)) if source.checkpoint.has_head() && !run.is_some_and(Run::of_sentences) => Self::Fill,
+            (_, Model::Bert(_)) => Self::Embed,
+        }
+    }
+
+    /// What the hub calls it.
+    fn pipeline(self) -> &'static str {
+        match self {
+            Self::Generate => "text-generation",
+            Self::Fill => "fill-mask",
+            Self::Embed => "feature-extraction",
+            Self::Pictures => "zero-shot-image-classification",
+            Self::Classify { .. } => "text-classification",
+            Self::Tag => "token-classification",
+            Self::Answer => "question-answering",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Generate => "It continues texts.",
+            Self::Fill => "It finds hidden tokens of a text.",
+            Self::Embed => "It turns texts into vectors that lie near each other where the texts are alike.",
+            Self::Pictures => {
+                "It turns pictures and texts into vectors of one space, where those that belong together are near."
+            }
+            Self::Classify { .. } => "It was fine-tuned to give a text one of these labels:",
+            Self::Tag => "It was fine-tuned to give each word of a text one of these labels:",
+            Self::Answer => "It was fine-tuned to find the passage of a text that answers a question.",
+        }
+    }
+
+    /// The command that uses it here.
+    fn command(self, name: &str) -> String {
+        match self {
+            Self::Generate => format!("pretext generate {name} \"One day\""),
+            Self::Fill => format!("pretext fill {name} \"It is in the [MASK].\""),
+            Self::Embed => format!("pretext embed {name} \"a text\" \"another\""),
+            Self::Pictures => format!("pretext classify {name} picture.png --labels names.txt"),
+            Self::Classify { .. } => format!("pretext classify {name} \"a text\""),
+            Self::Tag => format!("pretext tag {name} \"a text\""),
+            Self::Answer => format!("pretext answer {name} \"a question\" \"a text\""),
+        }
+    }
+}
+
+/// The text of the card for what is exported to `out`.
+///
+/// Errors: files of the source that are damaged.
+pub(super) fn card(source: &Source, out: &Path, dtype: Dtype) -> Result<String> {
+    let name = std::path::absolute(out).ok().and_then(|out| Some(out.file_name()?.to_string_lossy().into_owned()));
+    let name = name.unwrap_or_else(|| "model".to_owned());
+    let numbers = format!("The numbers are {}, rounded to the nearest.", dtype.title());
+    let path = source.directory.join(CARD);
+    if path.exists() {
+        let theirs = fs::read_to_string(&path).map_err(|error| Error::io(&path, "read", &error))?;
+        return Ok(format!("{}\n\nWritten anew by `pretext export`. {numbers}\n", theirs.trim_end()));
+    }
+    let run = Run::open(&source.directory)?;
+    let purpose = Purpose::of(source, run.as_ref());
+    let mut parts = vec![
+        format!("---\nlibrary_name: transformers\npipeline_tag: {}\ntags:\n- pretext\n---", purpose.pipeline()),
+        format!("# {name}"),
+        introduction(source, purpose, run.as_ref()),
+        sizes(source),
+        numbers,
+    ];
+    if let Some(run) = &run {
+        parts.extend([run.data(), run.results(source), run.training()]);
+    }
+    parts.extend(fine_tuning(&source.directory)?);
+    parts.push("## Use".to_owned());
+    parts.extend(python::snippet(source, purpose, &name).map(|code| format!("```python\n{}\n```", code.trim())));
+    parts.push(format!("Or with Pretext:\n\n    {}", purpose.command(&name)));
+    Ok(parts.join("\n\n") + "\n")
+}
+
+/// What it is, and what it is for.
+fn introduction(source: &Source, purpose: Purpose, run: Option<&Run>) -> String {
+    let json = &source.checkpoint.json;
+    let kind = match &source.checkpoint.config {
+        Config::Gpt(_) => "GPT",
+        Config::Bert(_) => "BERT",
+        Config::Clip(_) => "CLIP",
+    };
+    let learned = run.map_or(String::new(), |run| format!(", {}", run.learned()));
+    let form = json["model_type"].as_str().unwrap_or_default();
+    let labels = match (purpose, json["id2label"].as_object()) {
+        (Purpose::Classify { .. } | Purpose::Tag, Some(labels)) => {
+            let mut labels: Vec<(u64, &str)> =
+                labels.iter().filter_map(|(id, label)| Some((id.parse().ok()?, label.as_str()?))).collect();
+            labels.sort_unstable();
+            let shown: Vec<String> = labels.iter().take(30).map(|(_, label)| format!("`{label}`")).collect();
+            let more = labels.len() - shown.len();
+            format!(" {}{}", shown.join(", "), if more > 0 { format!(" and {more} more.") } else { ".".to_owned() })
+        }
+        _ => String::new(),
+    };
+    format!("A {kind} (`{form}`){learned}. {}{labels}", purpose.sentence())
+}
+
+fn sizes(source: &Source) -> String {
+    let parameters = grouped(source.parameters() as u64);
+    let row =
+        |what: &str, layers: usize, heads: usize, width: usize| format!("| {what} | {layers} | {heads} | {width} |");
+    let rows = match &source.checkpoint.config {
+        Config::Gpt(c) => vec![row("model", c.n_layer, c.n_head, c.n_embd)],
+        Config::Bert(c) => vec![row("model", c.num_hidden_layers, c.num_attention_heads, c.hidden_size)],
+        Config::Clip(c) => {
+            let (t, v) = (&c.text_config, &c.vision_config);
+            vec![
+                row("text encoder", t.num_hidden_layers, t.num_attention_heads, t.hidden_size),
+                row("image encoder", v.num_hidden_layers, v.num_attention_heads, v.hidden_size),
+            ]
+        }
+    };
+    let pictures = match &source.checkpoint.config {
+        Config::Clip(c) => {
+            let (v, e) = (&c.vision_config, c.projection_dim);
+            let [side, patch] = [v.image_size, v.patch_size];
+            format!(
+                " Pictures of {side} x {side} pixels are seen in patches of {patch} x {patch}; vectors have {e} numbers."
+            )
+        }
+        _ => String::new(),
+    };
+    let (tokens, block) = (grouped(source.model.vocab_size() as u64), source.model.block_size());
+    format!(
+        "It has {parameters} parameters, knows {tokens} tokens and sees {block} of them at once.{pictures}\n\n\
+         | | blocks | heads | width |\n|---|---|---|---|\n{}",
+        rows.join("\n")
+    )
+}
+
+/// The scores that a fine-tuning left in results.json: a line for each seed.
+fn fine_tuning(directory: &Path) -> Result<Option<String>> {
+    let path = directory.join("results.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let results = json(&path, &fs::read(&path).map_err(|error| Error::io(&path, "read", &error))?)?;
+    let table = score_table(&results).unwrap_or_else(|| format!("```json\n{results:#}\n```"));
+    Ok(Some(format!("## Results of the fine-tuning\n\n{table}")))
+}
+
+/// Scores on test examples as a table, if they are what `finetune` writes.
+fn score_table(results: &Value) -> Option<String> {
+    let trials = results.as_array().filter(|trials| !trials.is_empty())?;
+    let names: Vec<&String> = trials[0]["test"].as_object()?.keys().collect();
+    let percent = |x: &Value| x.as_f64().map_or("-".to_owned(), |x| format!("{:.1}%", 100.0 * x));
+    let mut lines = vec![["seed", "steps", "validation"].map(str::to_owned).to_vec()];
+    lines[0].extend(names.iter().map(|name| format!("test {name}")));
+    lines.push(vec!["---".to_owned(); lines[0].len()]);
+    for trial in trials {
+        let fitted = &trial["fitted"];
+        let mut line = vec![trial["seed"].to_string(), fitted["steps"].to_string(), percent(&fitted["best"])];
+        line.extend(names.iter().map(|name| percent(&trial["test"][name.as_str()])));
+        lines.push(line);
+    }
+    Some(lines.iter().map(|cells| format!("| {} |", cells.join(" | "))).collect::<Vec<_>>().join("\n"))
+}
+
+/// A number as people write it: 1,234,567.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let part = |(i, digit): (usize, char)| {
+        let comma = i > 0 && (digits.len() - i).is_multiple_of(3);
+        [comma.then_some(','), Some(digit)]
+    };
+    digits.chars().enumerate().flat_map(part).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        let all = [0, 12, 999, 1000, 123_456, 1_234_567].map(grouped);
+        assert_eq!(all, ["0", "12", "999", "1,000", "123,456", "1,234,567"]);
+    }
+
+    #[test]
+    fn scores_become_a_table_and_other_results_none() {
+        let trial = serde_json::json!({"seed": 3, "fitted": {"steps": 40, "best": null}, "test": {"accuracy": 0.9612}});
+        let table = score_table(&serde_json::json!([trial])).unwrap();
+        assert!(table.ends_with("| 3 | 40 | - | 96.1% |") && table.contains("| test accuracy |"), "{table}");
+        assert_eq!(score_table(&serde_json::json!({"accuracy": 1})), None);
+        assert_eq!(score_table(&serde_json::json!([])), None);
+    }
+}

@@ -1,0 +1,416 @@
+//! Models on their way out: what was written is what was trained, as near as its numbers allow, and nothing is written over.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tests::{run, said};
+
+use super::bad_input::fails;
+use super::{TINY_CLIP, train};
+
+/// A small model in a directory of its own, hardly trained.
+fn trained(directory: &Path, more: &[&str]) -> PathBuf {
+    let out = directory.join("run");
+    let output = run(train(&out, &[more, &["--steps", "4", "--eval-every", "2"]].concat()));
+    assert!(output.status.success(), "{}", said(&output));
+    out
+}
+
+/// Runs the program, which must be content, and gives what it says.
+fn content(words: &[&str]) -> String {
+    let output = run(words);
+    assert!(output.status.success(), "{words:?}: {}", said(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn export(from: &Path, out: &Path, dtype: &str) -> String {
+    content(&["export", from.to_str().unwrap(), out.to_str().unwrap(), "--dtype", dtype])
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// A tensor of a safetensors file: its type and its bytes.
+type Raw = (String, Vec<u8>);
+
+/// The tensors of a safetensors file by name, read by hand: 8 bytes say how long the header is, the header where each lies.
+fn tensors(directory: &Path) -> BTreeMap<String, Raw> {
+    let bytes = fs::read(directory.join("model.safetensors")).unwrap();
+    let (length, rest) = bytes.split_at(8);
+    let (header, data) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
+    let header: BTreeMap<String, Value> = serde_json::from_slice(header).unwrap();
+    let tensor = |(name, about): (String, Value)| {
+        let place = |i: usize| about["data_offsets"][i].as_u64().unwrap() as usize;
+        (name, (about["dtype"].as_str().unwrap().to_owned(), data[place(0)..place(1)].to_vec()))
+    };
+    header.into_iter().filter(|(name, _)| name != "__metadata__").map(tensor).collect()
+}
+
+/// The numbers of an f32 tensor.
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
+}
+
+#[test]
+fn f32_weights_stay_what_they_are_and_halves_are_the_nearest() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = trained(directory.path(), &["gpt"]);
+    let had = tensors(&model);
+    let whole = directory.path().join("whole");
+    export(&model, &whole, "f32");
+    assert_eq!(tensors(&whole), had);
+    assert_eq!(fs::read(whole.join("tokenizer.json")).unwrap(), fs::read(model.join("tokenizer.json")).unwrap());
+    // A bf16 is the upper half of an f32; one half of the lower half decides, and a tie goes to the even number.
+    let bf16 = |x: f32| ((u64::from(x.to_bits()) + 0x7fff + u64::from(x.to_bits() >> 16 & 1)) >> 16) as u16;
+    let half = directory.path().join("half");
+    let printed = export(&model, &half, "bf16");
+    assert!(printed.contains("parameters as bf16"), "{printed}");
+    for (name, (kind, bytes)) in tensors(&half) {
+        let nearest: Vec<u8> = floats(&had[&name].1).into_iter().flat_map(|x| bf16(x).to_le_bytes()).collect();
+        assert!(kind == "BF16" && bytes == nearest, "{name}");
+    }
+    assert_eq!(json(&half.join("config.json"))["dtype"], "bfloat16");
+    let f16 = directory.path().join("f16");
+    export(&model, &f16, "f16");
+    assert!(tensors(&f16).values().all(|(kind, bytes)| kind == "F16" && !bytes.is_empty()));
+    assert_eq!(json(&f16.join("config.json"))["dtype"], "float16");
+    for out in [&whole, &half, &f16] {
+        content(&["generate", out.to_str().unwrap(), "On a", "--tokens", "5"]);
+        let names: Vec<String> =
+            fs::read_dir(out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(names.iter().all(|name| !name.starts_with('.') && name != "train.toml"), "{names:?}");
+    }
+    // What was exported can be exported again, with its card.
+    let again = directory.path().join("again");
+    export(&half, &again, "f32");
+    let card = fs::read_to_string(again.join("README.md")).unwrap();
+    assert!(card.contains("## Results") && card.contains("The numbers are float32"), "{card}");
+}
+
+#[test]
+fn every_kind_of_model_can_be_used_after_it_was_exported() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let place = |name: &str| {
+        fs::create_dir(here.join(name)).unwrap();
+        here.join(name)
+    };
+    let bert = trained(&place("bert"), &["bert"]);
+    let post = trained(&place("post"), &["bert", "--norm", "post"]);
+    let clip = trained(&place("clip"), TINY_CLIP);
+    let data = here.join("train.tsv");
+    fs::write(&data, "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8)).unwrap();
+    let tuned = here.join("tuned");
+    let (from, data, to) = (bert.to_str().unwrap(), data.to_str().unwrap(), tuned.to_str().unwrap());
+    content(&["finetune", from, "classify", "--data", data, "--test-data", data, "--out", to, "--lr", "1e-2"]);
+    for (from, words, says) in [
+        (&bert, &["fill", "", "a [MASK]"][..], "pipeline_tag: fill-mask"),
+        (&post, &["fill", "", "a [MASK]"], "pipeline_tag: fill-mask"),
+        (&clip, &["classify", ""], "pipeline_tag: zero-shot-image-classification"),
+        (&tuned, &["classify", "", "very nice indeed"], "| seed | steps | validation | test accuracy |"),
+    ] {
+        let out = from.with_extension("half");
+        export(from, &out, "bf16");
+        let words: Vec<&str> = words.iter().map(|&w| if w.is_empty() { out.to_str().unwrap() } else { w }).collect();
+        let printed = content(&words);
+        let card = fs::read_to_string(out.join("README.md")).unwrap();
+        assert!(card.contains(says), "no {says:?} in {card}");
+        if from == &tuned {
+            assert!(printed.contains("good") && card.contains("`bad`, `good`"), "{printed}");
+        }
+        if from == &clip {
+            assert!(out.join("preprocessor_config.json").exists());
+        }
+    }
+}
+
+/// The lines between a fence of this kind and its end.
+fn fenced<'a>(card: &'a str, kind: &str) -> &'a str {
+    let (_, rest) = card.split_once(&format!("```{kind}\n")).unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+#[test]
+fn the_card_tells_what_was_measured_and_its_command_repeats_the_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("book.txt");
+    fs::write(&data, "some words to learn pairs from, some more words. ".repeat(60)).unwrap();
+    let model = trained(directory.path(), &["--data", data.to_str().unwrap()]);
+    let out = directory.path().join("out");
+    export(&model, &out, "bf16");
+    let card = fs::read_to_string(out.join("README.md")).unwrap();
+    let metrics = fs::read_to_string(model.join("metrics.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    let loss = format!("| validation loss | {:.4} nats a token |", last["val_loss"].as_f64().unwrap());
+    let vocabulary = json(&model.join("config.json"))["vocab_size"].as_u64().unwrap();
+    let uniform = format!("| the loss of a guess at random | {:.4} nats a token |", (vocabulary as f64).ln());
+    let tokens = "After step 4 of 4 (512 tokens, ";
+    for says in
+        ["library_name: transformers", "- `book.txt`", "# out\n", tokens, &loss, &uniform, "pretext generate out"]
+    {
+        assert!(card.contains(says), "no {says:?} in {card}");
+    }
+    assert!(!card.contains("licen") && !card.contains(directory.path().to_str().unwrap()), "{card}");
+    // As the card says: its options in a file, beside the data.
+    fs::write(directory.path().join("options.toml"), fenced(&card, "toml")).unwrap();
+    let words = ["train", "--config", "options.toml", "--out", "again"];
+    let output = tests::pretext().args(words).current_dir(directory.path()).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(tensors(&directory.path().join("again")), tensors(&model));
+    // The best weights have a card as well.
+    let best = directory.path().join("best-out");
+    export(&model.join("best"), &best, "f32");
+    let card = fs::read_to_string(best.join("README.md")).unwrap();
+    assert!(card.contains("The best weights of the run, those after step"), "{card}");
+}
+
+#[test]
+fn a_checkpoint_of_others_gets_a_card_without_inventions() {
+    let directory = tempfile::tempdir().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    for name in ["gpt2", "bert", "roberta", "clip"] {
+        let out = directory.path().join(name);
+        export(&fixtures.join(name), &out, "f32");
+        let had = tensors(&fixtures.join(name));
+        assert!(tensors(&out).iter().all(|(name, tensor)| had[name] == *tensor), "{name}");
+        let card = fs::read_to_string(out.join("README.md")).unwrap();
+        for invented in ["## Data", "## Results", "How it was trained"] {
+            assert!(!card.contains(invented), "{card}");
+        }
+    }
+    // Their own card and their licence go with it.
+    let theirs = directory.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(fixtures.join("bert").join(name), theirs.join(name)).unwrap();
+    }
+    fs::write(theirs.join("README.md"), "# Theirs\n\nA story of its own.\n").unwrap();
+    fs::write(theirs.join("LICENSE"), "as they say").unwrap();
+    let config = fs::read_to_string(theirs.join("config.json")).unwrap();
+    fs::write(theirs.join("config.json"), config.replace("\"dtype\"", "\"torch_dtype\"")).unwrap();
+    let out = directory.path().join("out");
+    export(&theirs, &out, "f16");
+    let card = fs::read_to_string(out.join("README.md")).unwrap();
+    assert!(card.starts_with("# Theirs\n\nA story of its own.\n") && card.contains("float16"), "{card}");
+    assert_eq!(fs::read(out.join("LICENSE")).unwrap(), b"as they say");
+    let config = json(&out.join("config.json"));
+    assert_eq!((&config["dtype"], &config["torch_dtype"]), (&"float16".into(), &"float16".into()));
+}
+
+/// A GGUF file, read by its description: keys with values as text, tensors with their lengths, kind and bytes.
+#[derive(Default)]
+struct Gguf {
+    keys: BTreeMap<String, Vec<String>>,
+    tensors: BTreeMap<String, (Vec<u64>, u32, Vec<u8>)>,
+}
+
+/// Takes numbers and strings from the front of some bytes.
+struct Reader<'a>(&'a [u8], usize);
+
+impl Reader<'_> {
+    fn take(&mut self, n: usize) -> &[u8] {
+        self.1 += n;
+        &self.0[self.1 - n..self.1]
+    }
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take(4).try_into().unwrap())
+    }
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take(8).try_into().unwrap())
+    }
+    fn text(&mut self) -> String {
+        let length = self.u64() as usize;
+        String::from_utf8(self.take(length).to_vec()).unwrap()
+    }
+    fn value(&mut self, kind: u32) -> Vec<String> {
+        match kind {
+            4 | 5 => vec![self.u32().to_string()],
+            6 => vec![f32::from_bits(self.u32()).to_string()],
+            7 => vec![self.take(1)[0].to_string()],
+            8 => vec![self.text()],
+            9 => {
+                let (kind, length) = (self.u32(), self.u64());
+                (0..length).flat_map(|_| self.value(kind)).collect()
+            }
+            other => panic!("kind {other}"),
+        }
+    }
+}
+
+fn gguf(path: &Path) -> Gguf {
+    let bytes = fs::read(path).unwrap();
+    let mut from = Reader(&bytes, 0);
+    assert_eq!((from.take(4), from.u32()), (&b"GGUF"[..], 3));
+    let (tensors, keys) = (from.u64(), from.u64());
+    let mut file = Gguf::default();
+    for _ in 0..keys {
+        let (name, kind) = (from.text(), from.u32());
+        let value = from.value(kind);
+        file.keys.insert(name, value);
+    }
+    let mut places = Vec::new();
+    for _ in 0..tensors {
+        let (name, rank) = (from.text(), from.u32());
+        let lengths: Vec<u64> = (0..rank).map(|_| from.u64()).collect();
+        places.push((name, lengths, from.u32(), from.u64() as usize));
+    }
+    let begin = from.1.next_multiple_of(32);
+    assert_eq!(bytes.len() % 32, 0);
+    for (name, lengths, kind, at) in places {
+        assert_eq!(at % 32, 0, "{name}");
+        let size = lengths.iter().product::<u64>() as usize * if kind == 0 { 4 } else { 2 };
+        file.tensors.insert(name, (lengths, kind, bytes[begin + at..begin + at + size].to_vec()));
+    }
+    file
+}
+
+#[test]
+fn a_gguf_file_holds_the_sizes_the_tokenizer_and_every_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = trained(directory.path(), &["gpt"]);
+    let out = directory.path().join("small.gguf");
+    export(&model, &out, "f32");
+    let (file, had) = (gguf(&out), tensors(&model));
+    let vocabulary = json(&model.join("tokenizer.json"));
+    let ids = vocabulary["model"]["vocab"].as_object().unwrap();
+    let end = vocabulary["added_tokens"][0]["id"].to_string();
+    for (key, value) in [
+        ("general.architecture", "gpt2"),
+        ("general.name", "small"),
+        ("gpt2.context_length", "32"),
+        ("gpt2.embedding_length", "16"),
+        ("gpt2.feed_forward_length", "64"),
+        ("gpt2.block_count", "1"),
+        ("gpt2.attention.head_count", "2"),
+        ("gpt2.attention.layer_norm_epsilon", "0.00001"),
+        ("tokenizer.ggml.model", "gpt2"),
+        ("tokenizer.ggml.pre", "gpt-2"),
+        ("tokenizer.ggml.eos_token_id", &end),
+    ] {
+        assert_eq!(file.keys[key], [value], "{key}");
+    }
+    let tokens = &file.keys["tokenizer.ggml.tokens"];
+    assert!(ids.iter().all(|(token, id)| tokens[id.as_u64().unwrap() as usize] == *token));
+    assert_eq!(tokens.last().unwrap(), "<|endoftext|>");
+    assert_eq!(file.keys["tokenizer.ggml.token_type"].last().unwrap(), "3");
+    let pair = |pair: &Value| format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
+    let merges: Vec<String> = vocabulary["model"]["merges"].as_array().unwrap().iter().map(pair).collect();
+    assert!(!merges.is_empty() && file.keys["tokenizer.ggml.merges"] == merges);
+    assert_eq!(file.tensors.len(), had.len());
+    let same = |theirs: &str, ours: &str| assert_eq!(file.tensors[theirs].2, had[ours].1, "{ours}");
+    same("token_embd.weight", "wte.weight");
+    same("position_embd.weight", "wpe.weight");
+    same("output_norm.bias", "ln_f.bias");
+    same("blk.0.attn_norm.weight", "h.0.ln_1.weight");
+    same("blk.0.ffn_up.bias", "h.0.mlp.c_fc.bias");
+    // Matrices have a row for each output, and list the inner length first.
+    for (theirs, ours, inputs, outputs) in [
+        ("blk.0.attn_qkv.weight", "h.0.attn.c_attn.weight", 16, 48),
+        ("blk.0.attn_output.weight", "h.0.attn.c_proj.weight", 16, 16),
+        ("blk.0.ffn_up.weight", "h.0.mlp.c_fc.weight", 16, 64),
+        ("blk.0.ffn_down.weight", "h.0.mlp.c_proj.weight", 64, 16),
+    ] {
+        let (lengths, kind, bytes) = &file.tensors[theirs];
+        let (turned, x) = (floats(bytes), floats(&had[ours].1));
+        assert_eq!((&lengths[..], *kind), (&[inputs as u64, outputs as u64][..], 0));
+        assert!((0..inputs).all(|i| (0..outputs).all(|o| turned[o * inputs + i] == x[i * outputs + o])), "{ours}");
+    }
+    // Halves: the matrices alone.
+    let half = directory.path().join("half.gguf");
+    export(&model, &half, "bf16");
+    let half = gguf(&half);
+    assert_eq!(half.keys["general.file_type"], ["32"]);
+    for (name, (_, kind, _)) in &half.tensors {
+        let is_matrix = name.ends_with("weight") && !name.contains("norm") && !name.starts_with("position");
+        assert_eq!(*kind, if is_matrix { 30 } else { 0 }, "{name}");
+    }
+    assert_eq!(half.tensors["blk.0.ffn_up.weight"].2.len() * 2, file.tensors["blk.0.ffn_up.weight"].2.len());
+    // A tokenizer of bytes has no merges and no end.
+    let bytes = directory.path().join("bytes");
+    let words = ["train", "--layers", "1", "--heads", "1", "--width", "8", "--block-size", "8", "--steps", "1"];
+    let out = bytes.to_str().unwrap();
+    content(&[&words[..], &["--vocab-size", "256", "--batch-size", "1", "--out", out]].concat());
+    let out = directory.path().join("bytes.gguf");
+    export(&bytes, &out, "f32");
+    let file = gguf(&out);
+    assert_eq!(file.keys["tokenizer.ggml.tokens"].len(), 256);
+    assert!(file.keys["tokenizer.ggml.merges"].is_empty() && !file.keys.contains_key("tokenizer.ggml.eos_token_id"));
+}
+
+#[test]
+fn ranks_for_tiktoken_are_the_ids() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = trained(directory.path(), &["gpt"]);
+    let out = directory.path().join("ranks.tiktoken");
+    let printed = content(&["export", model.to_str().unwrap(), out.to_str().unwrap()]);
+    assert!(
+        printed.contains(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+") && printed.contains(r#"{"<|endoftext|>": "#),
+        "{printed}"
+    );
+    let vocabulary = json(&model.join("tokenizer.json"))["model"]["vocab"].as_object().unwrap().len();
+    let ranks = fs::read_to_string(&out).unwrap();
+    assert!(ranks.starts_with("AA== 0\nAQ== 1\n") && ranks.lines().count() <= vocabulary);
+    fails(["export", model.to_str().unwrap(), out.to_str().unwrap()], 1, &["ranks.tiktoken", "there already"]);
+    fails(["export", model.to_str().unwrap(), "x.tiktoken", "--dtype", "f16"], 2, &["leave --dtype out"]);
+}
+
+#[test]
+fn what_cannot_be_exported_is_refused_and_nothing_is_left_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = trained(directory.path(), &["gpt"]);
+    let (from, out) = (model.to_str().unwrap(), directory.path().join("out"));
+    let to = out.to_str().unwrap();
+    let gguf = directory.path().join("out.gguf");
+    let refused = |from: &str, out: &Path, dtype: &str, says: &[&str]| {
+        fails(["export", from, out.to_str().unwrap(), "--dtype", dtype], 1, says);
+        assert!(!out.exists(), "{} is left behind", out.display());
+    };
+    refused("nowhere", &out, "bf16", &["nowhere", "no such directory"]);
+    fails(["export", from, from], 1, &["already holds", "stays as it is"]);
+    fails(["export", from, to, "--dtype", "f8"], 2, &["f8"]);
+    // Nothing is written over, not even a file that is no model.
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("README.md"), "mine").unwrap();
+    fails(["export", from, to], 1, &["already holds README.md"]);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+    fs::remove_file(out.join("README.md")).unwrap();
+    // Other files may be there already.
+    fs::write(out.join(".gitattributes"), "*").unwrap();
+    export(&model, &out, "f32");
+    fs::remove_dir_all(&out).unwrap();
+    let spoiled = |name: &str, bytes: &[u8], dtype: &str, says: &[&str]| {
+        let good = fs::read(model.join(name)).unwrap();
+        fs::write(model.join(name), bytes).unwrap();
+        refused(from, &out, dtype, says);
+        refused(from, &gguf, dtype, &says[..1]);
+        fs::write(model.join(name), good).unwrap();
+    };
+    let weights = fs::read(model.join("model.safetensors")).unwrap();
+    let ending = |x: f32| [&weights[..weights.len() - 4], &x.to_le_bytes()].concat();
+    spoiled("model.safetensors", &ending(f32::NAN), "f32", &["model.safetensors", "holds NaN", "copy it again"]);
+    spoiled("model.safetensors", &ending(70000.0), "f16", &["model.safetensors", "holds 70000", "--dtype bf16"]);
+    spoiled("model.safetensors", &weights[..weights.len() - 4], "f32", &["model.safetensors"]);
+    let config = fs::read_to_string(model.join("config.json")).unwrap();
+    spoiled(
+        "config.json",
+        config.replace("\"n_embd\": 16", "\"n_embd\": 32").as_bytes(),
+        "f32",
+        &["model.safetensors"],
+    );
+    spoiled("tokenizer.json", b"{}", "f32", &["tokenizer.json"]);
+    for (name, says) in
+        [("metrics.jsonl", "metrics.jsonl:1"), ("train.toml", "train.toml"), ("state.safetensors", "state")]
+    {
+        let good = fs::read(model.join(name)).unwrap();
+        fs::write(model.join(name), "nonsense\n{}\n").unwrap();
+        refused(from, &out, "f32", &[says]);
+        fs::write(model.join(name), good).unwrap();
+    }
+    // Only GPT-2 becomes GGUF.
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    refused(fixtures.join("bert").to_str().unwrap(), &gguf, "f32", &["no GPT-2"]);
+    refused(fixtures.join("gpt2").to_str().unwrap(), &gguf, "f32", &["no tokenizer.json"]);
+}
