@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{run, said};
 
 use super::bad_input::fails;
@@ -29,12 +29,17 @@ fn export(from: &Path, out: &Path, dtype: &str) -> String {
     content(&["export", from.to_str().unwrap(), out.to_str().unwrap(), "--dtype", dtype])
 }
 
-fn json(path: &Path) -> Value {
+fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// A tensor of a safetensors file: its type and its bytes.
-type Raw = (String, Vec<u8>);
+/// A tensor of a safetensors file: its type, its shape and its bytes.
+#[derive(Clone, Debug, PartialEq)]
+struct Raw {
+    kind: String,
+    shape: Value,
+    bytes: Vec<u8>,
+}
 
 /// The tensors of a safetensors file by name, read by hand: 8 bytes say how long the header is, the header where each lies.
 fn tensors(directory: &Path) -> BTreeMap<String, Raw> {
@@ -44,9 +49,24 @@ fn tensors(directory: &Path) -> BTreeMap<String, Raw> {
     let header: BTreeMap<String, Value> = serde_json::from_slice(header).unwrap();
     let tensor = |(name, about): (String, Value)| {
         let place = |i: usize| about["data_offsets"][i].as_u64().unwrap() as usize;
-        (name, (about["dtype"].as_str().unwrap().to_owned(), data[place(0)..place(1)].to_vec()))
+        let (kind, bytes) = (about["dtype"].as_str().unwrap().to_owned(), data[place(0)..place(1)].to_vec());
+        (name, Raw { kind, shape: about["shape"].clone(), bytes })
     };
     header.into_iter().filter(|(name, _)| name != "__metadata__").map(tensor).collect()
+}
+
+/// Writes tensors as a safetensors file.
+fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a String, &'a Raw)>) {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, tensor) in tensors {
+        let begin = data.len();
+        data.extend(&tensor.bytes);
+        let about = json!({"dtype": tensor.kind, "shape": tensor.shape, "data_offsets": [begin, data.len()]});
+        header.insert(name.clone(), about);
+    }
+    let header = Value::Object(header).to_string();
+    let length = (header.len() as u64).to_le_bytes();
+    fs::write(path, [&length, header.as_bytes(), &data].concat()).unwrap();
 }
 
 /// The numbers of an f32 tensor.
@@ -68,15 +88,15 @@ fn f32_weights_stay_what_they_are_and_halves_are_the_nearest() {
     let half = directory.path().join("half");
     let printed = export(&model, &half, "bf16");
     assert!(printed.contains("parameters as bf16"), "{printed}");
-    for (name, (kind, bytes)) in tensors(&half) {
-        let nearest: Vec<u8> = floats(&had[&name].1).into_iter().flat_map(|x| bf16(x).to_le_bytes()).collect();
+    for (name, Raw { kind, bytes, .. }) in tensors(&half) {
+        let nearest: Vec<u8> = floats(&had[&name].bytes).into_iter().flat_map(|x| bf16(x).to_le_bytes()).collect();
         assert!(kind == "BF16" && bytes == nearest, "{name}");
     }
-    assert_eq!(json(&half.join("config.json"))["dtype"], "bfloat16");
+    assert_eq!(read_json(&half.join("config.json"))["dtype"], "bfloat16");
     let f16 = directory.path().join("f16");
     export(&model, &f16, "f16");
-    assert!(tensors(&f16).values().all(|(kind, bytes)| kind == "F16" && !bytes.is_empty()));
-    assert_eq!(json(&f16.join("config.json"))["dtype"], "float16");
+    assert!(tensors(&f16).values().all(|tensor| tensor.kind == "F16" && !tensor.bytes.is_empty()));
+    assert_eq!(read_json(&f16.join("config.json"))["dtype"], "float16");
     for out in [&whole, &half, &f16] {
         content(&["generate", out.to_str().unwrap(), "On a", "--tokens", "5"]);
         let names: Vec<String> =
@@ -87,7 +107,7 @@ fn f32_weights_stay_what_they_are_and_halves_are_the_nearest() {
     let again = directory.path().join("again");
     export(&half, &again, "f32");
     let card = fs::read_to_string(again.join("README.md")).unwrap();
-    assert!(card.contains("## Results") && card.contains("The numbers are float32"), "{card}");
+    assert!(card.contains("## Results") && card.contains("Its numbers are float32"), "{card}");
 }
 
 #[test]
@@ -145,7 +165,7 @@ fn the_card_tells_what_was_measured_and_its_command_repeats_the_run() {
     let metrics = fs::read_to_string(model.join("metrics.jsonl")).unwrap();
     let last: Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
     let loss = format!("| validation loss | {:.4} nats a token |", last["val_loss"].as_f64().unwrap());
-    let vocabulary = json(&model.join("config.json"))["vocab_size"].as_u64().unwrap();
+    let vocabulary = read_json(&model.join("config.json"))["vocab_size"].as_u64().unwrap();
     let uniform = format!("| the loss of a guess at random | {:.4} nats a token |", (vocabulary as f64).ln());
     let tokens = "After step 4 of 4 (512 tokens, ";
     for says in
@@ -196,8 +216,51 @@ fn a_checkpoint_of_others_gets_a_card_without_inventions() {
     let card = fs::read_to_string(out.join("README.md")).unwrap();
     assert!(card.starts_with("# Theirs\n\nA story of its own.\n") && card.contains("float16"), "{card}");
     assert_eq!(fs::read(out.join("LICENSE")).unwrap(), b"as they say");
-    let config = json(&out.join("config.json"));
+    let config = read_json(&out.join("config.json"));
     assert_eq!((&config["dtype"], &config["torch_dtype"]), (&"float16".into(), &"float16".into()));
+}
+
+#[test]
+fn weights_in_several_files_become_one_and_whole_numbers_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/bert");
+    let mut had = tensors(&fixture);
+    let bytes: Vec<u8> = (0..19u64).flat_map(u64::to_le_bytes).collect();
+    let places = Raw { kind: "I64".to_owned(), shape: json!([1, 19]), bytes };
+    had.insert("bert.embeddings.position_ids".to_owned(), places.clone());
+    let from = directory.path().join("from");
+    fs::create_dir(&from).unwrap();
+    fs::copy(fixture.join("config.json"), from.join("config.json")).unwrap();
+    let half = had.len() / 2;
+    write(&from.join("a.safetensors"), had.iter().take(half));
+    write(&from.join("b.safetensors"), had.iter().skip(half));
+    let file = |i: usize| if i < half { "a.safetensors" } else { "b.safetensors" };
+    let map: serde_json::Map<_, _> = had.keys().enumerate().map(|(i, name)| (name.clone(), file(i).into())).collect();
+    fs::write(from.join("model.safetensors.index.json"), json!({ "weight_map": map }).to_string()).unwrap();
+    let out = directory.path().join("out");
+    export(&from, &out, "f16");
+    let written = tensors(&out);
+    assert_eq!(written.keys().collect::<Vec<_>>(), had.keys().collect::<Vec<_>>());
+    assert_eq!(written["bert.embeddings.position_ids"], places);
+    assert_eq!(written["bert.embeddings.word_embeddings.weight"].kind, "F16");
+    let files = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(files.filter(|name| name.to_str().unwrap().contains("safetensors")).count(), 1);
+    // One that has a parameter in another shape, or none of that name, is no such model.
+    let name = "bert.encoder.layer.0.output.dense.weight";
+    let mut spoiled = had.clone();
+    spoiled.get_mut(name).unwrap().shape = json!([96, 24]);
+    let again = directory.path().join("again");
+    let words = ["export", from.to_str().unwrap(), again.to_str().unwrap()];
+    write(&from.join("model.safetensors"), &spoiled);
+    fails(words, 1, &["model.safetensors", "encoder.layer.0.output.dense.weight has shape [96, 24]"]);
+    spoiled.remove(name);
+    write(&from.join("model.safetensors"), &spoiled);
+    fails(words, 1, &["model.safetensors", "no parameter", "encoder.layer.0.output.dense.weight"]);
+    spoiled.insert(name.to_owned(), Raw { kind: "F64".to_owned(), ..had[name].clone() });
+    spoiled.get_mut(name).unwrap().bytes.extend(vec![0; 4 * 24 * 96]);
+    write(&from.join("model.safetensors"), &spoiled);
+    fails(words, 1, &["model.safetensors", "holds F64"]);
+    assert!(!again.exists());
 }
 
 /// A GGUF file, read by its description: keys with values as text, tensors with their lengths, kind and bytes.
@@ -243,7 +306,8 @@ impl Reader<'_> {
 fn gguf(path: &Path) -> Gguf {
     let bytes = fs::read(path).unwrap();
     let mut from = Reader(&bytes, 0);
-    assert_eq!((from.take(4), from.u32()), (&b"GGUF"[..], 3));
+    assert_eq!(from.take(4), b"GGUF");
+    assert_eq!(from.u32(), 3);
     let (tensors, keys) = (from.u64(), from.u64());
     let mut file = Gguf::default();
     for _ in 0..keys {
@@ -274,7 +338,7 @@ fn a_gguf_file_holds_the_sizes_the_tokenizer_and_every_number() {
     let out = directory.path().join("small.gguf");
     export(&model, &out, "f32");
     let (file, had) = (gguf(&out), tensors(&model));
-    let vocabulary = json(&model.join("tokenizer.json"));
+    let vocabulary = read_json(&model.join("tokenizer.json"));
     let ids = vocabulary["model"]["vocab"].as_object().unwrap();
     let end = vocabulary["added_tokens"][0]["id"].to_string();
     for (key, value) in [
@@ -300,7 +364,7 @@ fn a_gguf_file_holds_the_sizes_the_tokenizer_and_every_number() {
     let merges: Vec<String> = vocabulary["model"]["merges"].as_array().unwrap().iter().map(pair).collect();
     assert!(!merges.is_empty() && file.keys["tokenizer.ggml.merges"] == merges);
     assert_eq!(file.tensors.len(), had.len());
-    let same = |theirs: &str, ours: &str| assert_eq!(file.tensors[theirs].2, had[ours].1, "{ours}");
+    let same = |theirs: &str, ours: &str| assert_eq!(file.tensors[theirs].2, had[ours].bytes, "{ours}");
     same("token_embd.weight", "wte.weight");
     same("position_embd.weight", "wpe.weight");
     same("output_norm.bias", "ln_f.bias");
@@ -314,7 +378,7 @@ fn a_gguf_file_holds_the_sizes_the_tokenizer_and_every_number() {
         ("blk.0.ffn_down.weight", "h.0.mlp.c_proj.weight", 64, 16),
     ] {
         let (lengths, kind, bytes) = &file.tensors[theirs];
-        let (turned, x) = (floats(bytes), floats(&had[ours].1));
+        let (turned, x) = (floats(bytes), floats(&had[ours].bytes));
         assert_eq!((&lengths[..], *kind), (&[inputs as u64, outputs as u64][..], 0));
         assert!((0..inputs).all(|i| (0..outputs).all(|o| turned[o * inputs + i] == x[i * outputs + o])), "{ours}");
     }
@@ -350,7 +414,7 @@ fn ranks_for_tiktoken_are_the_ids() {
         printed.contains(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+") && printed.contains(r#"{"<|endoftext|>": "#),
         "{printed}"
     );
-    let vocabulary = json(&model.join("tokenizer.json"))["model"]["vocab"].as_object().unwrap().len();
+    let vocabulary = read_json(&model.join("tokenizer.json"))["model"]["vocab"].as_object().unwrap().len();
     let ranks = fs::read_to_string(&out).unwrap();
     assert!(ranks.starts_with("AA== 0\nAQ== 1\n") && ranks.lines().count() <= vocabulary);
     fails(["export", model.to_str().unwrap(), out.to_str().unwrap()], 1, &["ranks.tiktoken", "there already"]);

@@ -104,11 +104,12 @@ impl Purpose {
 pub(super) fn card(source: &Source, out: &Path, dtype: Dtype) -> Result<String> {
     let name = std::path::absolute(out).ok().and_then(|out| Some(out.file_name()?.to_string_lossy().into_owned()));
     let name = name.unwrap_or_else(|| "model".to_owned());
-    let numbers = format!("The numbers are {}, rounded to the nearest.", dtype.title());
+    let rounded = if dtype == Dtype::F32 { "" } else { ", rounded to the nearest" };
+    let numbers = format!("Its numbers are {}{rounded}.", dtype.title());
     let path = source.directory.join(CARD);
     if path.exists() {
         let theirs = fs::read_to_string(&path).map_err(|error| Error::io(&path, "read", &error))?;
-        return Ok(format!("{}\n\nWritten anew by `pretext export`. {numbers}\n", theirs.trim_end()));
+        return Ok(format!("{}\n\nWritten anew by `pretext export` as {name}. {numbers}\n", theirs.trim_end()));
     }
     let run = Run::open(&source.directory)?;
     let purpose = Purpose::of(source, run.as_ref());

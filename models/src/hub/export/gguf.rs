@@ -80,9 +80,8 @@ pub fn write(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
     }
     let entries = entries(&source, config, dtype)?;
     if let Some(name) = source.tensors().into_keys().find(|name| entries.iter().all(|entry| entry.stored != *name)) {
-        let what =
-            format!("{name} is a layer that a GGUF file of a GPT-2 has no place for: export what was fine-tuned");
-        return Err(Error::file(from, what + " into a directory, or give the run that it was made from"));
+        let what = format!("{name} is no part of a model that continues texts, and a GGUF file has no place for it");
+        return Err(Error::file(from, what + ": give the run that was fine-tuned, or export into a directory"));
     }
     vacant(out)?;
     source.check(dtype)?;

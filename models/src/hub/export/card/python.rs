@@ -1,5 +1,6 @@
 //! How the exported model is used in Python, ready to be copied.
 
+use serde_json::Value;
 use tokenizer::END_OF_TEXT;
 
 use super::super::Source;
@@ -37,8 +38,9 @@ pub(super) fn snippet(source: &Source, purpose: Purpose, name: &str) -> Option<S
     }
     first.push(format!("from transformers import {}", classes.join(", ")));
     let first = first.join("\n");
+    let quoted = Value::from(name); // a string of JSON is one of Python
     let begin =
-        format!("{first}\n\nname = \"{name}\"  # this directory\n{opened}\nmodel = {auto}.from_pretrained(name)\n",);
+        format!("{first}\n\nname = {quoted}  # this directory\n{opened}\nmodel = {auto}.from_pretrained(name)\n",);
     let body = match purpose {
         Purpose::Generate => {
             let tokens = (source.model.block_size() / 2).clamp(1, 100);

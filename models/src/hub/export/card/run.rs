@@ -170,15 +170,12 @@ impl Run {
 
     /// The section on the options, and the command that repeats the run.
     pub(super) fn training(&self) -> String {
-        let data = if self.options.data.is_empty() { "" } else { ", beside the data," };
+        let data = if self.options.data.is_empty() { "" } else { " beside the data," };
         let from = self.options.from.as_ref().map_or(String::new(), |from| {
-            format!(
-                " It began with the weights of `{}`, which has to be there too.",
-                last_name(&from.to_string_lossy())
-            )
+            format!("The run began with the weights of `{}`.\n\n", last_name(&from.to_string_lossy()))
         });
         format!(
-            "## How it was trained\n\nThese options, saved as `options.toml`{data} repeat the run.{from}\n\n    pretext train \
+            "## How it was trained\n\n{from}Saved as `options.toml`,{data} these options repeat the run:\n\n    pretext train \
              --config options.toml\n\n```toml\n{}```",
             self.told().to_text()
         )
