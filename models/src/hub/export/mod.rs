@@ -226,3 +226,27 @@ pub fn tiktoken(from: &Path, out: &Path) -> Result<Tokenizer> {
 fn vacant(out: &Path) -> Result<()> {
     if out.exists() { Err(Error::file(out, "is there already, and stays as it is: give another name")) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bert::BertConfig;
+    use crate::bert::config::Form;
+
+    #[test]
+    fn an_outline_has_the_names_and_shapes_of_the_built_model() {
+        let config = Config::Bert(BertConfig::new(Form::PreNorm, 300, 16, 2, 2, 8));
+        let (_, params) = config.build_zeroed();
+        let built: Vec<_> = params.pieces().map(|piece| (piece.name.to_owned(), piece.shape)).collect();
+        assert_eq!(Params::outline(|at| config.build(at)).1, built);
+    }
+
+    #[test]
+    fn the_type_of_the_numbers_stands_wherever_a_config_says_it() {
+        let json = serde_json::json!({"n": 1, "torch_dtype": "float32", "text_config": {"torch_dtype": null, "x": 2}});
+        let written: Value = serde_json::from_str(&config(&json, Dtype::Bf16)).unwrap();
+        let (dtype, part) = ("bfloat16", serde_json::json!({"torch_dtype": "bfloat16", "x": 2}));
+        let want = serde_json::json!({"n": 1, "dtype": dtype, "torch_dtype": dtype, "text_config": part});
+        assert_eq!(written, want);
+    }
+}
