@@ -9,13 +9,16 @@ use tokenizer::{END_OF_TEXT, START_OF_TEXT, Tokenizer};
 use crate::error::{Error, Result};
 use crate::{Model, files};
 
+/// The file that says which tokens play which part.
+pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+
 /// Writes the tokenizer's two files; where a run has its tokenizer.json already, that stays.
 pub(super) fn write(directory: &Path, tokenizer: &Tokenizer, model: &Model) -> Result<()> {
     let path = directory.join("tokenizer.json");
     if !path.exists() {
         tokenizer.save(&path).map_err(|error| Error::file(&path, error))?;
     }
-    write_json(&directory.join("tokenizer_config.json"), &tokenizer_config(tokenizer, model))
+    write_json(&directory.join(TOKENIZER_CONFIG), &tokenizer_config(tokenizer, model))
 }
 
 /// How `transformers` gets its tokenizer: from tokenizer.json as it stands, and which tokens play which part.

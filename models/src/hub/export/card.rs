@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{CARD, Dtype, Source, json};
 use crate::error::{Error, Result};
-use crate::hub::pretrained::TASK;
+use crate::hub::task::Kind;
 use crate::{Config, Model};
 use run::Run;
 
@@ -26,30 +26,14 @@ enum Purpose {
     Fill,
     Embed,
     Pictures,
-    /// A label for a text; from vectors that are pooled as `pretext` says, or as `transformers` does it.
-    Classify {
-        ours: bool,
-    },
-    Tag,
-    Answer,
+    /// What it was fine-tuned for.
+    Task(Kind),
 }
 
 impl Purpose {
     fn of(source: &Source, run: Option<&Run>) -> Self {
-        let json = &source.checkpoint.json;
-        let architecture = json["architectures"][0].as_str().unwrap_or_default();
-        let by_name = [
-            ("ForSequenceClassification", Self::Classify { ours: false }),
-            ("ForTokenClassification", Self::Tag),
-            ("ForQuestionAnswering", Self::Answer),
-        ];
-        if let Some((_, purpose)) = by_name.into_iter().find(|(ending, _)| architecture.ends_with(ending)) {
-            return purpose;
-        }
-        match (json[TASK]["task"].as_str(), &source.model) {
-            (Some("classify"), _) => Self::Classify { ours: true },
-            (Some("tag"), _) => Self::Tag,
-            (Some("answer"), _) => Self::Answer,
+        match (source.checkpoint.task(), &source.model) {
+            (Some(task), _) => Self::Task(task),
             (_, Model::Gpt(_)) => Self::Generate,
             (_, Model::Clip(_)) => Self::Pictures,
             (_, Model::Bert(_)) if source.checkpoint.has_head() && !run.is_some_and(Run::of_sentences) => Self::Fill,
@@ -64,9 +48,9 @@ impl Purpose {
             Self::Fill => "fill-mask",
             Self::Embed => "feature-extraction",
             Self::Pictures => "zero-shot-image-classification",
-            Self::Classify { .. } => "text-classification",
-            Self::Tag => "token-classification",
-            Self::Answer => "question-answering",
+            Self::Task(Kind::Classify) => "text-classification",
+            Self::Task(Kind::Tag) => "token-classification",
+            Self::Task(Kind::Answer) => "question-answering",
         }
     }
 
@@ -78,9 +62,9 @@ impl Purpose {
             Self::Pictures => {
                 "It turns pictures and texts into vectors of one space, where those that belong together are near."
             }
-            Self::Classify { .. } => "It was fine-tuned to give a text one of these labels:",
-            Self::Tag => "It was fine-tuned to give each word of a text one of these labels:",
-            Self::Answer => "It was fine-tuned to find the passage of a text that answers a question.",
+            Self::Task(Kind::Classify) => "It was fine-tuned to give a text one of these labels:",
+            Self::Task(Kind::Tag) => "It was fine-tuned to give each word of a text one of these labels:",
+            Self::Task(Kind::Answer) => "It was fine-tuned to find the passage of a text that answers a question.",
         }
     }
 
@@ -91,9 +75,9 @@ impl Purpose {
             Self::Fill => format!("pretext fill {name} \"It is in the [MASK].\""),
             Self::Embed => format!("pretext embed {name} \"a text\" \"another\""),
             Self::Pictures => format!("pretext classify {name} picture.png --labels names.txt"),
-            Self::Classify { .. } => format!("pretext classify {name} \"a text\""),
-            Self::Tag => format!("pretext tag {name} \"a text\""),
-            Self::Answer => format!("pretext answer {name} \"a question\" \"a text\""),
+            Self::Task(Kind::Classify) => format!("pretext classify {name} \"a text\""),
+            Self::Task(Kind::Tag) => format!("pretext tag {name} \"a text\""),
+            Self::Task(Kind::Answer) => format!("pretext answer {name} \"a question\" \"a text\""),
         }
     }
 }
@@ -141,7 +125,7 @@ fn introduction(source: &Source, purpose: Purpose, run: Option<&Run>) -> String 
     let learned = run.map_or(String::new(), |run| format!(", {}", run.learned()));
     let form = json["model_type"].as_str().unwrap_or_default();
     let labels = match (purpose, json["id2label"].as_object()) {
-        (Purpose::Classify { .. } | Purpose::Tag, Some(labels)) => {
+        (Purpose::Task(Kind::Classify | Kind::Tag), Some(labels)) => {
             let mut labels: Vec<(u64, &str)> =
                 labels.iter().filter_map(|(id, label)| Some((id.parse().ok()?, label.as_str()?))).collect();
             labels.sort_unstable();

@@ -26,7 +26,7 @@ use dtype::{Narrowed, is_float, is_whole};
 
 use super::pretrained::check_tokenizer;
 use super::weights::{self, floats};
-use super::{Checkpoint, gpt2, missing, stored_name};
+use super::{Checkpoint, beside, gpt2, missing, stored_name};
 use crate::error::{Error, Result};
 use crate::{Config, Model, files};
 
@@ -140,7 +140,11 @@ pub fn directory(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
     let there = |name: &&&str| from.join(name).exists();
     let companions: Vec<&str> = COMPANIONS.iter().filter(there).copied().collect();
     let ours = ["config.json", CARD, "model.safetensors"]; // the weights last: without them nobody takes it for a model
-    let names: Vec<&str> = companions.iter().copied().chain(ours).collect();
+    // Runs that an older version made have no tokenizer_config.json yet.
+    let lacks = |name: &str| from.join("tokenizer.json").exists() && !from.join(name).exists();
+    let config = source.tokenizer.as_ref().filter(|_| lacks(beside::TOKENIZER_CONFIG));
+    let names: Vec<&str> =
+        companions.iter().copied().chain(config.map(|_| beside::TOKENIZER_CONFIG)).chain(ours).collect();
     if let Some(name) = names.iter().find(|name| out.join(name).exists()) {
         return Err(Error::file(out, format!("already holds {name}, which stays as it is: give another directory")));
     }
@@ -154,7 +158,10 @@ pub fn directory(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
         for name in companions {
             put_file(&hidden.path().join(name), &read(&from.join(name))?)?;
         }
-        put_file(&hidden.path().join("config.json"), config(&source.checkpoint.json, dtype).as_bytes())?;
+        if let Some(tokenizer) = config {
+            beside::write(hidden.path(), tokenizer, &source.model)?;
+        }
+        put_file(&hidden.path().join("config.json"), retyped(&source.checkpoint.json, dtype).as_bytes())?;
         put_file(&hidden.path().join(CARD), card.as_bytes())?;
         let path = hidden.path().join("model.safetensors");
         let tensors = source.tensors();
@@ -199,7 +206,7 @@ fn put_file(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// config.json with the type of the numbers, under its old name too where that stands there.
-fn config(json: &Value, dtype: Dtype) -> String {
+fn retyped(json: &Value, dtype: Dtype) -> String {
     let mut json = json.clone();
     json["dtype"] = dtype.title().into();
     for place in ["", "/text_config", "/vision_config"] {
