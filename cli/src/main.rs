@@ -1,7 +1,8 @@
 //! The `pretext` program: learns from raw data without labels, and uses what was learned.
 //!
 //! A file a command, each a thin call into the `models` crate: `train`, `generate`, `fill`, `finetune`, `classify`,
-//! `tag`, `answer`, `embed`, `search`, `curve`, `tokenizer`, `export`, `verify`, `bench`. Exit codes: 0, 1 (it failed) and 2 (the words were off).
+//! `tag`, `answer`, `embed`, `search`, `curve`, `import`, `tokenizer`, `export`, `verify`, `bench`. Exit codes: 0, 1 (it
+//! failed) and 2 (the words were off).
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ mod fill;
 mod finetune;
 mod flags;
 mod generate;
+mod import;
 mod pictures;
 mod progress;
 mod search;
@@ -48,6 +50,7 @@ enum Command {
     Embed(embed::Args),
     Search(search::Args),
     Curve(curve::Args),
+    Import(import::Args),
     #[command(subcommand)]
     Tokenizer(tokenizer::Command),
     Export(export::Args),
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
             Command::Embed(args) => embed::run(&args),
             Command::Search(args) => search::run(&args),
             Command::Curve(args) => curve::run(&args),
+            Command::Import(args) => import::run(&args),
             Command::Tokenizer(command) => tokenizer::run(&command),
             Command::Export(args) => export::run(&args),
             Command::Verify(args) => return verify::run(&args),

@@ -196,9 +196,15 @@ fn count(n: f64) -> String {
     }
 }
 
-fn bytes(n: usize) -> String {
-    let mib = n as f64 / (1 << 20) as f64;
-    if mib >= 1024.0 { format!("{:.1} GiB", mib / 1024.0) } else { format!("{mib:.0} MiB") }
+/// 1234567 as "1 MiB".
+pub fn bytes(n: usize) -> String {
+    let kib = n as f64 / 1024.0;
+    match kib {
+        0.0..1.0 => format!("{n} bytes"),
+        1.0..1024.0 => format!("{kib:.0} KiB"),
+        1024.0..1_048_576.0 => format!("{:.0} MiB", kib / 1024.0),
+        _ => format!("{:.1} GiB", kib / 1_048_576.0),
+    }
 }
 
 fn duration(seconds: f64) -> String {

@@ -31,6 +31,9 @@ pub enum Error {
     /// A picture that cannot be written.
     #[error(transparent)]
     Chart(#[from] crate::train::chart::ChartError),
+    /// The hub, or the way to it.
+    #[error("{0}")]
+    Hub(String),
     /// Training cannot go on.
     #[error("{0}")]
     Training(String),

@@ -57,6 +57,15 @@ impl Config {
         }
     }
 
+    /// V: how many tokens it knows.
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::Gpt(config) => config.vocab_size,
+            Self::Bert(config) => config.vocab_size,
+            Self::Clip(config) => config.text_config.vocab_size,
+        }
+    }
+
     /// The model and a store full of zeros, to be filled from a checkpoint.
     pub fn build_zeroed(&self) -> (Model, Params) {
         Params::build_zeroed(|at| self.build(at))

@@ -5,6 +5,7 @@
 //! knows what a fine-tuned one is for; [`beside`] writes the smaller files that other programs look for. [`pretrained`] is a
 //! model together with its tokenizer; [`verify`] holds our numbers against recorded ones, and [`record`] records
 //! them. [`export`] writes a checkpoint anew, with narrower numbers and a model card, or as a GGUF file.
+//! With the feature `hub`, `import` fetches a model by its name.
 
 use std::path::Path;
 
@@ -17,6 +18,8 @@ pub mod beside;
 pub mod clip;
 pub mod export;
 pub mod gpt2;
+#[cfg(feature = "hub")]
+pub mod import;
 pub mod pretrained;
 pub mod record;
 pub mod task;

@@ -24,12 +24,17 @@ pub struct Pretrained {
 
 /// An error if a directory's tokenizer is not its model's.
 pub(crate) fn check_tokenizer(directory: &Path, model: &Model, tokenizer: &Tokenizer) -> Result<()> {
-    let [has, wants] = [tokenizer.vocab_size(), model.vocab_size()];
+    check_tokenizer_of(directory, &model.config(), tokenizer)
+}
+
+/// The same of a model's sizes.
+pub(crate) fn check_tokenizer_of(directory: &Path, config: &Config, tokenizer: &Tokenizer) -> Result<()> {
+    let [has, wants] = [tokenizer.vocab_size(), config.vocab_size()];
     if has != wants {
         let what = format!("the tokenizer has {has} tokens but the model {wants}: they are of two runs");
         return Err(Error::file(directory, what + "; copy the model's own tokenizer.json here"));
     }
-    if matches!(model, Model::Bert(_)) && tokenizer.frame().is_none() {
+    if matches!(config, Config::Bert(_)) && tokenizer.frame().is_none() {
         let what = "the tokenizer has no [CLS], [SEP], [PAD] and [MASK]: it is not this model's";
         return Err(Error::file(directory, what));
     }

@@ -104,20 +104,8 @@ impl Weights {
 
     /// Maps the files of an index, which stand beside it and hold what it says.
     fn open_all(index: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(index).map_err(|error| Error::io(index, "read", &error))?;
-        let Index { weight_map } = serde_json::from_str(&text).map_err(|error| {
-            Error::file(
-                index,
-                format!("not the index of a checkpoint ({error}): expected a weight_map from names to files"),
-            )
-        })?;
+        let weight_map = read_index(index)?;
         let names: BTreeSet<&String> = weight_map.values().collect();
-        if let Some(name) = names.iter().find(|name| Path::new(name).file_name() != Some(OsStr::new(name.as_str()))) {
-            return Err(Error::file(
-                index,
-                format!("names {name:?}, which is no file beside it: it is not to be trusted"),
-            ));
-        }
         let beside = |name: &&String| mapped(&index.with_file_name(name));
         let files = names.iter().map(beside).collect::<Result<Vec<_>>>()?;
         let weights = Self { path: index.to_owned(), files };
@@ -221,6 +209,28 @@ pub(super) fn floats(view: &TensorView) -> Option<Vec<f32>> {
         Dtype::F16 => Some(two(|b| f16::from_le_bytes(b).to_f32())),
         Dtype::BF16 => Some(two(|b| bf16::from_le_bytes(b).to_f32())),
         _ => None,
+    }
+}
+
+/// Which tensor is in which file, as an index says; the files are safetensors beside it and nothing else.
+pub(super) fn read_index(index: &Path) -> Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(index).map_err(|error| Error::io(index, "read", &error))?;
+    let Index { weight_map } = serde_json::from_str(&text).map_err(|error| {
+        Error::file(
+            index,
+            format!("not the index of a checkpoint ({error}): expected a weight_map from names to files"),
+        )
+    })?;
+    let beside = |name: &&String| {
+        let path = Path::new(name.as_str());
+        path.file_name() == Some(path.as_os_str()) && path.extension() == Some(OsStr::new("safetensors"))
+    };
+    match weight_map.values().find(|name| !beside(name)) {
+        Some(name) => {
+            let what = "which is no file beside it that ends in .safetensors: it is not to be trusted";
+            Err(Error::file(index, format!("names {name:?}, {what}")))
+        }
+        None => Ok(weight_map),
     }
 }
 

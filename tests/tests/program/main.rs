@@ -3,6 +3,8 @@
 mod bad_input;
 mod clip;
 mod export;
+mod hub;
+mod import;
 mod shared_space;
 mod simcse;
 mod training;
