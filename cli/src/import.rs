@@ -13,7 +13,6 @@ Examples:
   pretext generate \"$(pretext import gpt2)\" \"Once upon a time\"
   pretext import sentence-transformers/all-MiniLM-L6-v2
   pretext import org/name --revision refs/pr/1")]
-#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "what would be fetched"))]
 pub struct Args {
     /// The model: gpt2, or org/name
     name: String,
@@ -66,10 +65,11 @@ mod fetching {
             }
         }
 
-        /// Leaves the last bar on the screen.
+        /// Leaves the last bar on the screen, on a line of its own.
         pub fn end(&mut self) {
             if let Some(bar) = self.bar.take() {
                 bar.abandon();
+                eprintln!();
             }
         }
 

@@ -4,7 +4,7 @@
 //! weights, a thousand times as large, come last, and only as safetensors, which are numbers and nothing else. The formats
 //! before were pickles (`pytorch_model.bin`), programs that run when they are opened; they are neither fetched nor read.
 //!
-//! [`cache`] is where the files stay, which Python's `huggingface_hub` reads and writes too; [`remote`] is the hub itself:
+//! `cache` is where the files stay, which Python's `huggingface_hub` reads and writes too; `remote` is the hub itself:
 //! downloads that go on where they were cut off, and checksums. The `hf-hub` crate knows the places in the cache. Its own
 //! download does not check what it fetched, cannot go on with a file of which only the last step was missing, and sends the
 //! user's token on to wherever the hub redirects it; so the requests are made here.

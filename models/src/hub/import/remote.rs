@@ -215,7 +215,7 @@ impl<'a> Remote<'a> {
                 format!("{name} is only for those whom its owner lets in: ask for it at {endpoint}/{name}; {token}")
             }
             (401 | 404, _) => {
-                format!("{endpoint} has no model {name}, or it is private: check the name; if so, {token}")
+                format!("{endpoint} has no model {name}, or it is private: check the name; if it is right, {token}")
             }
             (status @ (429 | 500..), _) => {
                 return Failure::Away(format!("{endpoint} cannot answer now (status {status})"));
