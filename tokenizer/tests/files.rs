@@ -173,7 +173,7 @@ fn every_spelling_of_the_same_tokenizer_is_read() {
 #[test]
 fn tokens_are_shown_as_the_file_writes_them_and_only_gpt2_is_called_so() {
     let tokenizer = Tokenizer::train(&[b"the cat sat on the mat, the cat that sat on the hat"], 262).unwrap();
-    let file: serde_json::Value = serde_json::from_str(&tokenizer.to_json()).unwrap();
+    let file: Value = serde_json::from_str(&tokenizer.to_json()).unwrap();
     let shown = tokenizer.shown();
     let vocabulary = file["model"]["vocab"].as_object().unwrap();
     assert!(vocabulary.iter().all(|(token, id)| shown[id.as_u64().unwrap() as usize] == *token));
