@@ -3,6 +3,7 @@
 //! The optimiser, the gradient's norm and a checkpoint are then each one pass over contiguous memory. A layer
 //! holds handles ([`ParamId`]); using one handle twice is weight tying.
 
+use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -124,20 +125,20 @@ impl Params<f32> {
 
     /// Builds a model and a store full of zeros, to be filled from a checkpoint.
     pub fn build_zeroed<M>(model: impl FnOnce(Scope) -> M) -> (M, Self) {
-        let mut entries = Vec::new();
-        let model = model(Scope { entries: &mut entries, prefix: String::new() });
-        let len = entries.last().map_or(0, |last| last.place.end.next_multiple_of(ALIGN));
-        (model, Self { entries, values: Buffer::zeros(len), half: None, paper: Paper::default() })
+        let Ok(built) = Self::build_checked(model, |_| Ok::<_, Infallible>(()));
+        built
     }
 
-    /// Builds a model only to know its parameters: what each tensor of its checkpoint is called, and its shape. No memory is
-    /// taken for their numbers.
-    pub fn outline<M>(model: impl FnOnce(Scope) -> M) -> (M, Vec<(String, Shape)>) {
-        let mut entries = Vec::new();
-        let model = model(Scope { entries: &mut entries, prefix: String::new() });
-        let empty = Self { entries, values: Buffer::zeros(0), half: None, paper: Paper::default() };
-        let outline = empty.pieces().map(|piece| (piece.name.to_owned(), piece.shape)).collect();
-        (model, outline)
+    /// The same if `check` agrees to the names and shapes, before memory is taken for the values.
+    pub fn build_checked<M, E>(
+        model: impl FnOnce(Scope) -> M,
+        check: impl FnOnce(&Self) -> Result<(), E>,
+    ) -> Result<(M, Self), E> {
+        let mut params = Self::default();
+        let model = model(Scope { entries: &mut params.entries, prefix: String::new() });
+        check(&params)?;
+        params.values = Buffer::zeros(params.entries.last().map_or(0, |last| last.place.end.next_multiple_of(ALIGN)));
+        Ok((model, params))
     }
 
     /// Keeps all values at half the width too, rounded to bf16: generation with [`Precision::Bf16`](

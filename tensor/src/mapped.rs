@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 /// A file mapped into memory, read-only.
@@ -31,10 +32,18 @@ impl Mapped {
     /// Gives back the memory that the map has taken so far; what is needed again is read from the file again. So a pass
     /// over a file of any size can keep to a little memory, where the system would count all of it as in use.
     pub fn release(&self) {
+        self.release_part(0..self.0.len());
+    }
+
+    /// The same of the pages of one part.
+    ///
+    /// Panics if the part reaches beyond the file.
+    pub fn release_part(&self, part: Range<usize>) {
+        assert!(part.end <= self.0.len(), "{part:?} of a map of {} bytes", self.0.len());
         #[cfg(unix)]
         // SAFETY: dropped pages are dangerous where they come back as other bytes, as in private maps that were
         // written to. This map is shared and read-only: its pages come back from the file, which does not change.
-        let _ = unsafe { self.0.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) }; // only advice, so it may fail
+        let _ = unsafe { self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, part.start, part.len()) }; // only advice, so it may fail
     }
 
     /// The bytes from `start` on as numbers of type `U` in the machine's order.

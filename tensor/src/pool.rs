@@ -95,9 +95,15 @@ impl<T: Float> Buffer<T> {
 
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        let mut buffer = Self::scratch(len);
-        buffer.fill(T::ZERO);
-        buffer
+        let class = Pool::<T>::class(len.div_ceil(T::Lanes::N));
+        match T::pool().take(class) {
+            Some(store) => {
+                let mut used = Self { store, len };
+                used.fill(T::ZERO);
+                used
+            }
+            None => Self { store: Store::new(class), len }, // pages that nobody has touched take no memory yet
+        }
     }
 
     /// The buffer as whole vectors, the last of which may reach beyond `len`.

@@ -1,8 +1,10 @@
 //! What the tests share: the program as a user runs it.
 //!
 //! The tests themselves stand in `tests/tests`: `gradients` (property tests of every operation), `agreement` (against
-//! recorded answers of others), `score` (against scores that others count), `program` (the program end to end: crashes,
-//! threads, bad input).
+//! recorded answers of others), `score` (against scores that others count), `readers` (damaged files, of which the fuzzers in
+//! `tests/fuzz` make more), `program` (the program end to end: crashes, threads, bad input).
+
+pub mod readers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

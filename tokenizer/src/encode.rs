@@ -126,17 +126,17 @@ impl Tokenizer {
     fn encode_words(&self, text: &[u8], ids: &mut Vec<u32>) {
         match self.splitter {
             Splitter::Gpt2 { prefix_space } if prefix_space && !text.starts_with(b" ") => {
-                self.encode_each(words(&[b" ", text].concat()), ids);
+                self.encode_each(text.len(), words(&[b" ", text].concat()), ids);
             }
-            Splitter::Gpt2 { .. } => self.encode_each(words(text), ids),
-            Splitter::Clip { names } => self.encode_each(clip::words(text, names), ids),
-            Splitter::Bert => self.encode_each(bert::words(&String::from_utf8_lossy(text)), ids),
+            Splitter::Gpt2 { .. } => self.encode_each(text.len(), words(text), ids),
+            Splitter::Clip { names } => self.encode_each(text.len(), clip::words(text, names), ids),
+            Splitter::Bert => self.encode_each(text.len(), bert::words(&String::from_utf8_lossy(text)), ids),
         }
     }
 
     #[inline]
-    fn encode_each<'a>(&self, words: impl Iterator<Item = &'a [u8]>, ids: &mut Vec<u32>) {
-        self.caches.with(|cache| {
+    fn encode_each<'a>(&self, length: usize, words: impl Iterator<Item = &'a [u8]>, ids: &mut Vec<u32>) {
+        self.caches.with(length, |cache| {
             for word in words {
                 cache.get_or(word, ids, |ids| self.model.encode(word, ids));
             }

@@ -41,6 +41,7 @@
 //! | `encode` | the pipeline of all these, from text to ids and back |
 //! | `template` | what is put around a text, and around two |
 //! | `boundaries` | where words begin among ids, and where a text may be cut |
+//! | `json` | JSON that has no name twice |
 //! | `alphabet`, `read`, `write`, `tiktoken` | Hugging Face's `tokenizer.json`, in and out; older files, in; tiktoken's, out |
 //!
 //! # What holds
@@ -63,6 +64,7 @@ mod cache;
 mod clip;
 mod encode;
 mod error;
+pub mod json;
 mod kind;
 mod merge;
 mod normalize;

@@ -12,6 +12,7 @@ mod vocabulary;
 
 use std::path::Path;
 
+use older::{CONFIG, MERGES, MORE, VOCAB, WORDS};
 pub(crate) use pipeline::{CLIP_PATTERNS, clip_normalizers};
 use serde_json::{Value, json};
 
@@ -27,21 +28,48 @@ impl Tokenizer {
     /// [`Error::Io`] if a file cannot be read, [`Error::File`] with the reason of [`from_json`](Self::from_json).
     pub fn open(path: &Path) -> Result<Self, Error> {
         let (directory, name) = if path.is_dir() {
-            let there = ["tokenizer.json", "vocab.json", "vocab.txt"].into_iter().find(|name| path.join(name).exists());
+            let there = ["tokenizer.json", VOCAB, WORDS].into_iter().find(|name| path.join(name).exists());
             (path, there.unwrap_or("tokenizer.json"))
         } else {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             (path.parent().unwrap_or(Path::new("")), name)
         };
+        let read = |name: &str| text(&directory.join(name));
+        let beside = |name: &str| directory.join(name).exists().then(|| read(name)).transpose();
+        let in_directory = |problem: older::Problem| named(&directory.join(problem.file), problem.what);
+        let config = || older::Config::new(beside(CONFIG)?.as_deref(), beside(MORE)?.as_deref()).map_err(in_directory);
         let (file, at) = match name {
-            "vocab.json" | "merges.txt" => (older::byte_pairs(directory)?, directory.join("vocab.json")),
-            "vocab.txt" => (older::word_pieces(directory)?, directory.join(name)),
+            VOCAB | MERGES => {
+                let file = older::byte_pairs(&read(VOCAB)?, &read(MERGES)?, &config()?).map_err(in_directory)?;
+                (file, directory.join(VOCAB))
+            }
+            WORDS => (older::word_pieces(&read(WORDS)?, &config()?).map_err(in_directory)?, directory.join(WORDS)),
             _ => {
                 let at = if path.is_dir() { directory.join(name) } else { path.to_owned() };
                 (parse(&text(&at)?).map_err(|problem| named(&at, problem))?, at)
             }
         };
         from_value(&file).map_err(|problem| named(&at, problem))
+    }
+
+    /// Reads the texts of a `vocab.json` and a `merges.txt`, and of a `tokenizer_config.json` if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Format`] names the file and the place in it, with the reasons of [`from_json`](Self::from_json).
+    pub fn from_vocab_and_merges(vocab: &str, merges: &str, config: Option<&str>) -> Result<Self, Error> {
+        let file = older::Config::new(config, None).and_then(|config| older::byte_pairs(vocab, merges, &config));
+        from_older(file, VOCAB)
+    }
+
+    /// Reads the text of a `vocab.txt`, and of a `tokenizer_config.json` if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Format`] names the file and the place in it, with the reasons of [`from_json`](Self::from_json).
+    pub fn from_vocab(vocab: &str, config: Option<&str>) -> Result<Self, Error> {
+        let file = older::Config::new(config, None).and_then(|config| older::word_pieces(vocab, &config));
+        from_older(file, WORDS)
     }
 
     /// Reads the text of a `tokenizer.json`.
@@ -56,6 +84,11 @@ impl Tokenizer {
     }
 }
 
+fn from_older(file: Result<Value, older::Problem>, name: &'static str) -> Result<Tokenizer, Error> {
+    let file = file.map_err(|problem| Error::Format(format!("{}: {}", problem.file, problem.what)))?;
+    from_value(&file).map_err(|problem| Error::Format(format!("{name}: {problem}")))
+}
+
 /// The text of a file.
 fn text(path: &Path) -> Result<String, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), doing: "read", source })?;
@@ -67,7 +100,7 @@ fn named(path: &Path, problem: String) -> Error {
 }
 
 fn parse(json: &str) -> Result<Value, String> {
-    serde_json::from_str(json).map_err(|e| {
+    crate::json::parse(json).map_err(|e| {
         format!(
             "this is no complete tokenizer.json ({e}): the file is damaged or of another kind, \
              fetch or write it again"

@@ -1,10 +1,9 @@
 //! BERT's sizes, under the names of Hugging Face's config.json.
 
-use autograd::Gelu;
 use serde::{Deserialize, Serialize};
 
 use super::model::{POST_NORM, PRE_NORM, ROBERTA};
-use crate::nn::{BlockConfig, INITIAL_DEVIATION, Style};
+use crate::nn::{Act, BlockConfig, INITIAL_DEVIATION, Style};
 
 /// Where the norms of a block stand, by the name that the checkpoint's `model_type` has for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +35,9 @@ pub struct BertConfig {
     pub num_attention_heads: usize,
     /// F: the width within the feed-forward layers.
     pub intermediate_size: usize,
+    /// The gate of the feed-forward layers.
+    #[serde(default = "gelu")]
+    pub hidden_act: Act,
     /// Rows of the table of positions: the block size, and in RoBERTa's forms one or two more, since they count from one
     /// beyond the padding token's id.
     pub max_position_embeddings: usize,
@@ -57,6 +59,10 @@ pub struct BertConfig {
     /// Deviation of the initial weights.
     #[serde(default = "deviation")]
     pub initializer_range: f64,
+}
+
+fn gelu() -> Act {
+    Act::Exact
 }
 
 fn two() -> usize {
@@ -86,6 +92,7 @@ impl BertConfig {
             num_hidden_layers: layers,
             num_attention_heads: heads,
             intermediate_size: 4 * width,
+            hidden_act: gelu(),
             max_position_embeddings: block_size + first,
             type_vocab_size: two(),
             pad_token_id: 0,
@@ -130,6 +137,9 @@ impl BertConfig {
                 return Err(format!("{name} of 0 leaves no model: give 1 or more"));
             }
         }
+        let [v, p, s] = [self.vocab_size, self.max_position_embeddings, self.type_vocab_size].map(|n| n as f64);
+        let [c, f, l] = [self.hidden_size, self.intermediate_size, self.num_hidden_layers].map(|n| n as f64);
+        crate::nn::check_count(l * (4.0 * c * c + 2.0 * c * f) + (v + p + s + c) * c)?;
         crate::nn::check_heads(self.num_attention_heads, self.hidden_size)?;
         crate::nn::check_epsilon("layer_norm_eps", self.layer_norm_eps)?;
         crate::nn::check_dropout("hidden_dropout_prob", self.hidden_dropout_prob)?;
@@ -162,7 +172,7 @@ impl BertConfig {
             heads: self.num_attention_heads,
             layers: self.num_hidden_layers,
             epsilon: self.layer_norm_eps,
-            gelu: Gelu::Exact,
+            gelu: self.hidden_act.into(),
             deviation: self.initializer_range,
             up_deviation: self.initializer_range,
             attn_dropout: self.attention_probs_dropout_prob,

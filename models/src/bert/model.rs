@@ -129,7 +129,11 @@ impl Bert {
 
     /// What the head makes of hidden states before it compares them with the token table: `[…, C]` → `[…, C]`
     fn transform<'t>(&self, x: Value<'t>) -> Value<'t> {
-        self.head().norm.forward(self.head().dense.forward_gelu(x, Gelu::Exact))
+        let gelu = match self.config.model_type {
+            Form::PostNorm => self.config.hidden_act.into(),
+            Form::PreNorm | Form::Roberta => Gelu::Exact, // whatever the blocks have
+        };
+        self.head().norm.forward(self.head().dense.forward_gelu(x, gelu))
     }
 
     /// Whether it can be asked for tokens.

@@ -3,10 +3,9 @@
 //! Initial deviations are those of the paper's code: 1/√C for what a layer of width C reads, 1/√(2C) for the hidden layer's
 //! first part, and 1/√C·1/√(2L) for the 2L projections that add to the stream.
 
-use autograd::Gelu;
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{BlockConfig, Style, check_dropout, check_epsilon, check_heads};
+use crate::nn::{Act, BlockConfig, Style, check_count, check_dropout, check_epsilon, check_heads};
 
 /// The blocks of the text encoder: a position sees itself and those before it, so that the last has read all.
 pub const TEXT: Style = Style {
@@ -36,31 +35,6 @@ pub const INITIAL_SCALE: f64 = 2.6592;
 /// The bias that the sigmoid loss begins with (Zhai et al. 2023, section 3.2): at first all pairs are said to be none, and
 /// nearly all are.
 pub const INITIAL_BIAS: f64 = -10.0;
-
-/// The gate of the feed-forward layers, by the name that config.json has for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Act {
-    /// x·σ(1.702·x), as published.
-    #[default]
-    #[serde(rename = "quick_gelu")]
-    Quick,
-    /// x·Φ(x), as in later checkpoints.
-    #[serde(rename = "gelu")]
-    Exact,
-    /// With tanh in the place of Φ.
-    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
-    Tanh,
-}
-
-impl From<Act> for Gelu {
-    fn from(act: Act) -> Self {
-        match act {
-            Act::Quick => Self::Quick,
-            Act::Exact => Self::Exact,
-            Act::Tanh => Self::Tanh,
-        }
-    }
-}
 
 /// Sizes of the text encoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -280,6 +254,7 @@ impl ClipConfig {
                 return Err(format!("{name} of 0 leaves no model: give 1 or more"));
             }
         }
+        check_count(self.count())?;
         check_heads(t.num_attention_heads, t.hidden_size)?;
         check_heads(v.num_attention_heads, v.hidden_size)?;
         if !v.image_size.is_multiple_of(v.patch_size) {
@@ -291,6 +266,22 @@ impl ClipConfig {
         check_epsilon("layer_norm_eps", v.layer_norm_eps)?;
         [t.attention_dropout, v.attention_dropout].iter().try_for_each(|&x| check_dropout("attention_dropout", x))?;
         [t.dropout, v.dropout].iter().try_for_each(|&x| check_dropout("dropout", x))
+    }
+
+    /// About how many numbers the model learns, with those of one picture.
+    fn count(&self) -> f64 {
+        let (t, v) = (&self.text_config, &self.vision_config);
+        let tower = |c: usize, f: usize, l: usize| {
+            let (c, f, l) = (c as f64, f as f64, l as f64);
+            l * (4.0 * c * c + 2.0 * c * f)
+        };
+        let [side, patch, e] = [v.image_size, v.patch_size, self.projection_dim].map(|n| n as f64);
+        let (text, vision) = (t.hidden_size as f64, v.hidden_size as f64);
+        tower(t.hidden_size, t.intermediate_size, t.num_hidden_layers)
+            + tower(v.hidden_size, v.intermediate_size, v.num_hidden_layers)
+            + (t.vocab_size as f64 + t.max_position_embeddings as f64 + e) * text
+            + ((side / patch).powi(2) + 1.0 + 3.0 * patch * patch + e) * vision
+            + 3.0 * side * side
     }
 
     /// Floating-point operations of one training step for a picture with a caption of `time` tokens, forward and backward:

@@ -1,10 +1,9 @@
 //! GPT's sizes, under the names of Hugging Face's config.json, and the presets.
 
-use autograd::Gelu;
 use serde::{Deserialize, Serialize};
 
 use super::model::STYLE;
-use crate::nn::{BlockConfig, INITIAL_DEVIATION, check_dropout, check_epsilon, check_heads};
+use crate::nn::{Act, BlockConfig, INITIAL_DEVIATION, check_count, check_dropout, check_epsilon, check_heads};
 
 /// Sizes and rates of a GPT-2 model; as JSON it is the checkpoint's config.json.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,21 +11,31 @@ pub struct GptConfig {
     /// V: how many tokens there are.
     pub vocab_size: usize,
     /// The block size: how many positions the model can see.
+    #[serde(alias = "max_position_embeddings")]
     pub n_positions: usize,
     /// C: the width.
+    #[serde(alias = "hidden_size")]
     pub n_embd: usize,
     /// L: how many blocks.
+    #[serde(alias = "num_hidden_layers")]
     pub n_layer: usize,
     /// H: how many heads; they divide the width.
+    #[serde(alias = "num_attention_heads")]
     pub n_head: usize,
+    /// F: the width within the feed-forward layers, if it is not 4·C.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_inner: Option<usize>,
+    /// The gate of the feed-forward layers.
+    #[serde(default = "gelu_new")]
+    pub activation_function: Act,
     /// Dropout of what each block adds.
-    #[serde(default)]
+    #[serde(default = "tenth")]
     pub resid_pdrop: f64,
     /// Dropout of the embeddings.
-    #[serde(default)]
+    #[serde(default = "tenth")]
     pub embd_pdrop: f64,
     /// Dropout of the attention probabilities.
-    #[serde(default)]
+    #[serde(default = "tenth")]
     pub attn_pdrop: f64,
     /// ε of the layer norms.
     #[serde(default = "gpt2_epsilon")]
@@ -34,6 +43,14 @@ pub struct GptConfig {
     /// Deviation of the initial weights.
     #[serde(default = "gpt2_deviation")]
     pub initializer_range: f64,
+}
+
+fn gelu_new() -> Act {
+    Act::Tanh
+}
+
+fn tenth() -> f64 {
+    0.1
 }
 
 fn gpt2_deviation() -> f64 {
@@ -53,6 +70,8 @@ impl GptConfig {
             n_embd: width,
             n_layer: layers,
             n_head: heads,
+            n_inner: None,
+            activation_function: gelu_new(),
             resid_pdrop: 0.0,
             embd_pdrop: 0.0,
             attn_pdrop: 0.0,
@@ -76,11 +95,14 @@ impl GptConfig {
             ("a width", n_embd),
             ("a number of layers", n_layer),
             ("a number of heads", n_head),
+            ("an n_inner", &self.inner()),
         ] {
             if *value == 0 {
                 return Err(format!("{name} of 0 leaves no model: give 1 or more"));
             }
         }
+        let [v, t, c, f, l] = [*vocab_size, *n_positions, *n_embd, self.inner(), *n_layer].map(|n| n as f64);
+        check_count(l * (4.0 * c * c + 2.0 * c * f) + (v + t) * c)?;
         check_epsilon("layer_norm_epsilon", self.layer_norm_epsilon)?;
         check_heads(*n_head, *n_embd)?;
         for (name, share) in
@@ -91,18 +113,23 @@ impl GptConfig {
         Ok(())
     }
 
-    /// How many numbers the model learns: 12·C² + 13·C for each block, the tables, the last norm.
+    /// F: the width within the feed-forward layers.
+    pub fn inner(&self) -> usize {
+        self.n_inner.unwrap_or(self.n_embd.saturating_mul(4))
+    }
+
+    /// How many numbers the model learns: 4·C² + 2·C·F + 9·C + F for each block, the tables, the last norm.
     pub fn parameters(&self) -> usize {
-        let c = self.n_embd;
-        self.n_layer * (12 * c * c + 13 * c) + (self.vocab_size + self.n_positions) * c + 2 * c
+        let (c, f) = (self.n_embd, self.inner());
+        self.n_layer * (4 * c * c + 2 * c * f + 9 * c + f) + (self.vocab_size + self.n_positions) * c + 2 * c
     }
 
     /// Floating-point operations of one training step for one token in a row of `time`, forward and backward: two
     /// for each use of a weight in a product, three products for each (output, and the gradients of input and
     /// weight); likewise for the half of the T x T scores that is seen. (Chowdhery et al. 2022, appendix B.)
     pub fn flops_per_token(&self, time: usize) -> f64 {
-        let (c, l) = (self.n_embd as f64, self.n_layer as f64);
-        6.0 * (l * 12.0 * c * c + self.vocab_size as f64 * c) + 6.0 * l * c * time as f64
+        let (c, f, l) = (self.n_embd as f64, self.inner() as f64, self.n_layer as f64);
+        6.0 * (l * (4.0 * c * c + 2.0 * c * f) + self.vocab_size as f64 * c) + 6.0 * l * c * time as f64
     }
 
     /// What the blocks need to know.
@@ -110,11 +137,11 @@ impl GptConfig {
         BlockConfig {
             style: &STYLE,
             width: self.n_embd,
-            hidden: 4 * self.n_embd,
+            hidden: self.inner(),
             heads: self.n_head,
             layers: self.n_layer,
             epsilon: self.layer_norm_epsilon,
-            gelu: Gelu::Tanh,
+            gelu: self.activation_function.into(),
             deviation: self.initializer_range,
             up_deviation: self.initializer_range,
             attn_dropout: self.attn_pdrop,

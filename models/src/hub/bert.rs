@@ -25,7 +25,6 @@ pub fn config_json(config: &BertConfig, frame: Option<Frame>) -> Value {
     };
     let more = json!({
         "architectures": [architecture],
-        "hidden_act": "gelu",
         "tie_word_embeddings": true,
         "bos_token_id": frame.map(|frame| frame.cls),
         "eos_token_id": frame.map(|frame| frame.sep),
@@ -35,27 +34,33 @@ pub fn config_json(config: &BertConfig, frame: Option<Frame>) -> Value {
 }
 
 /// The sizes in a config.json, unless it asks for what is not computed here.
-pub(super) fn config(json: Value) -> Result<BertConfig, String> {
+pub(super) fn config(mut json: Value) -> Result<BertConfig, String> {
     super::accept(
         &json,
         &[
-            ("hidden_act", vec![json!("gelu")]),
+            ("hidden_act", super::gates()),
             ("position_embedding_type", vec![json!("absolute")]),
             ("is_decoder", vec![json!(false)]),
             ("add_cross_attention", vec![json!(false)]),
             ("tie_word_embeddings", vec![json!(true)]),
+            ("pruned_heads", vec![json!({})]),
+            ("quantization_config", vec![Value::Null]),
         ],
     )?;
+    // What RoBERTa's forms mean that do not say it; their positions are counted from it.
+    if json["model_type"] != "bert" && json.get("pad_token_id").is_none() {
+        json["pad_token_id"] = json!(1);
+    }
     serde_json::from_value(json).map_err(|error| format!("not the config.json of a BERT checkpoint ({error})"))
 }
 
-/// The shapes of the tables, and a parameter of the last block.
-pub(super) fn sizes(c: &BertConfig) -> (Vec<(&'static str, [usize; 2])>, Vec<String>) {
+/// The shapes of the tables; the blocks' scope, their number, and a parameter that each of them has.
+pub(super) fn sizes(c: &BertConfig) -> super::Sizes {
     let tables = vec![
         ("embeddings.word_embeddings.weight", [c.vocab_size, c.hidden_size]),
         ("embeddings.position_embeddings.weight", [c.max_position_embeddings, c.hidden_size]),
     ];
-    (tables, vec![format!("encoder.layer.{}.output.dense.bias", c.num_hidden_layers.saturating_sub(1))])
+    (tables, vec![("encoder.layer", c.num_hidden_layers, "output.dense.bias")])
 }
 
 /// Whether a tensor is one that checkpoints carry along: the numbers of positions, the tied output table and its bias

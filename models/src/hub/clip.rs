@@ -59,12 +59,18 @@ fn preprocess(config: &ClipConfig) -> Preprocess {
 ///
 /// Errors: a file that asks for something that is not done here.
 pub fn open_preprocess(directory: &Path, config: &ClipConfig) -> Result<Preprocess> {
-    let (path, usual) = (directory.join(PREPROCESSOR), preprocess(config));
+    let path = directory.join(PREPROCESSOR);
     if !path.exists() {
-        return Ok(usual);
+        return Ok(preprocess(config));
     }
     let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, "read", &error))?;
-    let json: Value = serde_json::from_str(&text).map_err(|error| Error::file(&path, format!("not JSON: {error}")))?;
+    parse_preprocess(&text, config).map_err(|what| Error::file(&path, super::shortened(&what)))
+}
+
+/// The same from the text of the file.
+pub fn parse_preprocess(text: &str, config: &ClipConfig) -> std::result::Result<Preprocess, String> {
+    let usual = preprocess(config);
+    let json = tokenizer::json::parse(text).map_err(|error| format!("not JSON: {error}"))?;
     let side = json!(usual.size);
     let square = json!({"height": usual.size, "width": usual.size});
     let yes = || vec![json!(true)];
@@ -79,14 +85,23 @@ pub fn open_preprocess(directory: &Path, config: &ClipConfig) -> Result<Preproce
             ("size", vec![json!({"shortest_edge": usual.size}), side.clone()]),
             ("crop_size", vec![square, side]),
         ],
-    )
-    .map_err(|what| Error::file(&path, what))?;
+    )?;
+    let scale = json.get("rescale_factor").map_or(Some(1.0 / 255.0), Value::as_f64);
+    if scale.is_none_or(|scale| (255.0 * scale - 1.0).abs() > 1e-6) {
+        return Err(format!("rescale_factor is {}; only 1/255 is supported", json["rescale_factor"]));
+    }
     let three = |name: &str, usual: [f32; 3]| match json.get(name) {
         None => Ok(usual),
         Some(numbers) => serde_json::from_value(numbers.clone())
-            .map_err(|error| Error::file(&path, format!("{name} is no list of three numbers: {error}"))),
+            .map_err(|error| format!("{name} is no list of three numbers: {error}")),
     };
-    Ok(Preprocess { mean: three("image_mean", usual.mean)?, std: three("image_std", usual.std)?, ..usual })
+    let (mean, std) = (three("image_mean", usual.mean)?, three("image_std", usual.std)?);
+    if mean.iter().chain(&std).any(|x| !x.is_finite()) || std.iter().any(|x| *x <= 0.0) {
+        return Err(format!(
+            "image_mean {mean:?} and image_std {std:?}: these must be finite, and the second more than 0"
+        ));
+    }
+    Ok(Preprocess { mean, std, ..usual })
 }
 
 /// The sizes in a config.json, unless it asks for what is not computed here. Old files say the parts once more in
@@ -103,7 +118,9 @@ pub(super) fn config(mut json: Value) -> std::result::Result<ClipConfig, String>
     }
     let nothing = json!({});
     let (text, vision) = (json.get("text_config"), json.get("vision_config"));
-    super::accept(vision.unwrap_or(&nothing), &[("num_channels", vec![json!(3)])])?;
+    super::accept(&json, &[("quantization_config", vec![Value::Null])])?;
+    super::accept(vision.unwrap_or(&nothing), &[("num_channels", vec![json!(3)]), ("hidden_act", super::gates())])?;
+    super::accept(text.unwrap_or(&nothing), &[("hidden_act", super::gates())])?;
     for (name, part) in [("text_config", text), ("vision_config", vision)] {
         if part.is_some_and(|part| !part.is_object()) {
             return Err(format!("{name} is no object of sizes"));
@@ -112,8 +129,8 @@ pub(super) fn config(mut json: Value) -> std::result::Result<ClipConfig, String>
     serde_json::from_value(json).map_err(|error| format!("not the config.json of a CLIP checkpoint ({error})"))
 }
 
-/// The shapes of the tables, and a parameter of each encoder's last block.
-pub(super) fn sizes(c: &ClipConfig) -> (Vec<(&'static str, [usize; 2])>, Vec<String>) {
+/// The shapes of the tables; each encoder's scope of blocks, their number, and a parameter that each of them has.
+pub(super) fn sizes(c: &ClipConfig) -> super::Sizes {
     let (t, v) = (&c.text_config, &c.vision_config);
     let tables = vec![
         ("text_model.embeddings.token_embedding.weight", [t.vocab_size, t.hidden_size]),
@@ -122,8 +139,8 @@ pub(super) fn sizes(c: &ClipConfig) -> (Vec<(&'static str, [usize; 2])>, Vec<Str
         ("visual_projection.weight", [c.projection_dim, v.hidden_size]),
         ("text_projection.weight", [c.projection_dim, t.hidden_size]),
     ];
-    let last = |blocks, layers: usize| format!("{blocks}.{}.layer_norm2.bias", layers.saturating_sub(1));
-    (tables, vec![last(TEXT.blocks, t.num_hidden_layers), last(VISION.blocks, v.num_hidden_layers)])
+    let blocks = [(TEXT.blocks, t.num_hidden_layers), (VISION.blocks, v.num_hidden_layers)];
+    (tables, blocks.map(|(scope, layers)| (scope, layers, "layer_norm2.bias")).to_vec())
 }
 
 /// Whether a tensor is one that checkpoints carry along: the numbers of positions.

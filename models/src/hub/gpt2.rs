@@ -12,7 +12,6 @@ pub fn config_json(config: &GptConfig, end_of_text: Option<u32>) -> Value {
     let more = json!({
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
-        "activation_function": "gelu_new",
         "tie_word_embeddings": true,
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
@@ -29,25 +28,24 @@ pub(super) fn name_beside_a_head(name: &str) -> String {
 
 /// The sizes in a config.json, unless it asks for what is not computed here.
 pub(super) fn config(json: Value) -> Result<GptConfig, String> {
-    let width = json.get("n_embd").and_then(Value::as_u64).unwrap_or(0);
     super::accept(
         &json,
         &[
-            ("activation_function", vec![json!("gelu_new"), json!("gelu_pytorch_tanh")]),
+            ("activation_function", super::gates()),
             ("scale_attn_weights", vec![json!(true)]),
             ("scale_attn_by_inverse_layer_idx", vec![json!(false)]),
             ("add_cross_attention", vec![json!(false)]),
             ("tie_word_embeddings", vec![json!(true)]),
-            ("n_inner", vec![Value::Null, json!(4 * width)]),
+            ("quantization_config", vec![Value::Null]),
         ],
     )?;
     serde_json::from_value(json).map_err(|error| format!("not the config.json of a GPT-2 checkpoint ({error})"))
 }
 
-/// The shapes of the tables, and a parameter of the last block.
-pub(super) fn sizes(c: &GptConfig) -> (Vec<(&'static str, [usize; 2])>, Vec<String>) {
+/// The shapes of the tables; the blocks' scope, their number, and a parameter that each of them has.
+pub(super) fn sizes(c: &GptConfig) -> super::Sizes {
     let tables = vec![("wte.weight", [c.vocab_size, c.n_embd]), ("wpe.weight", [c.n_positions, c.n_embd])];
-    (tables, vec![format!("h.{}.ln_1.weight", c.n_layer.saturating_sub(1))])
+    (tables, vec![("h", c.n_layer, "ln_1.weight")])
 }
 
 /// Whether a tensor is one of the buffers that old checkpoints carry along (causal masks), or the tied output table stored

@@ -7,6 +7,7 @@
 //! them. [`export`] writes a checkpoint anew, with narrower numbers and a model card, or as a GGUF file.
 //! With the feature `hub`, `import` fetches a model by its name.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use autograd::{Params, Scope};
@@ -18,6 +19,7 @@ pub mod beside;
 pub mod clip;
 pub mod export;
 pub mod gpt2;
+mod header;
 #[cfg(feature = "hub")]
 pub mod import;
 pub mod pretrained;
@@ -27,16 +29,18 @@ pub mod verify;
 pub mod weights;
 
 use task::Kind;
-use weights::Weights;
+use weights::{Weights, shortened};
 
 use crate::bert::model::HEADS;
 use crate::error::{Error, Result};
 use crate::{Config, Model, files};
 
+/// The shapes of a model's tables, and of its towers of blocks the scope, the number, and a parameter that each block has.
+type Sizes = (Vec<(&'static str, [usize; 2])>, Vec<(&'static str, usize, &'static str)>);
+
 /// Opens the checkpoint in a directory, of any model that is known here.
 pub fn open(directory: &Path) -> Result<(Model, Params)> {
-    let checkpoint = Checkpoint::open(directory)?;
-    checkpoint.fill(Config::build)
+    Checkpoint::open(directory)?.model()
 }
 
 /// The same of a model whose head may have been left out.
@@ -56,7 +60,8 @@ pub struct Checkpoint {
     /// What else stands in config.json.
     pub json: Value,
     weights: Weights,
-    names: Vec<String>,
+    /// The tensors' names, by what they are without a prefix.
+    names: HashMap<String, String>,
 }
 
 impl Checkpoint {
@@ -66,17 +71,33 @@ impl Checkpoint {
             let what = "no such directory: give the directory of a run or of a Hugging Face checkpoint";
             return Err(Error::file(directory, what));
         }
-        let (config, json) = read_config(&directory.join("config.json"))?;
-        let weights = Weights::open(&directory.join("model.safetensors"))?;
-        let names = weights.names();
-        check_sizes(&config, &weights, &names)?;
-        Ok(Self { config, json, weights, names })
+        let config = read_config(&directory.join("config.json"))?;
+        Self::new(config, Weights::open(&directory.join("model.safetensors"))?)
+    }
+
+    /// Compares a config.json that was read with the weights.
+    pub fn new((config, json): (Config, Value), weights: Weights) -> Result<Self> {
+        let mut names = HashMap::new();
+        for name in weights.names() {
+            if let Some(other) = names.insert(bare_name(&config, &name).to_owned(), name.clone()) {
+                let what = format!("holds {} and {}, which are one parameter", shortened(&other), shortened(&name));
+                return Err(Error::file(weights.path(), what));
+            }
+        }
+        let checkpoint = Self { config, json, weights, names };
+        checkpoint.check_sizes()?;
+        Ok(checkpoint)
     }
 
     /// Whether it has the head that pre-training needed. Of a BERT that others published it may have been left out.
     pub fn has_head(&self) -> bool {
         let of_head = |name: &String| HEADS.iter().any(|head| name.starts_with(head));
-        !matches!(self.config, Config::Bert(_)) || self.names.iter().any(of_head)
+        !matches!(self.config, Config::Bert(_)) || self.names.values().any(of_head)
+    }
+
+    /// The model and its parameters.
+    pub fn model(&self) -> Result<(Model, Params)> {
+        self.fill(Config::build)
     }
 
     /// What it was fine-tuned for, if it was.
@@ -87,28 +108,66 @@ impl Checkpoint {
     /// The parameters of what `build` makes of the config: exactly those that the file holds, but for what checkpoints carry
     /// along.
     pub fn fill<M>(&self, build: impl FnOnce(&Config, Scope) -> M) -> Result<(M, Params)> {
-        let (config, names) = (&self.config, &self.names);
-        let (model, mut params) = Params::build_zeroed(|at| build(config, at));
-        self.weights.fill(&mut params, |name| {
-            stored_name(config, names, name).ok_or_else(|| missing(&self.weights, name)).map(str::to_owned)
-        })?;
-        let superfluous = |name: &&String| {
-            let bare = bare_name(config, name);
-            !extra(config, bare) && params.pieces().all(|piece| bare_name(config, piece.name) != bare)
-        };
-        if let Some(name) = names.iter().find(superfluous) {
-            let what = format!("{name} is no parameter of the model that config.json describes");
-            return Err(Error::file(self.weights.path(), what));
-        }
+        let stored = |name: &str| self.stored(name).map(str::to_owned);
+        let (model, mut params) =
+            Params::build_checked(|at| build(&self.config, at), |params| self.check(params, stored))?;
+        self.weights.fill(&mut params, stored)?;
         Ok((model, params))
+    }
+
+    /// Whether the file holds exactly the parameters of a store, in their shapes.
+    fn check(&self, params: &Params, stored: impl Fn(&str) -> Result<String>) -> Result<()> {
+        self.weights.check(params, stored)?;
+        let wanted: HashSet<&str> = params.pieces().map(|piece| bare_name(&self.config, piece.name)).collect();
+        let superfluous = |bare: &&String| !wanted.contains(bare.as_str()) && !extra(&self.config, bare);
+        if let Some(bare) = self.names.keys().filter(superfluous).min() {
+            let what = "is no parameter of the model that config.json describes";
+            return Err(Error::file(self.weights.path(), format!("{} {what}", shortened(&self.names[bare]))));
+        }
+        Ok(())
+    }
+
+    /// The name under which the file holds a parameter: a prefix more or less, as the model was saved with or without its
+    /// head.
+    fn stored(&self, name: &str) -> Result<&str> {
+        self.names.get(bare_name(&self.config, name)).map(String::as_str).ok_or_else(|| {
+            let what = format!("has no parameter {name}: it is not the checkpoint that config.json describes");
+            Error::file(self.weights.path(), what)
+        })
+    }
+
+    /// Whether the tables in the file are those of config.json, and all of its blocks are there.
+    fn check_sizes(&self) -> Result<()> {
+        let (tables, blocks) = match &self.config {
+            Config::Gpt(config) => gpt2::sizes(config),
+            Config::Bert(config) => bert::sizes(config),
+            Config::Clip(config) => clip::sizes(config),
+        };
+        for (name, want) in &tables {
+            let shape = self.weights.shape(self.stored(name)?)?;
+            if shape != want[..] {
+                let what =
+                    format!("{name} has shape {shape:?}, but config.json asks for {want:?}: they are of two models");
+                return Err(Error::file(self.weights.path(), what));
+            }
+        }
+        let all = |(scope, layers, name): &(&str, usize, &str)| {
+            (0..*layers).try_for_each(|i| self.stored(&format!("{scope}.{i}.{name}")).map(drop))
+        };
+        blocks.iter().try_for_each(all)
     }
 }
 
-/// Reads a config.json, and refuses what would silently compute something else.
+/// Reads a config.json.
 fn read_config(path: &Path) -> Result<(Config, Value)> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))?;
-    let json: Value = serde_json::from_str(&text)
-        .map_err(|error| Error::file(path, format!("not JSON ({error}): expected the config.json of a checkpoint")))?;
+    parse_config(&text).map_err(|what| Error::file(path, what))
+}
+
+/// The sizes in the text of a config.json, and all that it says. What would silently compute something else is refused.
+pub fn parse_config(text: &str) -> std::result::Result<(Config, Value), String> {
+    let json = tokenizer::json::parse(text)
+        .map_err(|error| format!("not JSON ({error}): expected the config.json of a checkpoint"))?;
     let kind = json.get("model_type").and_then(Value::as_str).unwrap_or("none").to_owned();
     let config = match kind.as_str() {
         "gpt2" => gpt2::config(json.clone()).map(Config::Gpt),
@@ -118,49 +177,27 @@ fn read_config(path: &Path) -> Result<(Config, Value)> {
             "model_type is {kind}; gpt2, bert, roberta, roberta-prelayernorm and clip checkpoints can be opened"
         )),
     };
-    let config = config.map_err(|what| Error::file(path, what))?;
-    config.check().map_err(|what| Error::file(path, what))?;
+    let config = config.map_err(|what| shortened(&what))?;
+    config.check()?;
     Ok((config, json))
 }
 
-/// An error if a field of a config.json has a value other than those given, the first of which is the common one.
+/// The gates that can be computed.
+fn gates() -> Vec<Value> {
+    let all = ["gelu", "gelu_new", "quick_gelu", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_python"];
+    all.into_iter().map(Value::from).collect()
+}
+
+/// An error if a field of a config.json has a value other than those given.
 fn accept(json: &Value, accepted: &[(&str, Vec<Value>)]) -> std::result::Result<(), String> {
     for (field, accepted) in accepted {
         if let Some(value) = json.get(field).filter(|value| !accepted.contains(value)) {
-            return Err(format!("{field} is {value}; only {} is supported", accepted[0]));
+            let accepted: Vec<String> = accepted.iter().map(Value::to_string).collect();
+            let value = shortened(&value.to_string());
+            return Err(format!("{field} is {value}; only {} is supported", accepted.join(" or ")));
         }
     }
     Ok(())
-}
-
-/// Whether the tables and the number of blocks in the file are those of config.json.
-fn check_sizes(config: &Config, weights: &Weights, names: &[String]) -> Result<()> {
-    let stored = |name: &str| stored_name(config, names, name).ok_or_else(|| missing(weights, name));
-    let (tables, last) = match config {
-        Config::Gpt(config) => gpt2::sizes(config),
-        Config::Bert(config) => bert::sizes(config),
-        Config::Clip(config) => clip::sizes(config),
-    };
-    for (name, want) in &tables {
-        let shape = weights.shape(stored(name)?)?;
-        if shape != want[..] {
-            let what = format!("{name} has shape {shape:?}, but config.json asks for {want:?}: they are of two models");
-            return Err(Error::file(weights.path(), what));
-        }
-    }
-    last.iter().try_for_each(|last| stored(last).map(drop))
-}
-
-fn missing(weights: &Weights, name: &str) -> Error {
-    let what = format!("has no parameter {name}: it is not the checkpoint that config.json describes");
-    Error::file(weights.path(), what)
-}
-
-/// The name under which a checkpoint holds a parameter: a prefix more or less, as the model was saved with or without its
-/// head.
-fn stored_name<'a>(config: &Config, names: &'a [String], name: &str) -> Option<&'a str> {
-    let bare = bare_name(config, name);
-    names.iter().find(|stored| bare_name(config, stored) == bare).map(String::as_str)
 }
 
 /// The name of a parameter without the prefix that some checkpoints put before it.

@@ -68,8 +68,8 @@ impl Pretrained {
             return Err(Error::file(directory, "is fine-tuned: give the run that it was made from"));
         }
         let build = if checkpoint.has_head() { Config::build } else { Config::build_body };
-        let (model, params) = checkpoint.fill(build)?;
-        let tokenizer = Tokenizer::open(directory)?;
+        let (filled, tokenizer) = tensor::parallel::both(|| checkpoint.fill(build), || Tokenizer::open(directory));
+        let ((model, params), tokenizer) = (filled?, tokenizer?);
         check_tokenizer(directory, &model, &tokenizer)?;
         Ok(Self { model, params, tokenizer })
     }

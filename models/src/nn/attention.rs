@@ -55,15 +55,31 @@ impl Attention {
 /// The keys and values of the positions so far, of one layer.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    keys: Tensor,   // [block, C]
-    values: Tensor, // [block, C]
+    keys: Tensor,   // [room, C]
+    values: Tensor, // [room, C]
     len: usize,
+    block: usize,
 }
 
 impl Cache {
-    /// An empty cache with room for `block` positions.
+    /// An empty cache for at most `block` positions, which takes memory as they come.
     pub fn new(block: usize, width: usize) -> Self {
-        Self { keys: Tensor::zeros([block, width]), values: Tensor::zeros([block, width]), len: 0 }
+        let few = block.min(64);
+        Self { keys: Tensor::zeros([few, width]), values: Tensor::zeros([few, width]), len: 0, block }
+    }
+
+    /// Makes room for `len` positions: twice as much as there was, if that is enough.
+    fn reserve(&mut self, len: usize) {
+        let (room, width) = (self.keys.shape().rows(), self.keys.shape().cols());
+        if len <= room {
+            return;
+        }
+        let more = (2 * room).min(self.block).max(len);
+        for rows in [&mut self.keys, &mut self.values] {
+            let mut larger = Tensor::zeros([more, width]);
+            larger.data_mut()[..rows.data().len()].copy_from_slice(rows.data());
+            *rows = larger;
+        }
     }
 
     /// How many positions it holds.
@@ -84,6 +100,7 @@ impl Cache {
     /// Appends T positions from their projection `[1, T, 3C]` and lets each look at all up to itself: `[1, T, C]`.
     fn attend(&mut self, qkv: &Tensor, heads: usize) -> Tensor {
         let (time, width) = (qkv.shape().rows(), qkv.shape().cols() / 3);
+        self.reserve(self.len + time);
         for row in qkv.data().chunks_exact(3 * width) {
             let place = self.len * width..(self.len + 1) * width;
             self.keys.data_mut()[place.clone()].copy_from_slice(&row[width..2 * width]);

@@ -21,6 +21,7 @@ pub use norm::LayerNorm;
 
 use autograd::muon::Stored;
 use autograd::{Gelu, ParamId, Params, Scope, Var};
+use serde::{Deserialize, Serialize};
 
 /// How a family of models orders, stores and names the layers of a block.
 #[derive(Debug, PartialEq)]
@@ -67,6 +68,30 @@ impl Style {
     }
 }
 
+/// The gate of the feed-forward layers, by the names that config.json has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Act {
+    /// x·σ(1.702·x), CLIP's as published.
+    #[serde(rename = "quick_gelu")]
+    Quick,
+    /// x·Φ(x), BERT's.
+    #[serde(rename = "gelu", alias = "gelu_python")]
+    Exact,
+    /// With tanh in the place of Φ, GPT-2's; all of these compute the same.
+    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh", alias = "gelu_fast", alias = "gelu_accurate")]
+    Tanh,
+}
+
+impl From<Act> for Gelu {
+    fn from(act: Act) -> Self {
+        match act {
+            Act::Quick => Self::Quick,
+            Act::Exact => Self::Exact,
+            Act::Tanh => Self::Tanh,
+        }
+    }
+}
+
 /// Sizes and rates that the blocks of one transformer share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BlockConfig {
@@ -110,8 +135,18 @@ pub(crate) fn check_heads(heads: usize, width: usize) -> Result<(), String> {
     if width.is_multiple_of(heads) {
         return Ok(());
     }
-    let near = (1..=heads).rev().find(|h| width.is_multiple_of(*h)).unwrap_or(1);
+    let near = (1..=heads.min(width)).rev().find(|h| width.is_multiple_of(*h)).unwrap_or(1);
     Err(format!("{heads} heads do not divide a width of {width}: {near} would"))
+}
+
+/// A sentence if no memory holds a model or its input: `count` is how many numbers. Below it no product of sizes can
+/// overflow.
+pub(crate) fn check_count(count: f64) -> Result<(), String> {
+    const MOST: f64 = 1e12;
+    if count <= MOST {
+        return Ok(());
+    }
+    Err(format!("sizes of {count:.1e} numbers together, where {MOST:.0e} are the most: one of them is not meant"))
 }
 
 /// A sentence if the option `name`, an ε, is none.

@@ -5,6 +5,7 @@ mod clip;
 mod export;
 mod hub;
 mod import;
+mod opening;
 mod shared_space;
 mod simcse;
 mod training;

@@ -5,20 +5,35 @@
 //! `tokenizer_class` of a `tokenizer_config.json` beside them says, or else their tokens: only CLIP's end words in
 //! `</w>`, only RoBERTa's know `<mask>`.
 
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
 use super::pipeline::{CLIP_PATTERNS, clip_normalizers};
-use super::{named, text};
 use crate::bpe::END_OF_WORD;
-use crate::{END_OF_TEXT, Error, FRAME, ROBERTA_FRAME, START_OF_TEXT};
+use crate::{END_OF_TEXT, FRAME, ROBERTA_FRAME, START_OF_TEXT};
 
-/// `vocab.json` and `merges.txt` of a directory as a `tokenizer.json`.
-pub(super) fn byte_pairs(directory: &Path) -> Result<Value, Error> {
-    let vocab = object(&directory.join("vocab.json"))?;
-    let merges = merges(&directory.join("merges.txt"))?;
-    let config = Config::open(directory)?;
+/// The files, by their names.
+pub(super) const VOCAB: &str = "vocab.json";
+pub(super) const MERGES: &str = "merges.txt";
+pub(super) const WORDS: &str = "vocab.txt";
+pub(super) const CONFIG: &str = "tokenizer_config.json";
+pub(super) const MORE: &str = "added_tokens.json";
+
+/// What is the matter, and with which of the files.
+pub(super) struct Problem {
+    pub file: &'static str,
+    pub what: String,
+}
+
+impl Problem {
+    fn new(file: &'static str, what: impl Into<String>) -> Self {
+        Self { file, what: what.into() }
+    }
+}
+
+/// The texts of `vocab.json` and `merges.txt` as a `tokenizer.json`.
+pub(super) fn byte_pairs(vocab: &str, merges: &str, config: &Config) -> Result<Value, Problem> {
+    let vocab = object(VOCAB, vocab)?;
+    let merges = self::merges(merges)?;
     let class = match config.class() {
         Some(class) => class,
         None if vocab.keys().any(|token| token.ends_with(END_OF_WORD)) => "CLIPTokenizer",
@@ -62,8 +77,7 @@ fn clip(post_processor: Value) -> Value {
 }
 
 /// The lines of a `merges.txt`. The first says the version of the format, and empty ones may follow the last.
-fn merges(at: &Path) -> Result<Vec<String>, Error> {
-    let text = text(at)?;
+fn merges(text: &str) -> Result<Vec<String>, Problem> {
     let lines =
         text.lines().enumerate().filter(|(i, line)| !line.is_empty() && (*i > 0 || !line.starts_with("#version")));
     let merge = |(i, line): (usize, &str)| {
@@ -71,25 +85,24 @@ fn merges(at: &Path) -> Result<Vec<String>, Error> {
             return Ok(line.to_owned());
         }
         let line = super::shortened(&json!(line));
-        Err(named(at, format!("line {} is {line}: a merge must be two tokens with a space between them", i + 1)))
+        Err(Problem::new(
+            MERGES,
+            format!("line {} is {line}: a merge must be two tokens with a space between them", i + 1),
+        ))
     };
     lines.map(merge).collect()
 }
 
-/// `vocab.txt` of a directory as a `tokenizer.json`: a token a line, its id the number of the line.
-pub(super) fn word_pieces(directory: &Path) -> Result<Value, Error> {
-    let at = directory.join("vocab.txt");
+/// The text of a `vocab.txt` as a `tokenizer.json`: a token a line, its id the number of the line.
+pub(super) fn word_pieces(lines: &str, config: &Config) -> Result<Value, Problem> {
     let mut vocab = Map::new();
-    for (id, token) in text(&at)?.lines().enumerate() {
+    for (id, token) in lines.lines().enumerate() {
         if vocab.insert(token.to_owned(), json!(id)).is_some() {
             let token = super::shortened(&json!(token));
-            return Err(named(
-                &at,
-                format!("the token {token} of line {} is there twice: each must have one id", id + 1),
-            ));
+            let what = format!("the token {token} of line {} is there twice: each must have one id", id + 1);
+            return Err(Problem::new(WORDS, what));
         }
     }
-    let config = Config::open(directory)?;
     match config.class() {
         None | Some("BertTokenizer" | "DistilBertTokenizer" | "ElectraTokenizer") => {}
         Some(other) => return Err(config.unknown(other, "BertTokenizer, DistilBertTokenizer and ElectraTokenizer")),
@@ -112,29 +125,30 @@ pub(super) fn word_pieces(directory: &Path) -> Result<Value, Error> {
     }))
 }
 
-/// A JSON file that must hold an object.
-fn object(at: &Path) -> Result<Map<String, Value>, Error> {
-    match serde_json::from_str(&text(at)?) {
+/// The text of a file that must hold one JSON object.
+fn object(file: &'static str, text: &str) -> Result<Map<String, Value>, Problem> {
+    match crate::json::parse(text) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(named(at, "this must be one JSON object".to_owned())),
-        Err(e) => Err(named(at, format!("this is no complete JSON ({e}): fetch or write it again"))),
+        Ok(_) => Err(Problem::new(file, "this must be one JSON object")),
+        Err(e) => Err(Problem::new(file, format!("this is no complete JSON ({e}): fetch or write it again"))),
     }
 }
 
-/// The `tokenizer_config.json`, or nothing if there is none.
-struct Config<'a> {
-    directory: &'a Path,
+/// What `tokenizer_config.json` says, and whether there are tokens in an `added_tokens.json`; nothing of what is not there.
+pub(super) struct Config {
     json: Map<String, Value>,
+    more: bool,
 }
 
-impl<'a> Config<'a> {
-    fn open(directory: &'a Path) -> Result<Self, Error> {
-        let at = directory.join("tokenizer_config.json");
-        Ok(Self { directory, json: if at.exists() { object(&at)? } else { Map::new() } })
+impl Config {
+    pub(super) fn new(config: Option<&str>, more: Option<&str>) -> Result<Self, Problem> {
+        let json = config.map_or_else(|| Ok(Map::new()), |text| object(CONFIG, text))?;
+        let more = more.map(|text| object(MORE, text)).transpose()?.is_some_and(|more| !more.is_empty());
+        Ok(Self { json, more })
     }
 
-    fn error(&self, problem: String) -> Error {
-        named(&self.directory.join("tokenizer_config.json"), problem)
+    fn error(&self, what: String) -> Problem {
+        Problem::new(CONFIG, what)
     }
 
     /// The class without what only says how `transformers` computes it.
@@ -143,11 +157,11 @@ impl<'a> Config<'a> {
         Some(class.strip_suffix("Fast").unwrap_or(class))
     }
 
-    fn unknown(&self, class: &str, supported: &str) -> Error {
+    fn unknown(&self, class: &str, supported: &str) -> Problem {
         self.error(format!("tokenizer_class {class:?} is not supported with these files: {supported} are"))
     }
 
-    fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
+    fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.json.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
@@ -156,15 +170,14 @@ impl<'a> Config<'a> {
     }
 
     /// The added tokens that the configuration lists; or those of the class that the vocabulary has.
-    fn added(&self, vocab: &Map<String, Value>, specials: &[&str]) -> Result<Value, Error> {
+    fn added(&self, vocab: &Map<String, Value>, specials: &[&str]) -> Result<Value, Problem> {
         if let Some(listed) = self.json.get("added_tokens_decoder").and_then(Value::as_object) {
             return listed.iter().map(|(id, token)| self.listed(id, token)).collect();
         }
-        let more = self.directory.join("added_tokens.json");
-        if more.exists() && !object(&more)?.is_empty() {
-            let problem =
+        if self.more {
+            let what =
                 "is not supported without added_tokens_decoder in tokenizer_config.json, which says how they are found";
-            return Err(named(&more, problem.to_owned()));
+            return Err(Problem::new(MORE, what));
         }
         let token = |name: &&str| {
             let takes_space = *name == "<mask>"; // as in RoBERTa's own file
@@ -174,7 +187,7 @@ impl<'a> Config<'a> {
     }
 
     /// A token of `added_tokens_decoder`, which has the ids before the tokens.
-    fn listed(&self, id: &str, token: &Value) -> Result<Value, Error> {
+    fn listed(&self, id: &str, token: &Value) -> Result<Value, Problem> {
         match (id.parse::<u32>(), token) {
             (Ok(id), Value::Object(token)) => {
                 let mut token = token.clone();

@@ -26,7 +26,7 @@ use tokenizer::Tokenizer;
 use super::{Dtype, Source, Written, vacant};
 use crate::error::{Error, Result};
 use crate::gpt::GptConfig;
-use crate::hub::{missing, stored_name};
+use crate::nn::Act;
 use crate::{Config, files};
 
 /// The data and each tensor in it begin at a multiple of this.
@@ -72,6 +72,9 @@ pub fn write(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
     let Config::Gpt(config) = &source.checkpoint.config else {
         return refuse("holds no GPT-2, the only model that is written as GGUF here: export it into a directory");
     };
+    if config.activation_function != Act::Tanh {
+        return refuse("has another activation_function than gelu_new, which readers of GGUF take for granted");
+    }
     let Some(tokenizer) = &source.tokenizer else {
         return refuse("has no tokenizer.json, and a GGUF file holds the tokenizer too: copy the model's own here");
     };
@@ -118,7 +121,7 @@ fn sizes(c: &GptConfig, name: &str, dtype: Dtype) -> Vec<(&'static str, Value)> 
         ("general.alignment", number(ALIGNMENT)),
         ("gpt2.context_length", number(c.n_positions)),
         ("gpt2.embedding_length", number(c.n_embd)),
-        ("gpt2.feed_forward_length", number(4 * c.n_embd)),
+        ("gpt2.feed_forward_length", number(c.inner())),
         ("gpt2.block_count", number(c.n_layer)),
         ("gpt2.attention.head_count", number(c.n_head)),
         ("gpt2.attention.layer_norm_epsilon", Value::F32(c.layer_norm_epsilon as f32)),
@@ -177,8 +180,7 @@ fn entries(source: &Source, config: &GptConfig, dtype: Dtype) -> Result<Vec<Entr
     let checkpoint = &source.checkpoint;
     let entry = |(ours, theirs): (String, String)| {
         let weights = &checkpoint.weights;
-        let stored = stored_name(&checkpoint.config, &checkpoint.names, &ours);
-        let stored = stored.ok_or_else(|| missing(weights, &ours))?.to_owned();
+        let stored = checkpoint.stored(&ours)?.to_owned();
         let mut shape = weights.shape(&stored)?;
         let turned = shape.len() == 2 && theirs.starts_with("blk.");
         if turned {

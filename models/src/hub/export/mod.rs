@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use autograd::Params;
+use autograd::{Params, Scope};
 use safetensors::tensor::TensorView;
 use serde_json::Value;
 use tokenizer::Tokenizer;
@@ -26,7 +26,7 @@ use dtype::{Narrowed, is_float, is_whole};
 
 use super::pretrained::check_tokenizer;
 use super::weights::{self, floats};
-use super::{Checkpoint, beside, gpt2, missing, stored_name};
+use super::{Checkpoint, beside, gpt2};
 use crate::error::{Error, Result};
 use crate::{Config, Model, files};
 
@@ -119,17 +119,9 @@ impl Source {
 /// The model that config.json describes, if the files hold each of its parameters in its shape. Beside them there may be a last
 /// layer of any kind.
 fn body(checkpoint: &Checkpoint) -> Result<Model> {
-    let Checkpoint { config, weights, names, .. } = checkpoint;
-    let (model, parameters) = Params::outline(|at| config.build_body(at));
-    for (name, want) in parameters {
-        let stored = stored_name(config, names, &name).ok_or_else(|| missing(weights, &name))?;
-        let shape = weights.shape(stored)?;
-        if shape != want[..] {
-            let what = format!("{name} has shape {shape:?}, but config.json asks for {want}: they are of two models");
-            return Err(Error::file(weights.path(), what));
-        }
-    }
-    Ok(model)
+    let stored = |name: &str| checkpoint.stored(name).map(str::to_owned);
+    let build = |at: Scope| checkpoint.config.build_body(at);
+    Ok(Params::build_checked(build, |params| checkpoint.weights.check(params, stored))?.0)
 }
 
 /// Writes the model in `from` as Hugging Face's files into the directory `out`, with numbers of a type.
@@ -237,21 +229,11 @@ fn vacant(out: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bert::BertConfig;
-    use crate::bert::config::Form;
-
-    #[test]
-    fn an_outline_has_the_names_and_shapes_of_the_built_model() {
-        let config = Config::Bert(BertConfig::new(Form::PreNorm, 300, 16, 2, 2, 8));
-        let (_, params) = config.build_zeroed();
-        let built: Vec<_> = params.pieces().map(|piece| (piece.name.to_owned(), piece.shape)).collect();
-        assert_eq!(Params::outline(|at| config.build(at)).1, built);
-    }
 
     #[test]
     fn the_type_of_the_numbers_stands_wherever_a_config_says_it() {
         let json = serde_json::json!({"n": 1, "torch_dtype": "float32", "text_config": {"torch_dtype": null, "x": 2}});
-        let written: Value = serde_json::from_str(&config(&json, Dtype::Bf16)).unwrap();
+        let written: Value = serde_json::from_str(&retyped(&json, Dtype::Bf16)).unwrap();
         let (dtype, part) = ("bfloat16", serde_json::json!({"torch_dtype": "bfloat16", "x": 2}));
         let want = serde_json::json!({"n": 1, "dtype": dtype, "torch_dtype": dtype, "text_config": part});
         assert_eq!(written, want);

@@ -20,7 +20,7 @@ use remote::{Failure, Info, Remote};
 use tokenizer::Tokenizer;
 
 use super::pretrained::check_tokenizer_of;
-use super::weights::read_index;
+use super::weights::named_by;
 use super::{Checkpoint, clip, read_config};
 use crate::Config;
 use crate::error::{Error, Result};
@@ -165,7 +165,7 @@ impl Fetched<'_> {
         check_tokenizer_of(&self.directory, &config, &Tokenizer::open(&self.directory)?)?;
         self.file(weights)?;
         if weights == INDEX {
-            let parts: BTreeSet<String> = read_index(&self.directory.join(INDEX))?.into_values().collect();
+            let parts = named_by(&self.directory.join(INDEX))?;
             parts.iter().try_for_each(|part| self.file(part))?;
         }
         Checkpoint::open(&self.directory)?; // whose sizes are those of the config

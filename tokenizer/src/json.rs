@@ -1,0 +1,100 @@
+//! JSON that has no name twice.
+//!
+//! Of an object with the same key twice most readers take the last value and say nothing; the standard leaves it open
+//! (RFC 8259, section 4). Two programs may then read two vocabularies out of one file. Here such a file is refused, and one
+//! that is nested deeper than 128 levels as well, which `serde_json` sees to.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// Reads a text of JSON.
+///
+/// # Errors
+///
+/// The line and column of what is no JSON, or of the name that is there twice.
+///
+/// ```
+/// use tokenizer::json::parse;
+/// assert_eq!(parse(r#"{"a": [1, null]}"#)?["a"][0], 1);
+/// let said = parse(r#"{"a": 1, "a": 2}"#).unwrap_err().to_string();
+/// assert_eq!(said, "the name \"a\" is there twice at line 1 column 12");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+pub fn parse(text: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(text).map(|Unique(value)| value)
+}
+
+/// The error of a name that an object has twice.
+pub fn twice<E: Error>(name: &str) -> E {
+    let shown: String = name.chars().take(80).collect();
+    E::custom(format_args!("the name {shown:?} is there twice"))
+}
+
+struct Unique(Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Any).map(Self)
+    }
+}
+
+/// Takes any value as it comes.
+struct Any;
+
+impl<'de> Visitor<'de> for Any {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, x: bool) -> Result<Value, E> {
+        Ok(x.into())
+    }
+
+    fn visit_u64<E>(self, x: u64) -> Result<Value, E> {
+        Ok(x.into())
+    }
+
+    fn visit_i64<E>(self, x: i64) -> Result<Value, E> {
+        Ok(x.into())
+    }
+
+    fn visit_f64<E>(self, x: f64) -> Result<Value, E> {
+        Ok(x.into())
+    }
+
+    fn visit_str<E>(self, x: &str) -> Result<Value, E> {
+        Ok(x.into())
+    }
+
+    fn visit_string<E>(self, x: String) -> Result<Value, E> {
+        Ok(x.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Unique(value)) = from.next_element()? {
+            all.push(value);
+        }
+        Ok(all.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+        let mut all = Map::new();
+        while let Some(name) = from.next_key::<String>()? {
+            if all.contains_key(&name) {
+                return Err(twice(&name));
+            }
+            let Unique(value) = from.next_value()?;
+            all.insert(name, value);
+        }
+        Ok(all.into())
+    }
+}
