@@ -1,8 +1,7 @@
 //! Files from elsewhere, damaged: every reader answers with an error that names the file and the fault, or with something
-//! that works, and soon.
+//! that works. (That it does so soon is what the fuzzers of `tests/fuzz` ask, which stop at what takes long.)
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use autograd::Piece;
 use models::hub::weights::Weights;
@@ -105,15 +104,10 @@ fn places(json: &Value) -> Vec<String> {
 }
 
 #[test]
-fn damaged_files_are_refused_or_work_and_soon() {
+fn damaged_files_are_refused_or_work() {
     for (number, (name, ask)) in (0..).zip(READERS) {
         let (mut draw, seeds) = (Draw(number), seeds(name));
-        let read = |file: Vec<u8>| {
-            let start = Instant::now();
-            let read = ask(&file);
-            assert!(start.elapsed() < Duration::from_secs(5), "{name}: {:?}", String::from_utf8_lossy(&file));
-            usize::from(read)
-        };
+        let read = |file: Vec<u8>| usize::from(ask(&file));
         let count: usize = (0..1500).map(|i| read(draw.damaged(&seeds[i % seeds.len()]))).sum();
         assert!((1..1400).contains(&count), "{name}: {count} of 1500 were read, the damage is too little or too much");
         for seed in &seeds {

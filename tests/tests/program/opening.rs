@@ -1,5 +1,7 @@
 //! Opening: each number of a checkpoint is touched once, on its way from the file to its place.
 
+#![cfg(target_os = "linux")] // which says how much memory a program has had
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -36,7 +38,6 @@ fn peak(directory: &Path) -> u64 {
 }
 
 #[test]
-#[cfg_attr(not(target_os = "linux"), ignore = "the system does not say how much memory a program has had")]
 fn a_checkpoint_is_opened_in_little_more_memory_than_its_file() {
     let [small, large] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let more = checkpoint(large.path(), 7) - checkpoint(small.path(), 1);
