@@ -167,8 +167,9 @@ pub fn seeds(reader: &str) -> Vec<Vec<u8>> {
             vec![std::fs::read(path).expect("it was written"), PARTS[0].to_vec(), PARTS[1].to_vec()]
         }
         "index" => vec![
-            bytes(json!({"metadata": {"total_size": 12}, "weight_map": {"a": "odd", "b": "odd", "c": "even"}})),
-            bytes(json!({"weight_map": {"a": "even"}})),
+            bytes(json!({"metadata": {"total_size": 12}, "weight_map":
+                {"a": "even.safetensors", "b": "even.safetensors", "c": "odd.safetensors"}})),
+            bytes(json!({"weight_map": {"a": "even.safetensors"}})),
         ],
         "config" => ["gpt2", "bert", "roberta", "clip"]
             .iter()

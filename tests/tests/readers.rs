@@ -273,16 +273,16 @@ fn an_index_names_files_beside_it_that_hold_what_it_says() {
             .map(drop)
             .map_err(|e| e.to_string())
     };
-    assert_eq!(open(r#"{"weight_map": {"a": "a.st", "b": "b.st"}}"#), Ok(()));
+    assert_eq!(open(r#"{"weight_map": {"a": "a.safetensors", "b": "b.safetensors"}}"#), Ok(()));
     let deep = "[".repeat(100_000);
     let table = [
-        (r#"{"weight_map": {"a": "../a.st"}}"#, "\"../a.st\", which is no file beside it"),
+        (r#"{"weight_map": {"a": "../a.safetensors"}}"#, "\"../a.safetensors\", which is no file beside it"),
         (r#"{"weight_map": {"a": "/etc/passwd"}}"#, "no file beside it"),
-        (r#"{"weight_map": {"a": "a/../a.st"}}"#, "no file beside it"),
+        (r#"{"weight_map": {"a": "a/../a.safetensors"}}"#, "no file beside it"),
         (r#"{"weight_map": {"a": ".."}}"#, "no file beside it"),
         (r#"{"weight_map": {"a": ""}}"#, "no file beside it"),
-        (r#"{"weight_map": {"a": "b.st"}}"#, "names a, but b.st does not have it"),
-        (r#"{"weight_map": {"a": "a.st", "a": "b.st"}}"#, "the name \"a\" is there twice"),
+        (r#"{"weight_map": {"a": "b.safetensors"}}"#, "names a, but b.safetensors does not have it"),
+        (r#"{"weight_map": {"a": "a.safetensors", "a": "b.safetensors"}}"#, "the name \"a\" is there twice"),
         (r#"{"weight_map": {"a": 1}}"#, "expected a weight_map"),
         ("{}", "expected a weight_map"),
         (&deep, "recursion limit"),
@@ -291,12 +291,16 @@ fn an_index_names_files_beside_it_that_hold_what_it_says() {
         let error = open(text).expect_err(text);
         assert!(error.starts_with("x/model.safetensors.index.json: ") && error.contains(expected), "{error}");
     }
-    let twice = Weights::from_parts(Path::new("i.json"), r#"{"weight_map": {"a": "a1", "a ": "a2"}}"#, |_| {
-        file(
-            r#"{"a": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}, "a ": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}}"#,
-            0,
-        )
-    });
+    let twice = Weights::from_parts(
+        Path::new("i.json"),
+        r#"{"weight_map": {"a": "1.safetensors", "a ": "2.safetensors"}}"#,
+        |_| {
+            file(
+                r#"{"a": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}, "a ": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}}"#,
+                0,
+            )
+        },
+    );
     let error = twice.err().expect("two files hold it").to_string();
     assert!(error.starts_with("a2: holds a, which another file holds too"), "{error}");
 }

@@ -103,7 +103,8 @@ fn a_model_is_fetched_by_its_name_once_and_used_from_the_directory_that_is_print
         ("README.md", b"read me"),
     ]));
     let directory = user.import("org/tiny");
-    let names = ["1_Pooling", "config.json", "generation_config.json", WEIGHTS, "tokenizer.json"];
+    let names =
+        ["1_Pooling", "config.json", "generation_config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json"];
     let mut found: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     found.sort();
     assert_eq!(found, names);
