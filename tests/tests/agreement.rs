@@ -77,9 +77,10 @@ fn a_checkpoint_in_several_files_is_the_same_and_its_index_is_not_believed() {
         verify::verify(here, Precision::Full)
     };
     assert!(index(&map).unwrap().agrees);
-    for (name, file, says) in
-        [("wte.weight", "../a.safetensors", "no file beside it"), ("gone", "a.safetensors", "no file has it")]
-    {
+    for (name, file, says) in [
+        ("wte.weight", "../a.safetensors", "no file beside it"),
+        ("gone", "a.safetensors", "a.safetensors does not have it"),
+    ] {
         let mut map = map.clone();
         map.insert(name.to_owned(), file.into());
         let error = index(&map).unwrap_err().to_string();

@@ -2,18 +2,23 @@
 //!
 //! Of an object with the same key twice most readers take the last value and say nothing; the standard leaves it open
 //! (RFC 8259, section 4). Two programs may then read two vocabularies out of one file. Here such a file is refused, and one
-//! that is nested deeper than 128 levels as well, which `serde_json` sees to.
+//! that is nested deeper than 128 levels as well, which `serde_json` sees to. An object in memory takes a hundred times the
+//! bytes of `{"":0}`; so a file with more of them than any has is refused too, before it takes that.
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+
+/// The most objects of a file. The largest vocabularies are one object, and each added token is one.
+const OBJECTS: usize = 100_000;
 
 /// Reads a text of JSON.
 ///
 /// # Errors
 ///
-/// The line and column of what is no JSON, or of the name that is there twice.
+/// The line and column of what is no JSON, or of the name that is there twice, or where there are too many objects.
 ///
 /// ```
 /// use tokenizer::json::parse;
@@ -23,7 +28,9 @@ use serde_json::{Map, Value};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 pub fn parse(text: &str) -> serde_json::Result<Value> {
-    serde_json::from_str(text).map(|Unique(value)| value)
+    let mut from = serde_json::Deserializer::from_str(text);
+    let value = Any(&Cell::new(OBJECTS)).deserialize(&mut from)?;
+    from.end().map(|()| value)
 }
 
 /// The error of a name that an object has twice.
@@ -32,18 +39,19 @@ pub fn twice<E: Error>(name: &str) -> E {
     E::custom(format_args!("the name {shown:?} is there twice"))
 }
 
-struct Unique(Value);
+/// Takes any value as it comes, with so many objects at most.
+#[derive(Clone, Copy)]
+struct Any<'a>(&'a Cell<usize>);
 
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Any).map(Self)
+impl<'de> DeserializeSeed<'de> for Any<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(self)
     }
 }
 
-/// Takes any value as it comes.
-struct Any;
-
-impl<'de> Visitor<'de> for Any {
+impl<'de> Visitor<'de> for Any<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -79,21 +87,24 @@ impl<'de> Visitor<'de> for Any {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
-        let mut all = Vec::new();
-        while let Some(Unique(value)) = from.next_element()? {
+        let mut all = Vec::with_capacity(1); // a list of one would take the room of four
+        while let Some(value) = from.next_element_seed(self)? {
             all.push(value);
         }
         Ok(all.into())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+        let Some(left) = self.0.get().checked_sub(1) else {
+            return Err(A::Error::custom(format_args!("more than {OBJECTS} objects, which no checkpoint has")));
+        };
+        self.0.set(left);
         let mut all = Map::new();
         while let Some(name) = from.next_key::<String>()? {
             if all.contains_key(&name) {
                 return Err(twice(&name));
             }
-            let Unique(value) = from.next_value()?;
-            all.insert(name, value);
+            all.insert(name, from.next_value_seed(self)?);
         }
         Ok(all.into())
     }

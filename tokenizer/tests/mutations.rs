@@ -154,6 +154,7 @@ fn files_made_to_hurt_are_refused_soon() {
         ("merges in a circle", cyclic),
         ("an id far away", hole),
         ("nothing but numbers", "1 ".repeat(500_000)),
+        ("nothing but objects", format!("[{}1]", r#"{"":0},"#.repeat(1_000_000))),
     ];
     for (what, file) in table {
         let start = Instant::now();

@@ -6,7 +6,7 @@
 //! that two tensors share their bytes, that a shape has more numbers than can be counted. Who believes it reads
 //! numbers that are none, or takes memory that is not there; so all of it is checked here, once, and what is wrong is named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::ops::Range;
 
@@ -70,11 +70,11 @@ impl<'de> Visitor<'de> for Tensors {
         while let Some(name) = from.next_key::<String>()? {
             if name == "__metadata__" {
                 header.metadata = from.next_value::<Option<_>>()?.unwrap_or_default();
-            } else if header.tensors.contains_key(&name) {
-                return Err(twice(&name));
-            } else {
-                let entry = from.next_value()?;
-                header.tensors.insert(name, entry);
+                continue;
+            }
+            match header.tensors.entry(name) {
+                btree_map::Entry::Occupied(first) => return Err(twice(first.key())),
+                btree_map::Entry::Vacant(place) => _ = place.insert(from.next_value()?),
             }
         }
         Ok(header)
