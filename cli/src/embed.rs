@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use models::Error;
 use models::data::labelled::pairs;
+use models::hub::beside;
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::search::Query;
 use models::transfer::clip::{Encoders, kept, recall};
 use models::transfer::embed::states;
-use models::transfer::pretrained::Pretrained;
+use models::transfer::pretrained::{Pooling, Pretrained};
 use models::transfer::similar;
 use serde_json::json;
 
@@ -47,9 +48,9 @@ pub struct Args {
     /// pictures: these seek their captions and are sought by them; recall at 1, 5 and 10 and the median rank
     #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "file", "pairs"])]
     retrieval: Option<Option<PathBuf>>,
-    /// How a text becomes one vector
-    #[arg(long, value_enum, default_value_t = PoolingName::Mean)]
-    pooling: PoolingName,
+    /// How a text becomes one vector [default: as the model's modules.json says, else mean]
+    #[arg(long, value_enum)]
+    pooling: Option<PoolingName>,
     #[command(flatten)]
     threads: Threads,
     /// Pictures: tables, folders, shards (.tar), IDX files
@@ -82,24 +83,25 @@ pub fn run(args: &Args) -> Result<()> {
     pictures::refuse(&args.dir, &[("--data", !args.data.is_empty())])?;
     pictures::refuse(&args.dir, &args.pictures.given())?;
     let with = Pretrained::open(&args.dir)?;
+    let pooling = args.pooling.map_or_else(|| beside::read_pooling(&args.dir), |name| Ok(name.into()))?;
     if let Some(file) = &args.pairs {
-        return judge(args, &with, file, Judged::Alike);
+        return judge(args, (&with, pooling), file, Judged::Alike);
     }
     if let Some(file) = &args.retrieval {
-        return judge(args, &with, file, Judged::Sought);
+        return judge(args, (&with, pooling), file, Judged::Sought);
     }
     let mut out = std::io::stdout().lock();
     args.texts.each(AT_ONCE, |texts| {
         let some: Vec<&str> = texts.iter().map(String::as_str).collect();
         flags::note_cut(&with, &some);
-        let vectors = states(&with, &some, args.pooling.into());
+        let vectors = states(&with, &some, pooling);
         let mut both = texts.iter().zip(vectors.data().chunks_exact(with.model.width()));
         both.try_for_each(|(text, vector)| Ok(writeln!(out, "{}", json!({"text": text, "vector": vector}))?))
     })
 }
 
 /// One JSON line with how well the vectors agree with what is said of pairs.
-fn judge(args: &Args, with: &Pretrained, wanted: &Option<PathBuf>, kind: Judged) -> Result<()> {
+fn judge(args: &Args, (with, pooling): (&Pretrained, Pooling), wanted: &Option<PathBuf>, kind: Judged) -> Result<()> {
     let pairs = match (wanted, kind) {
         (Some(file), Judged::Alike) => pairs::read_scored(file)?,
         (Some(file), Judged::Sought) => pairs::read_sought(file)?,
@@ -108,7 +110,6 @@ fn judge(args: &Args, with: &Pretrained, wanted: &Option<PathBuf>, kind: Judged)
     };
     pairs.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
     flags::note_cut(with, &pairs.pairs.iter().flatten().map(String::as_str).collect::<Vec<_>>());
-    let pooling = args.pooling.into();
     let line = match kind {
         Judged::Sought => serde_json::to_string(&similar::retrieval(with, &pairs, pooling))?,
         Judged::Alike => {

@@ -4,11 +4,12 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
+use models::hub::beside;
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::search::{Hit, Wanted};
 use models::transfer::clip::{Encoders, kept, page, search};
 use models::transfer::embed::Index;
-use models::transfer::pretrained::{Pooling, Pretrained};
+use models::transfer::pretrained::Pretrained;
 use models::transfer::similar;
 
 use crate::flags::{self, Threads};
@@ -69,10 +70,11 @@ pub fn run(args: &Args) -> Result<()> {
     pictures::refuse(&args.dir, &args.pictures.given())?;
     pictures::refuse(&args.dir, &[("--in with more than one path", args.data.len() > 1)])?;
     let with = Pretrained::open(&args.dir)?;
+    let pooling = beside::read_pooling(&args.dir)?;
     let index = match args.data.first() {
-        None => Index::over(&with, similar::world_lines(), Pooling::Mean),
+        None => Index::over(&with, similar::world_lines(), pooling),
         Some(file) => {
-            let (index, new) = Index::of(&with, file, Pooling::Mean)?;
+            let (index, new) = Index::of(&with, file, pooling)?;
             if new {
                 flags::note_cut(&with, &index.lines().iter().map(String::as_str).collect::<Vec<_>>());
                 eprintln!("note: the vectors are kept in {}", Index::path(file).display());
@@ -81,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
     };
     let mut out = std::io::stdout().lock();
-    for hit in index.search(&with, &args.query, Pooling::Mean, args.top) {
+    for hit in index.search(&with, &args.query, pooling, args.top) {
         if args.json {
             writeln!(out, "{}", serde_json::to_string(&hit)?)?;
         } else {

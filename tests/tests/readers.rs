@@ -351,3 +351,13 @@ fn options_that_are_not_computed_are_refused_by_name() {
     }
     assert!(parse_config(r#"{"n_layer": 1, "n_layer": 2}"#).unwrap_err().contains("\"n_layer\" is there twice"));
 }
+
+#[test]
+fn an_option_that_is_null_was_not_said() {
+    let bert = r#"{"model_type": "bert", "vocab_size": 9, "hidden_size": 4, "num_hidden_layers": 1,
+        "num_attention_heads": 1, "intermediate_size": 8, "max_position_embeddings": 5"#;
+    let null = format!(r#"{bert}, "pad_token_id": null, "layer_norm_eps": null, "tie_word_embeddings": null}}"#);
+    assert_eq!(parse_config(&null).unwrap().0, parse_config(&format!("{bert}}}")).unwrap().0);
+    let clip = |text: &str| parse_config(&format!(r#"{{"model_type": "clip", "text_config": {text}}}"#)).unwrap().0;
+    assert_eq!(clip(r#"{"hidden_size": null, "eos_token_id": 7}"#), clip(r#"{"eos_token_id": 7}"#));
+}

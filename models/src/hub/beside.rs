@@ -1,12 +1,13 @@
 //! The small files beside a checkpoint that tell other programs how its texts become ids and vectors: tokenizer.json for
 //! `tokenizers`, tokenizer_config.json for `transformers`, and for `sentence-transformers` which vector is a text's.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use serde_json::{Value, json};
 use tokenizer::{END_OF_TEXT, START_OF_TEXT, Tokenizer};
 
 use crate::error::{Error, Result};
+use crate::pretext::texts::Pooling;
 use crate::{Model, files};
 
 /// The file that says which tokens play which part.
@@ -71,6 +72,97 @@ pub fn write_pooling(directory: &Path, model: &Model) -> Result<()> {
     write_json(&pooling.join("config.json"), &mean)
 }
 
+/// How a model's states become a text's vector, as the files of `sentence-transformers` beside it say; without them by the mean.
+/// That vectors are brought to length one there makes no difference to the angle between them.
+///
+/// Errors: a step that is not computed here, by its name.
+pub fn read_pooling(directory: &Path) -> Result<Pooling> {
+    let path = directory.join("modules.json");
+    if !path.exists() {
+        return Ok(Pooling::Mean);
+    }
+    let modules = read_json(&path)?;
+    let modules = modules.as_array().ok_or_else(|| Error::file(&path, "is no list of modules: copy it again"))?;
+    let mut pooling = Pooling::Mean;
+    for module in modules {
+        let kind = module["type"].as_str().unwrap_or_default();
+        match kind.rsplit('.').next().unwrap_or_default() {
+            "Transformer" | "Normalize" => {}
+            "Pooling" => {
+                let part = module["path"].as_str().unwrap_or_default();
+                if Path::new(part).components().any(|part| !matches!(part, Component::Normal(_))) {
+                    return Err(Error::file(
+                        path,
+                        format!("names {part:?}, which is not below it: it is not to be trusted"),
+                    ));
+                }
+                pooling = pooling_of(&directory.join(part).join("config.json"))?;
+            }
+            _ => {
+                let what = format!("asks for {kind:?}; Transformer, Pooling and Normalize are supported");
+                return Err(Error::file(path, what));
+            }
+        }
+    }
+    Ok(pooling)
+}
+
+/// The one kind of pooling that a file asks for: by its name, or as older files have it by a field for each.
+fn pooling_of(path: &Path) -> Result<Pooling> {
+    let json = read_json(path)?;
+    let older = json.as_object().into_iter().flatten().filter(|(_, value)| **value == Value::Bool(true));
+    let older = older.filter_map(|(name, _)| name.strip_prefix("pooling_mode_"));
+    let modes: Vec<&str> = match &json["pooling_mode"] {
+        Value::String(mode) => vec![mode],
+        Value::Array(modes) => modes.iter().map(|mode| mode.as_str().unwrap_or("?")).collect(),
+        _ => older.collect(),
+    };
+    match modes[..] {
+        ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
+        ["cls" | "cls_token"] => Ok(Pooling::First),
+        ["lasttoken"] => Ok(Pooling::Last),
+        _ => Err(Error::file(path, format!("pools by {}; mean, cls and lasttoken are supported", modes.join(" and ")))),
+    }
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))?;
+    tokenizer::json::parse(&text).map_err(|error| Error::file(path, format!("not JSON ({error}): copy it again")))
+}
+
 fn write_json(path: &Path, json: &Value) -> Result<()> {
     files::write(path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(path, "write", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_pooled_as_sentence_transformers_pool_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path();
+        assert_eq!(read_pooling(here).unwrap(), Pooling::Mean);
+        let modules = |kinds: &[&str]| {
+            let module =
+                |kind: &&str| json!({"type": format!("sentence_transformers.models.{kind}"), "path": "1_Pooling"});
+            write_json(&here.join("modules.json"), &kinds.iter().map(module).collect()).unwrap();
+        };
+        modules(&["Transformer", "Pooling", "Normalize"]);
+        std::fs::create_dir(here.join("1_Pooling")).unwrap();
+        let pooled = |json: Value| {
+            write_json(&here.join("1_Pooling/config.json"), &json).unwrap();
+            read_pooling(here).map_err(|error| error.to_string())
+        };
+        let older = |mean: bool, cls: bool| json!({"pooling_mode_cls_token": cls, "pooling_mode_mean_tokens": mean});
+        assert_eq!(pooled(older(true, false)), Ok(Pooling::Mean));
+        assert_eq!(pooled(older(false, true)), Ok(Pooling::First));
+        assert_eq!(pooled(json!({"pooling_mode": "lasttoken"})), Ok(Pooling::Last));
+        for other in [older(true, true), older(false, false), json!({"pooling_mode": "max"}), json!([])] {
+            let said = pooled(other).unwrap_err();
+            assert!(said.contains("1_Pooling/config.json") && said.contains("mean, cls and lasttoken"), "{said}");
+        }
+        modules(&["Transformer", "Pooling", "Dense"]);
+        assert!(pooled(older(true, false)).unwrap_err().contains("models.Dense"));
+    }
 }

@@ -166,8 +166,14 @@ fn read_config(path: &Path) -> Result<(Config, Value)> {
 
 /// The sizes in the text of a config.json, and all that it says. What would silently compute something else is refused.
 pub fn parse_config(text: &str) -> std::result::Result<(Config, Value), String> {
-    let json = tokenizer::json::parse(text)
+    let mut json = tokenizer::json::parse(text)
         .map_err(|error| format!("not JSON ({error}): expected the config.json of a checkpoint"))?;
+    // What is null was not said; old files of CLIP say all that they could have said.
+    for part in ["", "/text_config", "/vision_config"] {
+        if let Some(Value::Object(fields)) = json.pointer_mut(part) {
+            fields.retain(|_, value| !value.is_null());
+        }
+    }
     let kind = json.get("model_type").and_then(Value::as_str).unwrap_or("none").to_owned();
     let config = match kind.as_str() {
         "gpt2" => gpt2::config(json.clone()).map(Config::Gpt),
