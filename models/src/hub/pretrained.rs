@@ -7,7 +7,7 @@ use tokenizer::{Special, Tokenizer};
 
 use super::Checkpoint;
 use crate::error::{Error, Result};
-use crate::pretext::texts::closed;
+use crate::pretext::texts::framed;
 pub use crate::pretext::texts::{AT_ONCE, Ids, Packed, Pooling, ids, pooled_states};
 use crate::{Config, Model};
 
@@ -83,8 +83,6 @@ impl Pretrained {
     /// The same of a text in which the names of special tokens are these.
     pub fn ids_with_special(&self, text: &str) -> Result<Ids> {
         let inside = self.tokenizer.encode(text.as_bytes(), Special::Allow)?;
-        let first = self.tokenizer.frame().map(|frame| frame.cls).or(self.tokenizer.end_of_text());
-        let ids = first.into_iter().chain(inside).collect();
-        Ok(closed(&self.tokenizer, self.model.block_size(), ids))
+        Ok(framed(&self.tokenizer, self.model.block_size(), inside))
     }
 }

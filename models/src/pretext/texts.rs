@@ -13,17 +13,30 @@ use super::Batch;
 use crate::Model;
 use crate::nn::Value;
 
-/// A text as a model of `block` positions knows texts: in its frame, or after the mark that ends the text before. Of more
-/// tokens than the model sees the first are taken.
+/// A text as a model of `block` positions knows texts: within what stands around it, see [`template`]. Of more tokens than the
+/// model sees the first are taken.
 pub fn ids(tokenizer: &Tokenizer, block: usize, text: &str) -> Ids {
     let mut ids = Vec::new();
-    ids.extend(tokenizer.frame().map(|frame| frame.cls).or(tokenizer.end_of_text()));
     tokenizer.encode_ordinary(text.as_bytes(), &mut ids);
-    closed(tokenizer, block, ids)
+    framed(tokenizer, block, ids)
+}
+
+/// The same of a text that is ids already.
+pub(crate) fn framed(tokenizer: &Tokenizer, block: usize, mut text: Vec<u32>) -> Ids {
+    let Template { single, .. } = template(tokenizer);
+    let marks = single.iter().filter(|slot| matches!(slot, Slot::Token(..))).count();
+    let room = block.saturating_sub(marks);
+    let cut = text.len() > room;
+    text.truncate(room);
+    let mut ids = Template::filled(&single, &text, &[]).ids;
+    if ids.is_empty() {
+        ids.push(u32::from(b'\n')); // a model of bytes has no mark, and an empty text is one as well
+    }
+    Ids { ids, cut }
 }
 
 /// What stands around a text, and around a question and its text, as a model of this tokenizer reads them: the tokenizer's own
-/// template, or else what [`ids`] puts there, with a line's end between the two.
+/// template; or else its frame, or the mark that ends the text before, with a line's end between question and text.
 pub fn template(tokenizer: &Tokenizer) -> Template {
     if let Some(template) = tokenizer.template() {
         return template.clone();
@@ -43,22 +56,21 @@ pub fn template(tokenizer: &Tokenizer) -> Template {
     }
 }
 
+/// The same tokenizer with nothing around a text that its file does not ask for: so are models read that others fine-tuned.
+pub(crate) fn as_told(tokenizer: Tokenizer) -> Tokenizer {
+    match tokenizer.template() {
+        Some(_) => tokenizer,
+        None => {
+            let single = vec![Slot::First(0)];
+            let pair = vec![Slot::First(0), Slot::Second(0)];
+            tokenizer.with_template(Some(Template { single, pair }))
+        }
+    }
+}
+
 /// The same tokenizer with this template in its file, so that others give the model the ids that it was trained with.
 pub fn as_read(tokenizer: &Tokenizer) -> Tokenizer {
     tokenizer.clone().with_template(Some(template(tokenizer)))
-}
-
-/// Ids cut to what the model sees, with the frame's end.
-pub(crate) fn closed(tokenizer: &Tokenizer, block: usize, mut ids: Vec<u32>) -> Ids {
-    let last = tokenizer.frame().map(|frame| frame.sep);
-    let room = block - last.iter().len();
-    let cut = ids.len() > room;
-    ids.truncate(room);
-    ids.extend(last);
-    if ids.is_empty() {
-        ids.push(u32::from(b'\n')); // a model of bytes has no mark, and an empty text is one as well
-    }
-    Ids { ids, cut }
 }
 
 /// A text as ids.
@@ -214,6 +226,21 @@ mod tests {
             assert_eq!(packed.batch.ids[place.clone()], text[..]);
         }
         assert_eq!(packed.batch.places[16..20], [0, 0, 1, PADDING]);
+    }
+
+    #[test]
+    fn what_stands_around_a_text_is_what_the_file_says_and_else_the_usual() {
+        let plain = Tokenizer::train(&[b"a text of some words, a text"], 262).unwrap();
+        let end = plain.end_of_text().unwrap();
+        let of = |tokenizer: &Tokenizer, text: &str| ids(tokenizer, 9, text).ids;
+        let told = as_told(plain.clone());
+        assert_eq!(of(&plain, "a text"), [&[end][..], &of(&told, "a text")].concat());
+        assert_eq!(of(&as_read(&plain), "a text"), of(&as_told(as_read(&plain)), "a text"), "it is in the file now");
+        let framed = plain.framed();
+        let frame = framed.frame().unwrap();
+        let long = ids(&framed, 9, &"words ".repeat(9));
+        assert_eq!((long.ids[0], long.ids[8], long.ids.len(), long.cut), (frame.cls, frame.sep, 9, true));
+        assert_eq!(of(&Tokenizer::bytes(), ""), [10], "a model of bytes has no mark");
     }
 
     #[test]

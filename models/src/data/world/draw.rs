@@ -15,13 +15,17 @@ use crate::data::pictures::Picture;
 /// Red, green and blue from 0 to 1.
 type Rgb = [f32; 3];
 
-/// Samples of a pixel in each direction: their mean is a smooth outline.
-const SAMPLES: usize = 4;
+/// Samples of a pixel in each direction: their mean is a smooth outline, and a line thinner than a pixel is as dark as it is wide.
+const SAMPLES: usize = 6;
 /// The side of a field.
 const FIELD: f32 = 1.0 / 3.0;
 /// How far an object's shadow falls and how soft its outline is, in radii of the object.
 const SHADOW: f32 = 0.12;
 const SOFT: f32 = 0.2;
+/// How wide the dark line around an object is, in its radii, and its colour. As in a drawing, it shows a shape in the same way
+/// whatever colour fills it: who has seen cones of other colours can tell a white one.
+const EDGE: f32 = 0.22;
+const EDGE_COLOUR: Rgb = [0.1, 0.1, 0.12];
 /// All that an object changes is within so many of its radii.
 const REACH: f32 = 1.0 + SHADOW + SOFT / 2.0;
 
@@ -147,10 +151,14 @@ impl Thing {
     /// The colour at a point where there was `under`: the object's, its shadow's, or still the same.
     fn over(&self, under: Rgb, light: &Light, x: f32, y: f32) -> Rgb {
         let (x, y) = ((x - self.x) / self.radius, (y - self.y) / self.radius);
-        if self.distance(x, y) > 0.0 {
+        let outside = self.distance(x, y);
+        if outside > 0.0 {
             let from_shadow = self.distance(x + SHADOW * light.x, y + SHADOW * light.y);
             let shade = (0.5 - from_shadow / SOFT).clamp(0.0, 1.0);
             return under.map(|c| c * (1.0 - 0.35 * shade));
+        }
+        if outside > -EDGE {
+            return EDGE_COLOUR;
         }
         let lit = 1.0 + 0.12 * (x * light.x + y * light.y);
         // A ball is round in the third direction too: light shines back from where it faces the light.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use autograd::{Params, Tape};
 use tensor::parallel;
-use tokenizer::Tokenizer;
+use tokenizer::{Slot, Tokenizer};
 
 use super::super::pretrained::{AT_ONCE, Packed, Pretrained};
 use super::super::score::{EntityScore, entities, entity_score};
@@ -18,6 +18,7 @@ use super::tuned::{Kind, Reading, Tuned};
 use super::{Fitted, Recipe, Task, fit, layerwise};
 use crate::error::Result;
 use crate::nn::Value;
+use crate::pretext::texts;
 
 /// A sentence as a tagger sees it: all of its words, or some of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,25 +52,30 @@ pub fn split(text: &str) -> Vec<Range<usize>> {
 
 /// The parts of a sentence that fit into `block` positions: as few as there can be.
 pub fn words(tokenizer: &Tokenizer, block: usize, sentence: &[impl AsRef<str>]) -> Vec<Words> {
-    let frame = tokenizer.frame();
-    let open = frame.map(|frame| frame.cls).or(tokenizer.end_of_text());
-    let close = frame.map(|frame| frame.sep);
-    let room = block - close.iter().len();
-    let begin = || Words { ids: open.into_iter().collect(), firsts: Vec::new() };
+    let single = texts::template(tokenizer).single;
+    let mut around = single.split(|slot| matches!(slot, Slot::First(_))).map(|slots| {
+        slots
+            .iter()
+            .filter_map(|slot| if let Slot::Token(id, _) = slot { Some(*id) } else { None })
+            .collect::<Vec<u32>>()
+    });
+    let [open, close] = [around.next(), around.next()].map(Option::unwrap_or_default);
+    let room = block.saturating_sub(close.len()).max(open.len() + 1);
+    let begin = || Words { ids: open.clone(), firsts: Vec::new() };
     let (mut parts, mut part) = (Vec::new(), begin());
     for (i, word) in sentence.iter().enumerate() {
         let mut ids = Vec::new();
         let space = if i > 0 { " " } else { "" };
         tokenizer.encode_ordinary(format!("{space}{}", word.as_ref()).as_bytes(), &mut ids);
         if part.ids.len() + ids.len() > room && !part.firsts.is_empty() {
-            part.ids.extend(close);
+            part.ids.extend(&close);
             parts.push(std::mem::replace(&mut part, begin()));
         }
         ids.truncate(room - part.ids.len()); // a word longer than all there is room for
         part.firsts.push(part.ids.len() as u32);
         part.ids.extend(ids);
     }
-    part.ids.extend(close);
+    part.ids.extend(&close);
     parts.push(part);
     parts
 }

@@ -12,7 +12,7 @@ use super::Recipe;
 use super::head::{self, Head};
 use crate::error::{Error, Result};
 use crate::hub::{self, Checkpoint};
-use crate::pretext::texts::as_read;
+use crate::pretext::texts::{as_read, as_told};
 use crate::{Config, Model, files};
 
 pub use crate::hub::task::Kind;
@@ -59,7 +59,7 @@ impl Tuned {
         let checkpoint = Checkpoint::open(directory)?;
         let labels = labels(directory, &checkpoint, wanted)?;
         let ((model, head), params) = checkpoint.fill(|config, at| build(config, wanted, labels.len(), at))?;
-        let tokenizer = Tokenizer::open(directory)?;
+        let tokenizer = as_told(Tokenizer::open(directory)?);
         pretrained::check_tokenizer(directory, &model, &tokenizer)?;
         Ok((Self { model, head, params }, tokenizer, labels))
     }
