@@ -23,8 +23,8 @@ const FIELD: f32 = 1.0 / 3.0;
 const SHADOW: f32 = 0.12;
 const SOFT: f32 = 0.2;
 /// How wide the dark line around an object is, in its radii, and its colour. As in a drawing, it shows a shape in the same way
-/// whatever colour fills it: who has seen cones of other colours can tell a white one.
-const EDGE: f32 = 0.22;
+/// whatever colour fills it: who has seen cones of other colours can tell a white one. It lies outside, for a ring is thin.
+const EDGE: f32 = 0.14;
 const EDGE_COLOUR: Rgb = [0.1, 0.1, 0.12];
 /// All that an object changes is within so many of its radii.
 const REACH: f32 = 1.0 + SHADOW + SOFT / 2.0;
@@ -152,12 +152,12 @@ impl Thing {
     fn over(&self, under: Rgb, light: &Light, x: f32, y: f32) -> Rgb {
         let (x, y) = ((x - self.x) / self.radius, (y - self.y) / self.radius);
         let outside = self.distance(x, y);
-        if outside > 0.0 {
+        if outside > EDGE {
             let from_shadow = self.distance(x + SHADOW * light.x, y + SHADOW * light.y);
             let shade = (0.5 - from_shadow / SOFT).clamp(0.0, 1.0);
             return under.map(|c| c * (1.0 - 0.35 * shade));
         }
-        if outside > -EDGE {
+        if outside > 0.0 {
             return EDGE_COLOUR;
         }
         let lit = 1.0 + 0.12 * (x * light.x + y * light.y);
