@@ -14,7 +14,13 @@ use std::sync::OnceLock;
 pub fn pretext() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
+        let mut cargo = Command::new(env!("CARGO"));
+        // What cargo tells the tests of their own package would make it build anew what looks at such variables.
+        let of_tests = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+        for (name, _) in std::env::vars().filter(|(name, _)| of_tests.iter().any(|part| name.starts_with(part))) {
+            cargo.env_remove(name);
+        }
+        let built = cargo
             .args(["build", "--quiet", "--package", "cli", "--message-format", "json"])
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
             .output()

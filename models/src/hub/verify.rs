@@ -129,7 +129,7 @@ pub(super) fn recorded_batch(model: &Model, reference: &Weights) -> Result<Batch
         return Ok(Batch { ids, rows, pixels, pictures: (0..rows as u64).collect(), ..Batch::new() });
     }
     let time = ids.len() / rows;
-    let labels = labels(reference, &ids)?;
+    let labels = labels(reference, &ids, model.vocab_size())?;
     let shifted = |row: &[u32]| row[1..].iter().copied().chain([IGNORE]).collect::<Vec<_>>();
     let mut batch = Batch::new();
     (batch.rows, batch.targets) = match model {
@@ -163,11 +163,15 @@ fn token_ids(reference: &Weights, path: &Path, vocab: usize, block: usize) -> Re
 }
 
 /// The labels, or the inputs themselves where none are recorded; −100 is "does not count".
-fn labels(reference: &Weights, ids: &[u32]) -> Result<Vec<u32>> {
+fn labels(reference: &Weights, ids: &[u32], vocab: usize) -> Result<Vec<u32>> {
     if !reference.names().iter().any(|name| name == "labels") {
         return Ok(ids.to_vec());
     }
     let (_, labels) = reference.integers("labels")?;
+    if labels.len() != ids.len() || labels.iter().any(|&label| label >= vocab as i64) {
+        let what = format!("labels do not fit the {} input_ids, or are beyond the vocabulary of {vocab}", ids.len());
+        return Err(Error::file(reference.path(), what + ": record the reference again"));
+    }
     Ok(labels.iter().map(|&label| u32::try_from(label).unwrap_or(IGNORE)).collect())
 }
 

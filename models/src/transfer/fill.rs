@@ -44,7 +44,8 @@ pub fn fill(with: &Pretrained, text: &str, k: usize) -> Result<Vec<Vec<Guess>>> 
         *target = if id == frame.mask { frame.mask } else { IGNORE };
     }
     if packed.batch.count() == 0 {
-        return Err(Error::Options("the text has no [MASK]: write it where a token is to be found".to_owned()));
+        let mask = String::from_utf8_lossy(with.tokenizer.token(frame.mask).unwrap_or_default());
+        return Err(Error::Options(format!("the text has no {mask}: write it where a token is to be found")));
     }
     let tape = Tape::no_grad(&with.params);
     let mut scores: Tensor = model.target_logits(&tape, packed.batch.all()).0.value(); // [masks, V]

@@ -8,6 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use super::pipeline::{CLIP_PATTERNS, clip_normalizers};
+use super::shortened;
 use crate::bpe::END_OF_WORD;
 use crate::{END_OF_TEXT, FRAME, ROBERTA_FRAME, START_OF_TEXT};
 
@@ -84,7 +85,7 @@ fn merges(text: &str) -> Result<Vec<String>, Problem> {
         if line.split(' ').count() == 2 {
             return Ok(line.to_owned());
         }
-        let line = super::shortened(&json!(line));
+        let line = shortened(&json!(line));
         Err(Problem::new(
             MERGES,
             format!("line {} is {line}: a merge must be two tokens with a space between them", i + 1),
@@ -98,7 +99,7 @@ pub(super) fn word_pieces(lines: &str, config: &Config) -> Result<Value, Problem
     let mut vocab = Map::new();
     for (id, token) in lines.lines().enumerate() {
         if vocab.insert(token.to_owned(), json!(id)).is_some() {
-            let token = super::shortened(&json!(token));
+            let token = shortened(&json!(token));
             let what = format!("the token {token} of line {} is there twice: each must have one id", id + 1);
             return Err(Problem::new(WORDS, what));
         }
@@ -158,14 +159,15 @@ impl Config {
     }
 
     fn unknown(&self, class: &str, supported: &str) -> Problem {
-        self.error(format!("tokenizer_class {class:?} is not supported with these files: {supported} are"))
+        let class = shortened(&json!(class));
+        self.error(format!("tokenizer_class {class} is not supported with these files: {supported} are"))
     }
 
     fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.json.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(other) => Err(self.error(format!("{name} is {}: it must be true or false", super::shortened(other)))),
+            Some(other) => Err(self.error(format!("{name} is {}: it must be true or false", shortened(other)))),
         }
     }
 
@@ -194,7 +196,10 @@ impl Config {
                 token.insert("id".to_owned(), json!(id));
                 Ok(Value::Object(token))
             }
-            _ => Err(self.error(format!("added_tokens_decoder has {id:?}: it must have ids and their tokens"))),
+            _ => {
+                let id = shortened(&json!(id));
+                Err(self.error(format!("added_tokens_decoder has {id}: it must have ids and their tokens")))
+            }
         }
     }
 }

@@ -79,8 +79,9 @@ fn byte_pairs(
     let (tokens, ids) = by_id(vocab, added, |shown| {
         alphabet.read(shown).filter(|bytes| !bytes.is_empty()).ok_or_else(|| {
             format!(
-                "model.vocab has the token {shown:?}, which is not written in GPT-2's byte alphabet: \
-                 use a byte-level BPE tokenizer"
+                "model.vocab has the token {}, which is not written in GPT-2's byte alphabet: \
+                 use a byte-level BPE tokenizer",
+                shortened(&json!(shown))
             )
         })
     })?;
@@ -113,7 +114,9 @@ fn word_pieces(
     let bytes = |shown: &str| Ok(shown.as_bytes().into());
     let (tokens, ids) = by_id(vocab, added, bytes)?;
     let name = model["unk_token"].as_str().unwrap_or("[UNK]");
-    let unknown = *ids.get(name).ok_or_else(|| format!("model.unk_token {name:?} is not in model.vocab: add it"))?;
+    let unknown = *ids
+        .get(name)
+        .ok_or_else(|| format!("model.unk_token {} is not in model.vocab: add it", shortened(&json!(name))))?;
     let longest = model.get("max_input_chars_per_word").unwrap_or(&json!(100)).clone();
     let max_chars = longest.as_u64().ok_or_else(|| {
         format!("model.max_input_chars_per_word is {}: it must be a whole number", shortened(&longest))
@@ -170,7 +173,8 @@ fn by_id<'a>(
     for (shown, value) in vocab {
         let Some(id) = read_id(value) else {
             return Err(format!(
-                "model.vocab gives the token {shown:?} the id {}: an id must be a whole number below 2^32",
+                "model.vocab gives the token {} the id {}: an id must be a whole number below 2^32",
+                shortened(&json!(shown)),
                 shortened(value)
             ));
         };
@@ -193,7 +197,8 @@ fn by_id<'a>(
             let problem =
                 if (*id as usize) < expected { "is there twice" } else { "comes where no token has the id before it" };
             return Err(format!(
-                "id {id} (of the token {token:?}) {problem}: the ids must be 0, 1, 2, … without holes, each once"
+                "id {id} (of the token {}) {problem}: the ids must be 0, 1, 2, … without holes, each once",
+                shortened(&json!(token))
             ));
         }
     }
@@ -236,8 +241,9 @@ fn read_merges(merges: &[Value], tokens: &[Token], ids: &Ids) -> Result<Vec<Merg
         let id = |token: &str| {
             ids.get(token).copied().ok_or_else(|| {
                 format!(
-                    "model.merges[{at}] speaks of the token {token:?}, which model.vocab does not have: \
-                     the file is damaged, fetch or write it again"
+                    "model.merges[{at}] speaks of the token {}, which model.vocab does not have: \
+                     the file is damaged, fetch or write it again",
+                    shortened(&json!(token))
                 )
             })
         };
@@ -256,7 +262,7 @@ fn check_bytes(tokens: &[Token], id: u32, bytes: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "the special token {:?} (id {id}) is also a token that text becomes, with other bytes: give it another name",
-        String::from_utf8_lossy(token)
+        "the special token {} (id {id}) is also a token that text becomes, with other bytes: give it another name",
+        shortened(&json!(String::from_utf8_lossy(token)))
     ))
 }

@@ -69,10 +69,15 @@ impl Purpose {
     }
 
     /// The command that uses it here.
-    fn command(self, name: &str) -> String {
+    fn command(self, source: &Source, name: &str) -> String {
         match self {
             Self::Generate => format!("pretext generate {name} \"One day\""),
-            Self::Fill => format!("pretext fill {name} \"It is in the [MASK].\""),
+            Self::Fill => {
+                let tokenizer = source.tokenizer.as_ref();
+                let mask =
+                    tokenizer.and_then(|tokenizer| tokenizer.token(tokenizer.frame()?.mask)).unwrap_or(b"[MASK]");
+                format!("pretext fill {name} \"It is in the {}.\"", String::from_utf8_lossy(mask))
+            }
             Self::Embed => format!("pretext embed {name} \"a text\" \"another\""),
             Self::Pictures => format!("pretext classify {name} picture.png --labels names.txt"),
             Self::Task(Kind::Classify) => format!("pretext classify {name} \"a text\""),
@@ -110,7 +115,7 @@ pub(super) fn card(source: &Source, out: &Path, dtype: Dtype) -> Result<String> 
     parts.extend(fine_tuning(&source.directory)?);
     parts.push("## Use".to_owned());
     parts.extend(python::snippet(source, purpose, &name).map(|code| format!("```python\n{}\n```", code.trim())));
-    parts.push(format!("Or with Pretext:\n\n    {}", purpose.command(&name)));
+    parts.push(format!("Or with Pretext:\n\n    {}", purpose.command(source, &name)));
     Ok(parts.join("\n\n") + "\n")
 }
 

@@ -57,7 +57,8 @@ const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// Small files that say how a model is used, where it has them.
-const BESIDE: [&str; 8] = [
+const BESIDE: [&str; 9] = [
+    "added_tokens.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "preprocessor_config.json",

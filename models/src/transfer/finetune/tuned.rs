@@ -117,6 +117,10 @@ fn labels(directory: &Path, checkpoint: &Checkpoint, wanted: Kind) -> Result<Vec
         (0..labels.len()).map(|i| labels.get(&i.to_string())?.as_str().map(str::to_owned)).collect()
     });
     match labels {
+        Some(labels) if labels.len() == 1 && wanted == Kind::Classify => {
+            let what = "has one label, which makes it a score of texts and not a choice: that is not computed here";
+            Err(Error::file(config, what))
+        }
         Some(labels) if !labels.is_empty() => Ok(labels),
         None if checkpoint.json.get("id2label").is_none() => Ok(wanted.usual_labels()),
         _ => Err(Error::file(config, "id2label does not name each label by its number, from 0 on")),
