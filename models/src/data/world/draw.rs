@@ -22,9 +22,10 @@ const FIELD: f32 = 1.0 / 3.0;
 /// How far an object's shadow falls and how soft its outline is, in radii of the object.
 const SHADOW: f32 = 0.12;
 const SOFT: f32 = 0.2;
-/// How wide the dark line around an object is, in its radii, and its colour. As in a drawing, it shows a shape in the same way
-/// whatever colour fills it: who has seen cones of other colours can tell a white one. It lies outside, for a ring is thin.
-const EDGE: f32 = 0.14;
+/// How wide the dark line at the edge of an object is, in its radii, how soft it is on its inner side, and its colour. As in a
+/// drawing, it shows a shape in the same way whatever colour fills it: who has seen cones of other colours can tell a white one.
+const EDGE: f32 = 0.18;
+const EDGE_SOFT: f32 = 0.1;
 const EDGE_COLOUR: Rgb = [0.1, 0.1, 0.12];
 /// All that an object changes is within so many of its radii.
 const REACH: f32 = 1.0 + SHADOW + SOFT / 2.0;
@@ -152,13 +153,10 @@ impl Thing {
     fn over(&self, under: Rgb, light: &Light, x: f32, y: f32) -> Rgb {
         let (x, y) = ((x - self.x) / self.radius, (y - self.y) / self.radius);
         let outside = self.distance(x, y);
-        if outside > EDGE {
+        if outside > 0.0 {
             let from_shadow = self.distance(x + SHADOW * light.x, y + SHADOW * light.y);
             let shade = (0.5 - from_shadow / SOFT).clamp(0.0, 1.0);
             return under.map(|c| c * (1.0 - 0.35 * shade));
-        }
-        if outside > 0.0 {
-            return EDGE_COLOUR;
         }
         let lit = 1.0 + 0.12 * (x * light.x + y * light.y);
         // A ball is round in the third direction too: light shines back from where it faces the light.
@@ -166,7 +164,11 @@ impl Thing {
             Shape::Ball => 0.45 * (-((x - 0.4 * light.x).powi(2) + (y - 0.4 * light.y).powi(2)) / 0.1).exp(),
             _ => 0.0,
         };
-        self.colour.map(|c| c * lit + (1.0 - c) * shine)
+        let line = ((outside + EDGE) / EDGE_SOFT).clamp(0.0, 1.0);
+        [0, 1, 2].map(|i| {
+            let c = self.colour[i];
+            (1.0 - line) * (c * lit + (1.0 - c) * shine) + line * EDGE_COLOUR[i]
+        })
     }
 
     /// How far a point, in radii from the object's middle, is outside the object.
