@@ -130,7 +130,8 @@ fn read_json(path: &Path) -> Result<Value> {
     tokenizer::json::parse(&text).map_err(|error| Error::file(path, format!("not JSON ({error}): copy it again")))
 }
 
-fn write_json(path: &Path, json: &Value) -> Result<()> {
+/// Writes a file of JSON, complete or not at all.
+pub(super) fn write_json(path: &Path, json: &Value) -> Result<()> {
     files::write(path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(path, "write", &error))
 }
 

@@ -9,7 +9,6 @@ use crate::clip::ClipConfig;
 use crate::clip::config::{TEXT, VISION};
 use crate::data::pictures::Preprocess;
 use crate::error::{Error, Result};
-use crate::files;
 
 /// config.json of a model, with everything that `transformers` wants to know.
 pub fn config_json(config: &ClipConfig) -> Value {
@@ -46,8 +45,7 @@ pub(super) fn write_preprocessor(directory: &Path, config: &ClipConfig) -> Resul
         "image_mean": plain(mean),
         "image_std": plain(std),
     });
-    let path = directory.join(PREPROCESSOR);
-    files::write(&path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(&path, "write", &error))
+    super::beside::write_json(&directory.join(PREPROCESSOR), &json)
 }
 
 /// How pictures are prepared where nobody says otherwise: with CLIP's means and deviations.

@@ -33,7 +33,7 @@ use weights::{Weights, shortened};
 
 use crate::bert::model::HEADS;
 use crate::error::{Error, Result};
-use crate::{Config, Model, files};
+use crate::{Config, Model};
 
 /// The shapes of a model's tables, and of its towers of blocks the scope, the number, and a parameter that each block has.
 type Sizes = (Vec<(&'static str, [usize; 2])>, Vec<(&'static str, usize, &'static str)>);
@@ -45,8 +45,7 @@ pub fn open(directory: &Path) -> Result<(Model, Params)> {
 
 /// The same of a model whose head may have been left out.
 fn open_body(directory: &Path) -> Result<(Model, Params)> {
-    let checkpoint = Checkpoint::open(directory)?;
-    checkpoint.fill(if checkpoint.has_head() { Config::build } else { Config::build_body })
+    Checkpoint::open(directory)?.as_saved()
 }
 
 /// The sizes of the model in a directory, whose weights are left alone.
@@ -98,6 +97,11 @@ impl Checkpoint {
     /// The model and its parameters.
     pub fn model(&self) -> Result<(Model, Params)> {
         self.fill(Config::build)
+    }
+
+    /// The same without the head that pre-training needed, if it was left out.
+    pub fn as_saved(&self) -> Result<(Model, Params)> {
+        self.fill(if self.has_head() { Config::build } else { Config::build_body })
     }
 
     /// What it was fine-tuned for, if it was.
@@ -258,7 +262,7 @@ pub fn save_for(
     }
     let json = extended(&json, more);
     beside::write(directory, tokenizer, model)?;
-    files::write(&path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(&path, "write", &error))?;
+    beside::write_json(&path, &json)?;
     weights::write(&directory.join("model.safetensors"), &tensors, ("format", "pt"))
 }
 

@@ -67,8 +67,7 @@ impl Pretrained {
         if checkpoint.task().is_some() {
             return Err(Error::file(directory, "is fine-tuned: give the run that it was made from"));
         }
-        let build = if checkpoint.has_head() { Config::build } else { Config::build_body };
-        let (filled, tokenizer) = tensor::parallel::both(|| checkpoint.fill(build), || Tokenizer::open(directory));
+        let (filled, tokenizer) = tensor::parallel::both(|| checkpoint.as_saved(), || Tokenizer::open(directory));
         let ((model, params), tokenizer) = (filled?, tokenizer?);
         check_tokenizer(directory, &model, &tokenizer)?;
         Ok(Self { model, params, tokenizer })
