@@ -12,7 +12,7 @@ use models::transfer::finetune::classify::Classifier;
 use models::transfer::pretrained;
 use serde_json::json;
 
-use crate::flags::{Texts, Threads};
+use crate::flags::{Texts, Threads, note_cut};
 use crate::pictures::{self, PictureFlags};
 
 /// Label texts with a model that `finetune … classify` made, or pictures with a CLIP, by nothing but the labels' names.
@@ -84,10 +84,7 @@ pub fn run(args: &Args) -> Result<()> {
     let (classifier, tokenizer, labels) = Classifier::open(&args.dir)?;
     args.texts.each(AT_ONCE, |texts| {
         let ids: Vec<_> = texts.iter().map(|t| pretrained::ids(&tokenizer, classifier.block_size(), t)).collect();
-        let cut = ids.iter().filter(|ids| ids.cut).count();
-        if cut > 0 {
-            eprintln!("note: {cut} texts are longer than the {} tokens that the model sees", classifier.block_size());
-        }
+        note_cut(ids.iter().filter(|ids| ids.cut).count(), classifier.block_size());
         let ids: Vec<&[u32]> = ids.iter().map(|ids| &ids.ids[..]).collect();
         let probabilities = classifier.probabilities(&classifier.tuned.params, &ids);
         texts.iter().zip(probabilities).try_for_each(|(text, p)| show(args, ("text", text), &labels, &p))
@@ -116,7 +113,7 @@ fn names(args: &Args, with: &Encoders, labels: Vec<String>) -> Result<ZeroShot> 
         given => given.to_vec(),
     };
     let names = ZeroShot::new(with, labels, &templates)?;
-    pictures::note_cut(with, names.cut());
+    note_cut(names.cut(), with.block_size());
     Ok(names)
 }
 

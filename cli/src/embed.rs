@@ -10,7 +10,7 @@ use models::hub::beside;
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::search::Query;
 use models::transfer::clip::{Encoders, kept, recall};
-use models::transfer::embed::states;
+use models::transfer::embed::{cut, states};
 use models::transfer::pretrained::{Pooling, Pretrained};
 use models::transfer::similar;
 use serde_json::json;
@@ -93,7 +93,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut out = std::io::stdout().lock();
     args.texts.each(AT_ONCE, |texts| {
         let some: Vec<&str> = texts.iter().map(String::as_str).collect();
-        flags::note_cut(&with, &some);
+        flags::note_cut(cut(&with, &some), with.model.block_size());
         let vectors = states(&with, &some, pooling);
         let mut both = texts.iter().zip(vectors.data().chunks_exact(with.model.width()));
         both.try_for_each(|(text, vector)| Ok(writeln!(out, "{}", json!({"text": text, "vector": vector}))?))
@@ -109,7 +109,8 @@ fn judge(args: &Args, (with, pooling): (&Pretrained, Pooling), wanted: &Option<P
         (None, Judged::Sought) => similar::world_sought(),
     };
     pairs.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
-    flags::note_cut(with, &pairs.pairs.iter().flatten().map(String::as_str).collect::<Vec<_>>());
+    let texts: Vec<&str> = pairs.pairs.iter().flatten().map(String::as_str).collect();
+    flags::note_cut(cut(with, &texts), with.model.block_size());
     let line = match kind {
         Judged::Sought => serde_json::to_string(&similar::retrieval(with, &pairs, pooling))?,
         Judged::Alike => {
@@ -176,7 +177,7 @@ fn retrieval(args: &Args, with: &Encoders, data: &[PathBuf]) -> Result<()> {
     let measured = recall::retrieval(with, &gallery, |n| bar.set_position(n as u64));
     bar.finish_and_clear();
     pictures::note(&measured.seen.faults);
-    pictures::note_cut(with, measured.cut);
+    flags::note_cut(measured.cut, with.block_size());
     if measured.recall.image_to_text.queries == 0 {
         return Err(anyhow::anyhow!("no picture with a caption could be read: there is nothing to seek"));
     }

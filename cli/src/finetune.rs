@@ -58,13 +58,23 @@ enum Task {
 }
 
 /// The words of `--pooling` here.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 enum PoolingWord {
     Mean,
     Token,
 }
 
-#[derive(ClapArgs)]
+impl From<PoolingWord> for Reading {
+    fn from(word: PoolingWord) -> Self {
+        match word {
+            PoolingWord::Mean => Self::Mean,
+            PoolingWord::Token => Self::Token,
+        }
+    }
+}
+
+#[derive(ClapArgs, Serialize)]
 struct Options {
     /// Labelled examples to learn from [default: 200 stories of the built-in world]
     #[arg(long, value_name = "FILE")]
@@ -77,6 +87,7 @@ struct Options {
     test_data: Option<PathBuf>,
     /// Directory of the fine-tuned model [default: a new one under runs/]
     #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
     out: Option<PathBuf>,
     /// Begin with random weights: what there would be without pre-training
     #[arg(long)]
@@ -112,9 +123,22 @@ struct Options {
     precision: Precision,
     /// Print the results as one JSON line
     #[arg(long)]
+    #[serde(skip)]
     json: bool,
     #[command(flatten)]
+    #[serde(skip)]
     threads: Threads,
+}
+
+/// What stands beside a fine-tuned model: the words of the command that made it.
+#[derive(Serialize)]
+struct Told<'a> {
+    from: &'a Path,
+    task: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pooling: Option<PoolingWord>,
+    #[serde(flatten)]
+    options: &'a Options,
 }
 
 /// One seed's results: named scores on the test examples, if there are any.
@@ -130,19 +154,13 @@ type Scores = BTreeMap<&'static str, f64>;
 
 pub fn run(args: &Args) -> Result<()> {
     match &args.task {
-        Task::Classify { pooling, options } => {
-            let reading = match pooling {
-                PoolingWord::Mean => Reading::Mean,
-                PoolingWord::Token => Reading::Token,
-            };
-            classify(args, options, reading)
-        }
+        Task::Classify { pooling, options } => classify(args, options, *pooling),
         Task::Tag(options) => tag(args, options),
         Task::Answer(options) => answer(args, options),
     }
 }
 
-fn classify(args: &Args, o: &Options, reading: Reading) -> Result<()> {
+fn classify(args: &Args, o: &Options, pooling: PoolingWord) -> Result<()> {
     let (recipe, from) = o.begin(args, Recipe::default().least_steps)?;
     let examples = match &o.data {
         None => Examples::world(&from, o.seed),
@@ -155,14 +173,14 @@ fn classify(args: &Args, o: &Options, reading: Reading) -> Result<()> {
     introduce(&examples.notes, &format!("{} labels", examples.labels.len()), sizes);
     let (classifier, trials) = o.trials(&recipe, |recipe| {
         let (classifier, fitted) =
-            classify::finetune(&o.body(&from, recipe), &examples, reading, recipe, report("accuracy"));
+            classify::finetune(&o.body(&from, recipe), &examples, pooling.into(), recipe, report("accuracy"));
         let scores = (sizes[2] > 0).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
         let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
         (classifier, fitted, test)
     });
     let out = o.place(Kind::Classify)?;
     classifier.save(&out, &from.tokenizer, &examples.labels)?;
-    o.conclude(&out, Kind::Classify, &trials)
+    o.conclude(args, &out, (Kind::Classify, Some(pooling)), &trials)
 }
 
 fn tag(args: &Args, o: &Options) -> Result<()> {
@@ -187,7 +205,7 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
     });
     let out = o.place(Kind::Tag)?;
     tagger.save(&out, &from.tokenizer)?;
-    o.conclude(&out, Kind::Tag, &trials)
+    o.conclude(args, &out, (Kind::Tag, None), &trials)
 }
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
@@ -219,7 +237,7 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
     });
     let out = o.place(Kind::Answer)?;
     answerer.save(&out, &from.tokenizer)?;
-    o.conclude(&out, Kind::Answer, &trials)
+    o.conclude(args, &out, (Kind::Answer, None), &trials)
 }
 
 fn introduce(notes: &[String], labels: &str, [train, val, test]: [usize; 3]) {
@@ -306,7 +324,14 @@ impl Options {
     }
 
     /// Writes and says how it went.
-    fn conclude(&self, out: &Path, kind: Kind, trials: &[Trial]) -> Result<()> {
+    fn conclude(
+        &self,
+        args: &Args,
+        out: &Path,
+        (kind, pooling): (Kind, Option<PoolingWord>),
+        trials: &[Trial],
+    ) -> Result<()> {
+        tuned::save_options(out, &Told { from: &args.dir, task: kind.command(), pooling, options: self })?;
         tuned::save_results(out, &trials)?;
         let mut to = std::io::stdout().lock();
         if self.json {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
-use models::transfer::embed;
-use models::transfer::pretrained::{Pooling, Pretrained};
+use models::transfer::pretrained::Pooling;
+use serde::Serialize;
 use tensor::{matmul, parallel};
 
 /// How many cores to use.
@@ -28,7 +28,8 @@ impl Threads {
 }
 
 /// What matrix products do with their operands.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// Nothing
     F32,
@@ -66,14 +67,11 @@ impl From<PoolingName> for Pooling {
     }
 }
 
-/// Says how many texts are longer than the model sees.
-pub fn note_cut(with: &Pretrained, texts: &[&str]) {
-    let n = embed::cut(with, texts);
-    if n > 0 {
-        eprintln!(
-            "note: {n} texts are longer than the {} tokens that the model sees: cut there",
-            with.model.block_size()
-        );
+/// Says how many texts are longer than the tokens that a model sees.
+pub fn note_cut(cut: usize, sees: usize) {
+    if cut > 0 {
+        let are = if cut == 1 { "text is" } else { "texts are" };
+        eprintln!("note: {cut} {are} longer than the {sees} tokens that the model sees: cut there");
     }
 }
 

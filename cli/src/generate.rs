@@ -4,12 +4,12 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use autograd::Params;
 use models::Model;
 use models::gpt::Gpt;
+use models::hub::beside::Ends;
 use models::transfer::generate::{Generator, Sampling};
 use models::transfer::pretrained::Pretrained;
-use tokenizer::{Special, Tokenizer};
+use tokenizer::Special;
 
 use crate::Usage;
 use crate::flags::{Precision, Threads};
@@ -65,21 +65,23 @@ pub fn run(args: &Args) -> Result<()> {
         return Err(Usage(format!("--top-p {}: give more than 0 and at most 1", args.top_p)).into());
     }
     args.threads.set();
-    let Pretrained { model, mut params, tokenizer } = Pretrained::open(&args.dir)?;
-    let Model::Gpt(model) = model else {
+    let mut with = Pretrained::open(&args.dir)?;
+    if args.precision == Precision::Bf16 && matches!(with.model, Model::Gpt(_)) {
+        Gpt::halve(&mut with.params);
+    }
+    let Model::Gpt(model) = &with.model else {
         return Err(anyhow!("{}: its model sees both sides of a token and cannot continue a text", args.dir.display()));
     };
-    if args.precision == Precision::Bf16 {
-        Gpt::halve(&mut params);
-    }
+    let ends = Ends::read(&args.dir, &with.tokenizer)?;
+    let continue_all = |prompt: &[u8]| continue_all(args, model, &with, &ends, prompt);
     match &args.prompt {
-        Some(prompt) => continue_all(args, &model, &params, &tokenizer, prompt.as_bytes()),
-        None => interactive(args, &model, &params, &tokenizer),
+        Some(prompt) => continue_all(prompt.as_bytes()),
+        None => interactive(continue_all),
     }
 }
 
 /// Reads a line, continues it, and again until the input ends.
-fn interactive(args: &Args, model: &Gpt, params: &Params, tokenizer: &Tokenizer) -> Result<()> {
+fn interactive(continue_all: impl Fn(&[u8]) -> Result<()>) -> Result<()> {
     let asks = std::io::stdin().is_terminal();
     if asks {
         eprintln!("a line is continued; an empty one starts a new text; Ctrl-D ends");
@@ -93,28 +95,28 @@ fn interactive(args: &Args, model: &Gpt, params: &Params, tokenizer: &Tokenizer)
             return Ok(());
         }
         let end = line.iter().rposition(|&byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
-        continue_all(args, model, params, tokenizer, &line[..end])?;
+        continue_all(&line[..end])?;
     }
 }
 
-fn continue_all(args: &Args, model: &Gpt, params: &Params, tokenizer: &Tokenizer, prompt: &[u8]) -> Result<()> {
+fn continue_all(args: &Args, model: &Gpt, with: &Pretrained, ends: &Ends, prompt: &[u8]) -> Result<()> {
+    let Pretrained { params, tokenizer, .. } = with;
     let ids = tokenizer.encode(prompt, Special::Allow)?;
     let block = model.config.n_positions;
     if ids.len() > block {
         eprintln!("note: the prompt has {} tokens and the model sees {block}: its beginning is cut off", ids.len());
     }
     let temperature = if args.greedy { 0.0 } else { args.temperature };
-    let sampling = Sampling { temperature, top_k: args.top_k, top_p: args.top_p, seed: args.seed };
-    let end = tokenizer.end_of_text();
-    let start = end.unwrap_or(u32::from(b'\n'));
+    let Args { top_k, top_p, seed, .. } = *args;
+    let sampling = Sampling { temperature, top_k, top_p, seed, vocab: tokenizer.vocab_size() };
     let mut out = std::io::stdout().lock();
     for sample in 0..args.samples {
         if args.samples > 1 {
             writeln!(out, "--- {}", sample + 1)?;
         }
         out.write_all(prompt)?;
-        for id in Generator::new(model, params, &ids, start, sampling, sample).take(args.tokens) {
-            if Some(id) == end && !args.endless {
+        for id in Generator::new(model, params, &ids, ends.start, sampling, sample).take(args.tokens) {
+            if ends.ends.contains(&id) && !args.endless {
                 break;
             }
             out.write_all(tokenizer.token(id).unwrap_or_default())?;

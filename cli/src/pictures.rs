@@ -131,13 +131,6 @@ pub fn note(faults: &[Error]) {
     }
 }
 
-/// Says how many texts are longer than the model reads.
-pub fn note_cut(with: &Encoders, cut: usize) {
-    if cut > 0 {
-        eprintln!("note: {cut} texts are longer than the {} tokens that the model reads: cut there", with.block_size());
-    }
-}
-
 /// An error if one of these files, which are to be written, is there already.
 pub fn vacant<'a>(files: impl IntoIterator<Item = &'a Option<PathBuf>>) -> Result<()> {
     Ok(files.into_iter().flatten().try_for_each(|file| page::vacant(file))?)

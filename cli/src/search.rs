@@ -8,7 +8,7 @@ use models::hub::beside;
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::search::{Hit, Wanted};
 use models::transfer::clip::{Encoders, kept, page, search};
-use models::transfer::embed::Index;
+use models::transfer::embed::{Index, cut};
 use models::transfer::pretrained::Pretrained;
 use models::transfer::similar;
 
@@ -76,7 +76,8 @@ pub fn run(args: &Args) -> Result<()> {
         Some(file) => {
             let (index, new) = Index::of(&with, file, pooling)?;
             if new {
-                flags::note_cut(&with, &index.lines().iter().map(String::as_str).collect::<Vec<_>>());
+                let lines: Vec<&str> = index.lines().iter().map(String::as_str).collect();
+                flags::note_cut(cut(&with, &lines), with.model.block_size());
                 eprintln!("note: the vectors are kept in {}", Index::path(file).display());
             }
             index

@@ -336,7 +336,8 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
         return Ok(());
     };
     let start = tokenizer.end_of_text().unwrap_or(u32::from(b'\n'));
-    let ids = Generator::new(model, params, &[], start, Sampling::default(), 0);
+    let sampling = Sampling { vocab: tokenizer.vocab_size(), ..Sampling::default() };
+    let ids = Generator::new(model, params, &[], start, sampling, 0);
     let ids: Vec<u32> = ids.take(120).take_while(|&id| Some(id) != tokenizer.end_of_text()).collect();
     let text = tokenizer.decode(&ids).map_err(|error| Usage(error.to_string()))?;
     writeln!(out, "\na sample:\n{}\n", String::from_utf8_lossy(&text).trim_end())?;

@@ -11,8 +11,10 @@ use crate::flags::Threads;
 
 /// Compare a Hugging Face checkpoint's outputs, loss and gradients with those recorded beside it.
 ///
-/// DIR holds config.json, model.safetensors and reference.safetensors (what goes in: input_ids, labels, attention_mask or
-/// pixel_values; what comes out: logits, or image_embeds, text_embeds and logits_per_image; loss; grad.NAME).
+/// DIR holds config.json, model.safetensors and reference.safetensors. That has what goes in: input_ids, attention_mask and
+/// labels, or for answers start_positions and end_positions, or with pictures pixel_values; what comes out: logits, or
+/// start_logits and end_logits, or image_embeds, text_embeds and logits_per_image, or of a model without its head
+/// last_hidden_state; loss; and its gradients, grad.NAME.
 /// Prints one JSON line; exit code 0 if all agree, 1 if not.
 #[derive(clap::Args)]
 #[command(after_help = "\

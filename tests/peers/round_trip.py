@@ -9,6 +9,7 @@ Ends with exit code 1 at the first disagreement. `cargo test -p tests --test rou
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -103,8 +104,32 @@ def clip():
     back("clip", model, tokenizer)
 
 
+def recorded(name, model):
+    """What `verify --record` wrote of a fine-tuned model: outputs, loss, and every parameter's gradient."""
+    of = load_file(root / name / "reference.safetensors")
+    grads = {key.removeprefix("grad."): of[key] for key in of if key.startswith("grad.")}
+    inputs = {key: of[key] for key in ("input_ids", "attention_mask", "labels", "start_positions", "end_positions") if key in of}
+    seen = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"])).bool()
+    with torch.enable_grad():
+        out = model(**inputs)
+        for key in ("logits", "start_logits", "end_logits"):
+            if key in of:
+                by_position = of[key].shape[:2] == seen.shape
+                near(f"{name}: {key}", *(x[seen] if by_position else x for x in (of[key], out[key])))
+        near(f"{name}: loss", of["loss"], out.loss)
+        out.loss.backward()
+    theirs = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+    equal(f"{name}: parameters with a gradient", sorted(grads), sorted(theirs))
+    for key, grad in grads.items():
+        largest = max(grad.abs().max().item(), 1e-6)  # a bias of keys alone has rounding for a gradient
+        error = (grad - theirs[key]).abs().max().item() / largest
+        assert error <= 1e-3 or largest < 1e-5, f"{name}: gradient of {key} differs by {error}"
+    model.zero_grad()
+
+
 def classified(name):
     model, tokenizer = opened(name, hf.AutoModelForSequenceClassification)
+    recorded(name, model)
     texts = [text for text, _ in said(name)["probabilities"]]
     out = model(**tokenizer(texts, return_tensors="pt", padding=True)).logits.softmax(-1)  # of several lengths
     for i, (text, labels) in enumerate(said(name)["probabilities"]):
@@ -114,19 +139,21 @@ def classified(name):
 
 
 def tag():
+    """A text is read as it stands; a word's label is that of its first token."""
     model, tokenizer = opened("tag", hf.AutoModelForTokenClassification)
+    recorded("tag", model)
     for text, entities in said("tag")["entities"]:
         ids = tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
         places = ids.pop("offset_mapping")[0].tolist()
         p = model(**ids).logits[0].softmax(-1)
         found, at = [], 0
-        for word in text.split():  # the label of its first token
+        for word in re.findall(r"\w+|[^\w\s]", text):
             at = text.index(word, at)
             first = next(i for i, (start, end) in enumerate(places) if start <= at < end)
             score, label = p[first].max(-1)
             label = model.config.id2label[label.item()]
             if label != "O":
-                begins = label.startswith("B-") or not found or found[-1][0] != label[2:] or found[-1][2] != at - 1
+                begins = label.startswith("B-") or not found or found[-1][0] != label[2:] or text[found[-1][2] : at].strip()
                 if begins:
                     found.append([label[2:], at, at + len(word), score.item()])
                 else:
@@ -139,6 +166,7 @@ def tag():
 
 def answer():
     model, tokenizer = opened("answer", hf.AutoModelForQuestionAnswering)
+    recorded("answer", model)
     for question, text, found in said("answer")["answers"]:
         ids = tokenizer(question, text, return_offsets_mapping=True, return_tensors="pt")
         places, of = ids.pop("offset_mapping")[0].tolist(), ids.sequence_ids(0)

@@ -7,21 +7,26 @@ use std::fmt::Display;
 use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;
 
+use autograd::Params;
 use models::Config;
 use models::clip::ClipConfig;
 use models::hub::clip::parse_preprocess;
+use models::hub::reference::Subject;
+use models::hub::verify;
 use models::hub::weights::Weights;
 use models::hub::{Checkpoint, parse_config};
 use serde_json::json;
+use tensor::matmul::Precision;
 use tokenizer::{Special, Tokenizer};
 
 /// Asks a reader what it makes of a file: whether it was read.
 pub type Ask = fn(&[u8]) -> bool;
 
 /// Every reader by the name of its fuzzer.
-pub const READERS: [(&str, Ask); 6] = [
+pub const READERS: [(&str, Ask); 7] = [
     ("safetensors", safetensors),
     ("index", index),
+    ("reference", reference),
     ("config", config),
     ("tokenizer_json", tokenizer_json),
     ("vocab_merges", vocab_merges),
@@ -87,6 +92,39 @@ pub fn index(bytes: &[u8]) -> bool {
         Ok(weights) => weights.names().iter().all(|name| weights.shape(name).is_ok()),
         Err(error) => said(&error, "given/"),
     }
+}
+
+/// Small models of three kinds, each with what is recorded of it.
+static RECORDED: LazyLock<[(Subject, Params, Vec<u8>); 3]> = LazyLock::new(|| {
+    let bert = json!({"model_type": "bert", "vocab_size": 3, "max_position_embeddings": 2, "hidden_size": 2,
+        "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 2});
+    let part = |size: &str, n: usize| {
+        json!({"hidden_size": 2, "intermediate_size": 2, "num_hidden_layers": 1, "num_attention_heads": 1,
+            "vocab_size": 3, "max_position_embeddings": 2, "patch_size": 1, size: n})
+    };
+    let clip = json!({"model_type": "clip", "projection_dim": 2, "text_config": part("eos_token_id", 2),
+        "vision_config": part("image_size", 2)});
+    let tokenizer = Tokenizer::bytes();
+    [TINY.to_owned(), bert.to_string(), clip.to_string()].map(|config| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (model, params) = parse_config(&config).expect("it is right").0.init(1);
+        models::hub::save(directory.path(), &model, &params, &tokenizer).expect("there is room for it");
+        let recorded = models::hub::record::record(directory.path(), 1).expect("it was just written");
+        (Subject::of(model), params, std::fs::read(recorded).expect("it was just written"))
+    })
+});
+
+/// Any bytes as what was recorded of a tiny GPT-2, BERT and CLIP: an error, or a comparison.
+pub fn reference(bytes: &[u8]) -> bool {
+    const NAME: &str = "given/reference.safetensors";
+    let weights = match Weights::from_bytes(Path::new(NAME), bytes.to_vec()) {
+        Ok(weights) => weights,
+        Err(error) => return said(&error, NAME),
+    };
+    let compared = RECORDED.each_ref().map(|(subject, params, _)| {
+        verify::compare(subject, params, &weights, Precision::Full).map_or_else(|error| said(&error, NAME), |_| true)
+    });
+    compared.contains(&true)
 }
 
 /// Any text as config.json and as preprocessor_config.json: what passes has sizes that can be reckoned with.
@@ -171,6 +209,7 @@ pub fn seeds(reader: &str) -> Vec<Vec<u8>> {
                 {"a": "even.safetensors", "b": "even.safetensors", "c": "odd.safetensors"}})),
             bytes(json!({"weight_map": {"a": "even.safetensors"}})),
         ],
+        "reference" => RECORDED.each_ref().map(|(_, _, recorded)| recorded.clone()).to_vec(),
         "config" => ["gpt2", "bert", "roberta", "clip"]
             .iter()
             .map(|name| kept(&format!("{name}/config.json")))

@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use autograd::Piece;
+use models::clip::ClipConfig;
+use models::hub::clip::parse_preprocess;
 use models::hub::weights::Weights;
 use models::hub::{Checkpoint, parse_config};
 use serde_json::{Value, json};
@@ -222,7 +224,12 @@ fn weights_that_are_not_those_of_the_config_are_named() {
         opened.map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(open(TINY, tiny(|_| {})), Ok(()));
-    let table: [(&str, Change, &str); 9] = [
+    let twice = |t: &mut Vec<Stored>| {
+        let (_, dtype, shape, bytes) = find(t, "wte.weight").clone();
+        t.push(("lm_head.weight".into(), dtype, shape, bytes));
+    };
+    assert_eq!(open(TINY, tiny(twice)), Ok(()), "the output table may be stored beside that of tokens");
+    let table: [(&str, Change, &str); 11] = [
         ("missing", |t| t.retain(|t| t.0 != "h.0.mlp.c_fc.bias"), "has no parameter h.0.mlp.c_fc.bias"),
         ("a block missing", |t| t.retain(|t| t.0 != "h.0.ln_1.weight"), "has no parameter h.0.ln_1.weight"),
         ("superfluous", |t| t.push(("h.7.x".into(), "F32", vec![1], vec![0; 4])), "h.7.x is no parameter"),
@@ -235,6 +242,16 @@ fn weights_that_are_not_those_of_the_config_are_named() {
             "the same under two names",
             |t| t.push(("transformer.ln_f.bias".into(), "F32", vec![2], vec![0; 8])),
             "which are one parameter",
+        ),
+        (
+            "an output table of its own",
+            |t| t.push(("lm_head.weight".into(), "F32", vec![2, 2], vec![0; 16])),
+            "holds lm_head.weight and wte.weight, which differ",
+        ),
+        (
+            "one of another size",
+            |t| t.push(("lm_head.weight".into(), "F32", vec![4], vec![0; 16])),
+            "holds lm_head.weight and wte.weight, which differ",
         ),
     ];
     for (what, change, expected) in table {
@@ -321,7 +338,9 @@ fn options_that_are_not_computed_are_refused_by_name() {
         ("gpt2", "/layer_norm_epsilon", json!(0.0)),
         ("gpt2", "/layer_norm_epsilon", json!(-1e-5)),
         ("gpt2", "/n_inner", json!(0)),
-        ("gpt2", "/hidden_size", json!(24)), // beside n_embd, of which it is another name
+        ("gpt2", "/hidden_size", json!(32)), // beside n_embd, of which it is another name
+        ("gpt2", "/n_layer", json!("two")),
+        ("gpt2", "/attn_pdrop", json!([])),
         ("gpt2", "/attn_pdrop", json!(1.0)),
         ("bert", "/hidden_act", json!("silu")),
         ("bert", "/position_embedding_type", json!("relative_key")),
@@ -334,6 +353,7 @@ fn options_that_are_not_computed_are_refused_by_name() {
         ("clip", "/vision_config/hidden_act", json!("relu")),
         ("clip", "/text_config/hidden_act", json!("gelu_10")),
         ("clip", "/vision_config", json!([])),
+        ("clip", "/vision_config/patch_size", json!(-1)),
     ];
     for (model, place, value) in table {
         let mut config = fixture(model);
@@ -348,7 +368,33 @@ fn options_that_are_not_computed_are_refused_by_name() {
         let error = parse_config(&deep.repeat(100_000)).unwrap_err();
         assert!(error.contains("recursion limit"), "{error}");
     }
+    let mut both = fixture("gpt2");
+    both["hidden_size"] = both["n_embd"].clone();
+    assert_eq!(parse_config(&both.to_string()).unwrap().0, parse_config(&fixture("gpt2").to_string()).unwrap().0);
     assert!(parse_config(r#"{"n_layer": 1, "n_layer": 2}"#).unwrap_err().contains("\"n_layer\" is there twice"));
+}
+
+#[test]
+fn ways_to_prepare_pictures_that_are_not_known_are_refused_by_name() {
+    let parse = |json: Value| parse_preprocess(&json.to_string(), &ClipConfig::default());
+    let usual = parse(json!({"image_processor_type": "CLIPImageProcessorFast", "do_pad": null, "crop_size": 224}));
+    assert_eq!(usual, parse(json!({})));
+    assert!(usual.is_ok());
+    for (name, value) in [
+        ("image_processor_type", json!("ViTImageProcessor")),
+        ("do_convert_rgb", json!(false)),
+        ("do_pad", json!(true)),
+        ("do_resize", json!(false)),
+        ("do_center_crop", json!(false)),
+        ("resample", json!(2)),
+        ("size", json!({"height": 224, "width": 224})),
+        ("crop_size", json!(256)),
+        ("rescale_factor", json!(1.0)),
+        ("image_std", json!([0.5, 0.0, 0.5])),
+    ] {
+        let error = parse(json!({name: value})).expect_err(name);
+        assert!(error.contains(name), "{name}: {error}");
+    }
 }
 
 #[test]

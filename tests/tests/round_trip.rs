@@ -113,14 +113,21 @@ fn what_is_trained_here_computes_the_same_elsewhere_and_comes_back() {
 
     for (name, from) in [("classify", "bert"), ("classify-post", "bert-post"), ("gpt-classify", "gpt")] {
         here.finetune(name, &[&here.path(from), "classify"]);
+        record(name);
         let labelled = |text| lines(&["classify", &here.path(name), text, "--top", "99", "--json"])[0]["labels"].take();
         here.tell(name, &json!({"probabilities": STORIES.map(|text| json!([text, labelled(text)]))}));
     }
     here.finetune("tag", &[&here.path("bert"), "tag"]);
-    let texts = ["Mia takes the red ball", "Tom and Eva see a tiny blue cube"];
+    record("tag");
+    let texts = [
+        "Mia takes the red ball",
+        "Tom and Eva see a tiny blue cube.",
+        "\t\"Mia, Tom (and Eva)\", they say: \"the red ball!\"\n ... and  the blue cube?",
+    ];
     let tagged = |text| json!([text, lines(&["tag", &here.path("tag"), text, "--json"])[0]["entities"]]);
     here.tell("tag", &json!({"entities": texts.map(tagged)}));
     here.finetune("answer", &[&here.path("bert"), "answer"]);
+    record("answer");
     let answers = [("Where is it?", STORIES[0]), ("Who sits there?", STORIES[1])].map(|(question, text)| {
         json!([question, text, lines(&["answer", &here.path("answer"), question, text, "--json"])[0]["answer"]])
     });
@@ -135,7 +142,8 @@ fn what_is_trained_here_computes_the_same_elsewhere_and_comes_back() {
     eprintln!("{}", String::from_utf8_lossy(&output.stdout));
 
     // And back: what transformers saved again is opened here, agrees with what was recorded, and says the same.
-    for name in ["gpt", "bert", "bert-post", "clip"] {
+    let tasks = ["classify", "classify-post", "gpt-classify", "tag", "answer"];
+    for name in ["gpt", "bert", "bert-post", "clip"].into_iter().chain(tasks) {
         let [there, back] = [here.path(name), here.path(&format!("{name}-back"))];
         fs::copy(Path::new(&there).join("reference.safetensors"), Path::new(&back).join("reference.safetensors"))
             .unwrap();

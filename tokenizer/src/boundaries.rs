@@ -60,23 +60,30 @@ impl Tokenizer {
     /// that stands between two white spaces.
     pub fn encode_places(&self, text: &str) -> (Vec<u32>, Vec<Range<usize>>) {
         let mut ids = Vec::new();
+        let byte_level = matches!(self.splitter, Splitter::Gpt2 { .. });
         if let Splitter::Gpt2 { prefix_space } = self.splitter {
             self.encode_ordinary(text.as_bytes(), &mut ids);
             let added = usize::from(prefix_space && !text.starts_with(' '));
             let mut end = 0;
-            let places = ids.iter().map(|&id| {
-                let start = end;
-                end += self.token(id).map_or(0, <[u8]>::len);
-                start.saturating_sub(added)..end.saturating_sub(added).min(text.len())
-            });
-            let places = places.collect();
-            return (ids, places);
+            let places: Vec<Range<usize>> = ids
+                .iter()
+                .map(|&id| {
+                    let start = end;
+                    end += self.token(id).map_or(0, <[u8]>::len);
+                    start.saturating_sub(added)..end.saturating_sub(added)
+                })
+                .collect();
+            if end == added + text.len() {
+                return (ids, places);
+            }
+            ids.clear(); // an added word took the white space beside it along
         }
         let mut places = Vec::new();
         for chunk in text.split_whitespace() {
-            let mut whole = Vec::new();
-            self.encode_ordinary(chunk.as_bytes(), &mut whole);
             let start = chunk.as_ptr() as usize - text.as_ptr() as usize;
+            let mut whole = Vec::new();
+            let space = if byte_level && start > 0 { " " } else { "" };
+            self.encode_ordinary(format!("{space}{chunk}").as_bytes(), &mut whole);
             let mut parts: (Vec<u32>, Vec<Range<usize>>) = Default::default();
             for part in chunk.split_inclusive(mark).flat_map(|part| {
                 let last = part.char_indices().next_back().filter(|&(at, c)| at > 0 && mark(c));
@@ -87,7 +94,8 @@ impl Tokenizer {
                 let from = part.as_ptr() as usize - text.as_ptr() as usize;
                 parts.1.resize(parts.0.len(), from..from + part.len());
             }
-            // Words and marks one by one have the ids of the whole, but for a few: an emoji of several characters, say.
+            // Words and marks one by one have the ids of the whole, but for a few, an emoji of several characters, say, and for
+            // what takes its space along.
             places.extend(if parts.0 == whole { parts.1 } else { vec![start..start + chunk.len(); whole.len()] });
             ids.extend(whole);
         }

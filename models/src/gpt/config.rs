@@ -11,16 +11,12 @@ pub struct GptConfig {
     /// V: how many tokens there are.
     pub vocab_size: usize,
     /// The block size: how many positions the model can see.
-    #[serde(alias = "max_position_embeddings")]
     pub n_positions: usize,
     /// C: the width.
-    #[serde(alias = "hidden_size")]
     pub n_embd: usize,
     /// L: how many blocks.
-    #[serde(alias = "num_hidden_layers")]
     pub n_layer: usize,
     /// H: how many heads; they divide the width.
-    #[serde(alias = "num_attention_heads")]
     pub n_head: usize,
     /// F: the width within the feed-forward layers, if it is not 4·C.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -51,7 +51,7 @@ pub(super) fn config(mut json: Value) -> Result<BertConfig, String> {
     if json["model_type"] != "bert" && json.get("pad_token_id").is_none() {
         json["pad_token_id"] = json!(1);
     }
-    serde_json::from_value(json).map_err(|error| format!("not the config.json of a BERT checkpoint ({error})"))
+    super::typed(json, "BERT")
 }
 
 /// The shapes of the tables; the blocks' scope, their number, and a parameter that each of them has.
@@ -63,15 +63,19 @@ pub(super) fn sizes(c: &BertConfig) -> super::Sizes {
     (tables, vec![("encoder.layer", c.num_hidden_layers, "output.dense.bias")])
 }
 
-/// Whether a tensor is one that checkpoints carry along: the numbers of positions, the tied output table and its bias
-/// stored twice, the layer over the first token that next-sentence prediction used.
+/// What may be stored a second time, and as what: the tied output table and its bias.
+pub(super) const COPIES: &[[&str; 2]] = &[
+    ["cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"],
+    ["cls.predictions.decoder.bias", "cls.predictions.bias"],
+    ["lm_head.decoder.weight", "embeddings.word_embeddings.weight"],
+    ["lm_head.decoder.bias", "lm_head.bias"],
+];
+
+/// Whether a tensor is one that checkpoints carry along: the numbers of positions, what is stored twice, the layer over the
+/// first token that next-sentence prediction used.
 pub(super) fn extra(bare: &str) -> bool {
-    let carried = [
-        "embeddings.position_ids",
-        "cls.predictions.decoder.weight",
-        "cls.predictions.decoder.bias",
-        "lm_head.decoder.weight",
-        "lm_head.decoder.bias",
-    ];
-    carried.contains(&bare) || bare.starts_with("pooler.") || bare.starts_with("cls.seq_relationship.")
+    let copy = COPIES.iter().any(|[copy, _]| *copy == bare);
+    copy || bare == "embeddings.position_ids"
+        || bare.starts_with("pooler.")
+        || bare.starts_with("cls.seq_relationship.")
 }

@@ -54,6 +54,60 @@ fn tokenizer_config(tokenizer: &Tokenizer, model: &Model) -> Value {
     json
 }
 
+/// The file that says where texts that a model makes begin and end.
+const GENERATION_CONFIG: &str = "generation_config.json";
+
+/// Writes for a GPT where texts begin and end, and that one is no longer than the model sees: there is nothing beyond.
+pub(super) fn write_generation(directory: &Path, model: &Model, tokenizer: &Tokenizer) -> Result<()> {
+    let end = tokenizer.end_of_text();
+    let json = json!({
+        "bos_token_id": end,
+        "eos_token_id": end,
+        "pad_token_id": end,
+        "do_sample": true,
+        "max_length": model.block_size(),
+    });
+    write_json(&directory.join(GENERATION_CONFIG), &json)
+}
+
+/// Where texts that a model makes begin and end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// What stands before the first token.
+    pub start: u32,
+    /// The tokens that end a text, if there are any.
+    pub ends: Vec<u32>,
+}
+
+impl Ends {
+    /// What a directory says: in generation_config.json, or else in config.json, or else by the name of a token.
+    ///
+    /// Errors: a file that cannot be read, or says something else than ids.
+    pub fn read(directory: &Path, tokenizer: &Tokenizer) -> Result<Self> {
+        let [start, ends] = ["bos_token_id", "eos_token_id"].map(|field| said(directory, field));
+        let (start, ends) = (start?.first().copied(), ends?);
+        let end = tokenizer.end_of_text();
+        let start = start.or(end).unwrap_or(u32::from(b'\n'));
+        Ok(Self { start, ends: if ends.is_empty() { end.into_iter().collect() } else { ends } })
+    }
+}
+
+/// The ids that the first file has under a name which says it: one, or a list of them.
+fn said(directory: &Path, field: &str) -> Result<Vec<u32>> {
+    for name in [GENERATION_CONFIG, "config.json"] {
+        let path = directory.join(name);
+        let json = if path.exists() { read_json(&path)? } else { Value::Null };
+        let ids = match &json[field] {
+            Value::Null => continue,
+            Value::Array(ids) => ids.clone(),
+            id => vec![id.clone()],
+        };
+        let ids = ids.iter().map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect::<Option<_>>();
+        return ids.ok_or_else(|| Error::file(path, format!("{field} is {}, which is no id", json[field])));
+    }
+    Ok(Vec::new())
+}
+
 /// Writes what `sentence-transformers` wants to know of a model whose texts' vectors are the means of their states.
 pub fn write_pooling(directory: &Path, model: &Model) -> Result<()> {
     let pooling = directory.join("1_Pooling");
@@ -138,6 +192,22 @@ pub(super) fn write_json(path: &Path, json: &Value) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_ends_where_the_files_say() {
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path();
+        let (plain, bytes) = (Tokenizer::train(&[b"a text"], 257).unwrap(), Tokenizer::bytes());
+        let of = |tokenizer: &Tokenizer| Ends::read(here, tokenizer);
+        assert_eq!(of(&plain).unwrap(), Ends { start: 256, ends: vec![256] });
+        assert_eq!(of(&bytes).unwrap(), Ends { start: 10, ends: vec![] });
+        write_json(&here.join("config.json"), &json!({"bos_token_id": 1, "eos_token_id": 2})).unwrap();
+        assert_eq!(of(&plain).unwrap(), Ends { start: 1, ends: vec![2] });
+        write_json(&here.join(GENERATION_CONFIG), &json!({"bos_token_id": null, "eos_token_id": [3, 4]})).unwrap();
+        assert_eq!(of(&plain).unwrap(), Ends { start: 1, ends: vec![3, 4] });
+        write_json(&here.join(GENERATION_CONFIG), &json!({"eos_token_id": "end"})).unwrap();
+        assert!(of(&plain).unwrap_err().to_string().contains("eos_token_id is \"end\""));
+    }
 
     #[test]
     fn a_text_is_pooled_as_sentence_transformers_pool_it() {

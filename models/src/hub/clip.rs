@@ -27,6 +27,10 @@ pub fn config_json(config: &ClipConfig) -> Value {
 /// The file that says what pictures become before the image encoder sees them.
 const PREPROCESSOR: &str = "preprocessor_config.json";
 
+/// What `transformers` calls, and called, what prepares pictures in this way.
+const PROCESSORS: [&str; 4] =
+    ["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor"];
+
 /// Writes how pictures are prepared for a model of these sizes, for who prepares them elsewhere.
 pub(super) fn write_preprocessor(directory: &Path, config: &ClipConfig) -> Result<()> {
     let Preprocess { size, mean, std } = preprocess(config);
@@ -68,13 +72,18 @@ pub fn open_preprocess(directory: &Path, config: &ClipConfig) -> Result<Preproce
 /// The same from the text of the file.
 pub fn parse_preprocess(text: &str, config: &ClipConfig) -> std::result::Result<Preprocess, String> {
     let usual = preprocess(config);
-    let json = tokenizer::json::parse(text).map_err(|error| format!("not JSON: {error}"))?;
+    let mut json = tokenizer::json::parse(text).map_err(|error| format!("not JSON: {error}"))?;
+    super::forget_null(&mut json);
     let side = json!(usual.size);
     let square = json!({"height": usual.size, "width": usual.size});
     let yes = || vec![json!(true)];
     super::accept(
         &json,
         &[
+            ("image_processor_type", PROCESSORS.map(Value::from).to_vec()),
+            ("feature_extractor_type", PROCESSORS.map(Value::from).to_vec()),
+            ("do_convert_rgb", yes()),
+            ("do_pad", vec![json!(false)]),
             ("do_resize", yes()),
             ("do_center_crop", yes()),
             ("do_rescale", yes()),
@@ -124,7 +133,7 @@ pub(super) fn config(mut json: Value) -> std::result::Result<ClipConfig, String>
             return Err(format!("{name} is no object of sizes"));
         }
     }
-    serde_json::from_value(json).map_err(|error| format!("not the config.json of a CLIP checkpoint ({error})"))
+    super::typed(json, "CLIP")
 }
 
 /// The shapes of the tables; each encoder's scope of blocks, their number, and a parameter that each of them has.

@@ -26,8 +26,24 @@ pub(super) fn name_beside_a_head(name: &str) -> String {
     if on_top { name.to_owned() } else { format!("{PREFIX}{name}") }
 }
 
+/// Other names of sizes, which `transformers` takes as well.
+const OTHER_NAMES: [[&str; 2]; 4] = [
+    ["max_position_embeddings", "n_positions"],
+    ["hidden_size", "n_embd"],
+    ["num_hidden_layers", "n_layer"],
+    ["num_attention_heads", "n_head"],
+];
+
 /// The sizes in a config.json, unless it asks for what is not computed here.
-pub(super) fn config(json: Value) -> Result<GptConfig, String> {
+pub(super) fn config(mut json: Value) -> Result<GptConfig, String> {
+    for [other, name] in OTHER_NAMES {
+        if let Some(value) = json.as_object_mut().and_then(|fields| fields.remove(other)) {
+            if json.get(name).is_some_and(|known| *known != value) {
+                return Err(format!("{name} is {}, but {other}, another name of it, is {value}", json[name]));
+            }
+            json[name] = value;
+        }
+    }
     super::accept(
         &json,
         &[
@@ -39,7 +55,7 @@ pub(super) fn config(json: Value) -> Result<GptConfig, String> {
             ("quantization_config", vec![Value::Null]),
         ],
     )?;
-    serde_json::from_value(json).map_err(|error| format!("not the config.json of a GPT-2 checkpoint ({error})"))
+    super::typed(json, "GPT-2")
 }
 
 /// The shapes of the tables; the blocks' scope, their number, and a parameter that each of them has.
@@ -47,6 +63,9 @@ pub(super) fn sizes(c: &GptConfig) -> super::Sizes {
     let tables = vec![("wte.weight", [c.vocab_size, c.n_embd]), ("wpe.weight", [c.n_positions, c.n_embd])];
     (tables, vec![("h", c.n_layer, "ln_1.weight")])
 }
+
+/// What may be stored a second time, and as what.
+pub(super) const COPIES: &[[&str; 2]] = &[["lm_head.weight", "wte.weight"]];
 
 /// Whether a tensor is one of the buffers that old checkpoints carry along (causal masks), or the tied output table stored
 /// twice.

@@ -3,8 +3,8 @@
 //! A run directory is such a checkpoint, and such a checkpoint can be opened here. [`weights`] reads and writes
 //! safetensors; [`gpt2`], [`bert`] and [`clip`] know the config of their models and the names of their parameters; [`task`]
 //! knows what a fine-tuned one is for; [`beside`] writes the smaller files that other programs look for. [`pretrained`] is a
-//! model together with its tokenizer; [`verify`] holds our numbers against recorded ones, and [`record`] records
-//! them. [`export`] writes a checkpoint anew, with narrower numbers and a model card, or as a GGUF file.
+//! model together with its tokenizer; [`verify`] holds our numbers against recorded ones, [`record`]
+//! records them, and [`reference`](mod@reference) knows what they are of. [`export`] writes a checkpoint anew, with narrower numbers and a model card, or as a GGUF file.
 //! With the feature `hub`, `import` fetches a model by its name.
 
 use std::collections::{HashMap, HashSet};
@@ -24,6 +24,7 @@ mod header;
 pub mod import;
 pub mod pretrained;
 pub mod record;
+pub mod reference;
 pub mod task;
 pub mod verify;
 pub mod weights;
@@ -41,11 +42,6 @@ type Sizes = (Vec<(&'static str, [usize; 2])>, Vec<(&'static str, usize, &'stati
 /// Opens the checkpoint in a directory, of any model that is known here.
 pub fn open(directory: &Path) -> Result<(Model, Params)> {
     Checkpoint::open(directory)?.model()
-}
-
-/// The same of a model whose head may have been left out.
-fn open_body(directory: &Path) -> Result<(Model, Params)> {
-    Checkpoint::open(directory)?.as_saved()
 }
 
 /// The sizes of the model in a directory, whose weights are left alone.
@@ -85,6 +81,7 @@ impl Checkpoint {
         }
         let checkpoint = Self { config, json, weights, names };
         checkpoint.check_sizes()?;
+        checkpoint.check_copies()?;
         Ok(checkpoint)
     }
 
@@ -140,6 +137,24 @@ impl Checkpoint {
         })
     }
 
+    /// Whether what is stored twice is twice the same: an output table of its own would give other scores.
+    fn check_copies(&self) -> Result<()> {
+        let copies = match &self.config {
+            Config::Gpt(_) => gpt2::COPIES,
+            Config::Bert(_) => bert::COPIES,
+            Config::Clip(_) => &[],
+        };
+        for [copy, of] in copies {
+            if let (Some(copy), Some(of)) = (self.names.get(*copy), self.names.get(*of))
+                && !self.weights.same(copy, of)?
+            {
+                let what = format!("holds {copy} and {of}, which differ, but config.json says that they are one");
+                return Err(Error::file(self.weights.path(), what + " (tie_word_embeddings)"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the tables in the file are those of config.json, and all of its blocks are there.
     fn check_sizes(&self) -> Result<()> {
         let (tables, blocks) = match &self.config {
@@ -174,9 +189,7 @@ pub fn parse_config(text: &str) -> std::result::Result<(Config, Value), String> 
         .map_err(|error| format!("not JSON ({error}): expected the config.json of a checkpoint"))?;
     // What is null was not said; old files of CLIP say all that they could have said.
     for part in ["", "/text_config", "/vision_config"] {
-        if let Some(Value::Object(fields)) = json.pointer_mut(part) {
-            fields.retain(|_, value| !value.is_null());
-        }
+        json.pointer_mut(part).into_iter().for_each(forget_null);
     }
     let kind = json.get("model_type").and_then(Value::as_str).unwrap_or("none").to_owned();
     let config = match kind.as_str() {
@@ -190,6 +203,22 @@ pub fn parse_config(text: &str) -> std::result::Result<(Config, Value), String> 
     let config = config.map_err(|what| shortened(&what))?;
     config.check()?;
     Ok((config, json))
+}
+
+/// The sizes of a model of a kind, from its config.json; what is no size is called by its name.
+fn typed<C: serde::de::DeserializeOwned>(json: Value, kind: &str) -> std::result::Result<C, String> {
+    serde_path_to_error::deserialize(json).map_err(|error| {
+        let field = Some(error.path().to_string()).filter(|path| path != ".");
+        let field = field.map_or(String::new(), |field| field + ": ");
+        format!("not the config.json of a {kind} checkpoint ({field}{})", error.inner())
+    })
+}
+
+/// Leaves out the fields that are null.
+fn forget_null(json: &mut Value) {
+    if let Value::Object(fields) = json {
+        fields.retain(|_, value| !value.is_null());
+    }
 }
 
 /// The gates that can be computed.
@@ -262,6 +291,9 @@ pub fn save_for(
     }
     let json = extended(&json, more);
     beside::write(directory, tokenizer, model)?;
+    if matches!((model, task), (Model::Gpt(_), None)) {
+        beside::write_generation(directory, model, tokenizer)?;
+    }
     beside::write_json(&path, &json)?;
     weights::write(&directory.join("model.safetensors"), &tensors, ("format", "pt"))
 }

@@ -30,7 +30,7 @@ pub(crate) fn check_tokenizer(directory: &Path, model: &Model, tokenizer: &Token
 /// The same of a model's sizes.
 pub(crate) fn check_tokenizer_of(directory: &Path, config: &Config, tokenizer: &Tokenizer) -> Result<()> {
     let [has, wants] = [tokenizer.vocab_size(), config.vocab_size()];
-    if has != wants {
+    if !padded(has, wants) {
         let what = format!("the tokenizer has {has} tokens but the model {wants}: they are of two runs");
         return Err(Error::file(directory, what + "; copy the model's own tokenizer.json here"));
     }
@@ -39,6 +39,12 @@ pub(crate) fn check_tokenizer_of(directory: &Path, config: &Config, tokenizer: &
         return Err(Error::file(directory, what));
     }
     Ok(())
+}
+
+/// Whether a table of `wants` tokens is made for a tokenizer of `has`: as large, or filled up to a multiple of a power of two,
+/// which is faster on some machines.
+fn padded(has: usize, wants: usize) -> bool {
+    (0..=10).any(|power| has.next_multiple_of(1 << power) == wants)
 }
 
 /// The refusal of a CLIP where texts alone are worked on.
@@ -83,5 +89,25 @@ impl Pretrained {
     pub fn ids_with_special(&self, text: &str) -> Result<Ids> {
         let inside = self.tokenizer.encode(text.as_bytes(), Special::Allow)?;
         Ok(framed(&self.tokenizer, self.model.block_size(), inside))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_may_be_filled_up_but_not_be_of_another_tokenizer() {
+        for (has, wants, good) in [
+            (50257, 50257, true),
+            (50257, 50258, true),
+            (50257, 50304, true),
+            (50257, 51200, true),
+            (50257, 50256, false),
+            (50257, 50300, false),
+            (512, 1000, false),
+        ] {
+            assert_eq!(padded(has, wants), good, "{has} {wants}");
+        }
     }
 }

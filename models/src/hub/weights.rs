@@ -297,6 +297,20 @@ impl Weights {
         Ok((entry.shape.clone(), numbers))
     }
 
+    /// Whether two tensors have the same shape and numbers.
+    pub(super) fn same(&self, a: &str, b: &str) -> Result<bool> {
+        let [(in_a, a), (in_b, b)] = [self.find(a)?, self.find(b)?];
+        if a.shape != b.shape || a.dtype != b.dtype {
+            return Ok(false);
+        }
+        let length = a.place().len();
+        let equal = |start: usize| {
+            let part = start..(start + 4 * AT_ONCE).min(length);
+            in_a.with(a, part.clone(), |of_a| in_b.with(b, part, |of_b| of_a == of_b))
+        };
+        Ok((0..length).step_by(4 * AT_ONCE).all(equal))
+    }
+
     /// A tensor of whole numbers: token ids.
     pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>)> {
         let (file, entry) = self.find(name)?;

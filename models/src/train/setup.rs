@@ -78,11 +78,13 @@ impl Setup {
             data.require_block(options.block_size)?;
             (tokenizer, Corpus::Text(data))
         };
-        if tokenizer.vocab_size() != options.vocab_size && options.tokenizer.is_none() {
+        if options.from.is_none() {
             let (had, wanted) = (tokenizer.vocab_size(), options.vocab_size);
-            watch.note(&format!("the data has pairs for {had} tokens only, not for {wanted}"));
+            if had != wanted && options.tokenizer.is_none() {
+                watch.note(&format!("the data has pairs for {had} tokens only, not for {wanted}"));
+            }
+            options.vocab_size = had;
         }
-        options.vocab_size = tokenizer.vocab_size();
         check_memory(&options)?;
         let (model, params) = match &options.from {
             None => options.config_for(&tokenizer).init(options.seed),

@@ -52,7 +52,8 @@ pub fn fill(with: &Pretrained, text: &str, k: usize) -> Result<Vec<Vec<Guess>>> 
     let vocab = scores.shape().cols();
     let best = |scores: &mut [f32]| {
         rows::softmax(scores);
-        let mut ids: Vec<u32> = (0..vocab as u32).filter(|&id| !frame.holds(id)).collect();
+        let known = with.tokenizer.vocab_size().min(vocab); // the table may be padded
+        let mut ids: Vec<u32> = (0..known as u32).filter(|&id| !frame.holds(id)).collect();
         ids.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b)));
         let guess = |&id: &u32| Guess {
             token: String::from_utf8_lossy(with.tokenizer.token(id).unwrap_or_default()).into_owned(),

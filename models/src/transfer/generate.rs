@@ -20,17 +20,20 @@ pub struct Sampling {
     pub top_p: f64,
     /// Which random choices: a function of (seed, sample, position).
     pub seed: u64,
+    /// Only ids below this: a model's table may be padded beyond the tokens that there are.
+    pub vocab: usize,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 0.8, top_k: 50, top_p: 1.0, seed: 0 }
+        Self { temperature: 0.8, top_k: 50, top_p: 1.0, seed: 0, vocab: usize::MAX }
     }
 }
 
 impl Sampling {
     /// The id chosen from these scores `[V]`, for token number `position` of text number `sample`.
     pub fn choose(&self, scores: &[f32], sample: u64, position: u64) -> u32 {
+        let scores = &scores[..scores.len().min(self.vocab)];
         // Likeliest first; equal scores by id, so that the choice is the same everywhere.
         let mut ranked: Vec<u32> = (0..scores.len() as u32).collect();
         let better = |&a: &u32, &b: &u32| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b));
@@ -132,11 +135,13 @@ mod tests {
     fn greedy_takes_the_best_and_the_first_of_equals() {
         let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
         assert_eq!(greedy.choose(&[0.1, 3.0, 3.0, -1.0], 0, 0), 1);
+        let padded = Sampling { vocab: 1, ..greedy };
+        assert_eq!(padded.choose(&[0.1, 3.0, 3.0, -1.0], 0, 0), 0, "no token has another id");
     }
 
     #[test]
     fn frequencies_follow_the_probabilities() {
-        let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: 5 };
+        let sampling = Sampling { temperature: 1.0, top_k: 0, seed: 5, ..Sampling::default() };
         let scores = [0.5f32.ln(), 0.3f32.ln(), 0.2f32.ln()];
         let mut counts = [0.0f64; 3];
         (0..20_000).for_each(|i| counts[sampling.choose(&scores, 0, i) as usize] += 1.0 / 20_000.0);
@@ -149,7 +154,7 @@ mod tests {
     fn top_k_and_top_p_leave_the_tail_out() {
         let scores = [0.5f32.ln(), 0.3f32.ln(), 0.15f32.ln(), 0.05f32.ln()];
         let drawn = |top_k, top_p| {
-            let sampling = Sampling { temperature: 1.0, top_k, top_p, seed: 1 };
+            let sampling = Sampling { temperature: 1.0, top_k, top_p, seed: 1, ..Sampling::default() };
             (0..2000).map(|i| sampling.choose(&scores, 3, i)).max()
         };
         assert_eq!(drawn(2, 1.0), Some(1));

@@ -1,19 +1,18 @@
 //! The model card: README.md, which says what the other files do not. What the model is, from which data, by which options and
 //! which command it came to be, how good it is, and how it is used.
 //!
-//! It says what the run's own files say (train.toml, metrics.jsonl, results.json), and of a checkpoint without them nothing that
+//! It says what the run's own files say (train.toml, metrics.jsonl, finetune.toml, results.json), and of a checkpoint without them nothing that
 //! is not known. A card that somebody wrote for the source is kept, with a line on what was exported. Of paths only the last
 //! name is told: the rest of them is the business of the machine that they are on.
 
 mod python;
 mod run;
+mod tuned;
 
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
-
-use super::{CARD, Dtype, Source, json};
+use super::{CARD, Dtype, Source};
 use crate::error::{Error, Result};
 use crate::hub::task::Kind;
 use crate::{Config, Model};
@@ -112,10 +111,10 @@ pub(super) fn card(source: &Source, out: &Path, dtype: Dtype) -> Result<String> 
     if let Some(run) = &run {
         parts.extend([run.data(), run.results(source), run.training()]);
     }
-    parts.extend(fine_tuning(&source.directory)?);
+    parts.extend(tuned::sections(&source.directory)?);
     parts.push("## Use".to_owned());
     parts.extend(python::snippet(source, purpose, &name).map(|code| format!("```python\n{}\n```", code.trim())));
-    parts.push(format!("Or with Pretext:\n\n    {}", purpose.command(source, &name)));
+    parts.push(format!("Or with Pretext:\n\n    {}", purpose.command(source, &quoted(&name))));
     Ok(parts.join("\n\n") + "\n")
 }
 
@@ -162,8 +161,15 @@ fn sizes(source: &Source) -> String {
         Config::Clip(c) => {
             let (v, e) = (&c.vision_config, c.projection_dim);
             let [side, patch] = [v.image_size, v.patch_size];
+            let bias = match c.sigmoid {
+                true => {
+                    " A pair's score, as it was trained, is `logit_bias` more than what `CLIPModel` says, which does not know \
+                     of it: the order of scores is the same."
+                }
+                false => "",
+            };
             format!(
-                " Pictures of {side} x {side} pixels are seen in patches of {patch} x {patch}; vectors have {e} numbers."
+                " Pictures of {side} x {side} pixels are seen in patches of {patch} x {patch}; vectors have {e} numbers.{bias}"
             )
         }
         _ => String::new(),
@@ -176,32 +182,18 @@ fn sizes(source: &Source) -> String {
     )
 }
 
-/// The scores that a fine-tuning left in results.json: a line for each seed.
-fn fine_tuning(directory: &Path) -> Result<Option<String>> {
-    let path = directory.join("results.json");
-    if !path.exists() {
-        return Ok(None);
-    }
-    let results = json(&path, &fs::read(&path).map_err(|error| Error::io(&path, "read", &error))?)?;
-    let table = score_table(&results).unwrap_or_else(|| format!("```json\n{results:#}\n```"));
-    Ok(Some(format!("## Results of the fine-tuning\n\n{table}")))
+/// The last name of a path.
+fn last_name(path: &str) -> String {
+    Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy()).into_owned()
 }
 
-/// Scores on test examples as a table, if they are what `finetune` writes.
-fn score_table(results: &Value) -> Option<String> {
-    let trials = results.as_array().filter(|trials| !trials.is_empty())?;
-    let names: Vec<&String> = trials[0]["test"].as_object()?.keys().collect();
-    let percent = |x: &Value| x.as_f64().map_or("-".to_owned(), |x| format!("{:.1}%", 100.0 * x));
-    let mut lines = vec![["seed", "steps", "validation"].map(str::to_owned).to_vec()];
-    lines[0].extend(names.iter().map(|name| format!("test {name}")));
-    lines.push(vec!["---".to_owned(); lines[0].len()]);
-    for trial in trials {
-        let fitted = &trial["fitted"];
-        let mut line = vec![trial["seed"].to_string(), fitted["steps"].to_string(), percent(&fitted["best"])];
-        line.extend(names.iter().map(|name| percent(&trial["test"][name.as_str()])));
-        lines.push(line);
+/// A word as a shell takes it: as it is, or in quotation marks.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
-    Some(lines.iter().map(|cells| format!("| {} |", cells.join(" | "))).collect::<Vec<_>>().join("\n"))
 }
 
 /// A number as people write it: 1,234,567.
@@ -225,11 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn scores_become_a_table_and_other_results_none() {
-        let trial = serde_json::json!({"seed": 3, "fitted": {"steps": 40, "best": null}, "test": {"accuracy": 0.9612}});
-        let table = score_table(&serde_json::json!([trial])).unwrap();
-        assert!(table.ends_with("| 3 | 40 | - | 96.1% |") && table.contains("| test accuracy |"), "{table}");
-        assert_eq!(score_table(&serde_json::json!({"accuracy": 1})), None);
-        assert_eq!(score_table(&serde_json::json!([])), None);
+    fn a_name_with_a_space_is_quoted_for_the_shell() {
+        let quoted = ["gpt-1.5_b", "my model", "it's", ""].map(quoted);
+        assert_eq!(quoted, ["gpt-1.5_b", "'my model'", r"'it'\''s'", "''"]);
     }
 }

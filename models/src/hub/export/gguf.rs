@@ -23,7 +23,7 @@ use std::path::Path;
 use tensor::Tensor;
 use tokenizer::Tokenizer;
 
-use super::{Dtype, Source, Written, vacant};
+use super::{Dtype, Source, Written, make_room};
 use crate::error::{Error, Result};
 use crate::gpt::GptConfig;
 use crate::nn::Act;
@@ -75,22 +75,22 @@ pub fn write(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
     if config.activation_function != Act::Tanh {
         return refuse("has another activation_function than gelu_new, which readers of GGUF take for granted");
     }
+    let entries = entries(&source, config, dtype)?;
+    if let Some(name) = source.tensors().into_keys().find(|name| entries.iter().all(|entry| entry.stored != *name)) {
+        let what = format!("{name} is no part of a model that continues texts, and a GGUF file has no place for it");
+        return Err(Error::file(from, what + ": give the run that was fine-tuned, or export into a directory"));
+    }
     let Some(tokenizer) = &source.tokenizer else {
         return refuse("has no tokenizer.json, and a GGUF file holds the tokenizer too: copy the model's own here");
     };
     if !tokenizer.is_gpt2() {
         return refuse("has a tokenizer of another kind than GPT-2's, which a GGUF file of a GPT-2 cannot hold");
     }
-    let entries = entries(&source, config, dtype)?;
-    if let Some(name) = source.tensors().into_keys().find(|name| entries.iter().all(|entry| entry.stored != *name)) {
-        let what = format!("{name} is no part of a model that continues texts, and a GGUF file has no place for it");
-        return Err(Error::file(from, what + ": give the run that was fine-tuned, or export into a directory"));
-    }
-    vacant(out)?;
     source.check(dtype)?;
+    make_room(out)?;
     let name = out.file_stem().unwrap_or_default().to_string_lossy();
     let mut keys = sizes(config, &name, dtype);
-    keys.extend(vocabulary(tokenizer));
+    keys.extend(vocabulary(tokenizer, config.vocab_size));
     files::write_atomically(out, |to| {
         to.write_all(&header(&keys, &entries))?;
         for entry in &entries {
@@ -129,15 +129,20 @@ fn sizes(c: &GptConfig, name: &str, dtype: Dtype) -> Vec<(&'static str, Value)> 
 }
 
 /// The tokenizer: its tokens as tokenizer.json writes them, what each is, and the merges. One of bytes has no mark that ends a
-/// text, and no merge.
-fn vocabulary(tokenizer: &Tokenizer) -> Vec<(&'static str, Value)> {
+/// text, and no merge. Up to `vocab` there are names for the rows of a table that is padded.
+fn vocabulary(tokenizer: &Tokenizer, vocab: usize) -> Vec<(&'static str, Value)> {
     const NORMAL: i32 = 1;
     const CONTROL: i32 = 3;
     const USER_DEFINED: i32 = 4;
-    let tokens = tokenizer.shown();
+    const UNUSED: i32 = 5;
+    let mut tokens = tokenizer.shown();
     let mut kinds = vec![NORMAL; tokens.len()];
     for added in tokenizer.added() {
         kinds[added.id as usize] = if added.special { CONTROL } else { USER_DEFINED };
+    }
+    for id in tokens.len()..vocab {
+        tokens.push(format!("[PAD{id}]"));
+        kinds.push(UNUSED);
     }
     let pair = |left: u32, right: u32| format!("{} {}", tokens[left as usize], tokens[right as usize]);
     let merges = tokenizer.merges().iter().map(|merge| pair(merge.left, merge.right)).collect();

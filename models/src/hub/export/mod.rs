@@ -217,14 +217,18 @@ fn retyped(json: &Value, dtype: Dtype) -> String {
 /// Errors: a tokenizer that tiktoken cannot have; a file that would be written over.
 pub fn tiktoken(from: &Path, out: &Path) -> Result<Tokenizer> {
     let tokenizer = Tokenizer::open(from)?;
-    vacant(out)?;
+    make_room(out)?;
     tokenizer.save_tiktoken(out)?;
     Ok(tokenizer)
 }
 
-/// An error if there is something at a path: nothing is written over.
-fn vacant(out: &Path) -> Result<()> {
-    if out.exists() { Err(Error::file(out, "is there already, and stays as it is: give another name")) } else { Ok(()) }
+/// Makes the directory that a file is to be in. An error if the file is there already: nothing is written over.
+fn make_room(out: &Path) -> Result<()> {
+    if out.exists() {
+        return Err(Error::file(out, "is there already, and stays as it is: give another name"));
+    }
+    let above = out.parent().unwrap_or(out);
+    fs::create_dir_all(above).map_err(|error| Error::io(above, "create", &error))
 }
 
 #[cfg(test)]

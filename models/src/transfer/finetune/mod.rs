@@ -6,7 +6,7 @@
 //! validate on, the best weights on the way are kept, and training ends when they have not improved for some time.
 //!
 //! - [`classify`]: a label for a text.
-//! - [`tag`]: a label for each word. [`answer`]: a passage that answers a question.
+//! - [`tag`]: a label for each word, which [`words`] makes ids of. [`answer`]: a passage that answers a question.
 //! - [`examples`]: from labelled texts to what is learned from. [`head`]: the layers on top. [`tuned`]: a model with them, and
 //!   its directory.
 
@@ -24,6 +24,7 @@ pub mod examples;
 pub mod head;
 pub mod tag;
 pub mod tuned;
+pub mod words;
 
 use super::pretrained::Pretrained;
 

@@ -1,84 +1,22 @@
 //! Tagging: a label for each word, from the hidden state of the word's first token.
 //!
-//! Tags are BIO (Ramshaw and Marcus 1995): B-X begins an entity of kind X, I-X goes on with it, O is outside. A word that
-//! the tokenizer cuts into several tokens has its label on the first; what the others give is not looked at (Devlin et al.
-//! 2019, section 5.3). A sentence beyond the model's context is tagged in parts.
+//! Tags are BIO (Ramshaw and Marcus 1995): B-X begins an entity of kind X, I-X goes on with it, O is outside. What a word's
+//! other tokens give is not looked at. [`super::words`] makes ids of words.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::path::Path;
 
 use autograd::{Params, Tape};
 use tensor::parallel;
-use tokenizer::{Slot, Tokenizer};
+use tokenizer::Tokenizer;
 
 use super::super::pretrained::{AT_ONCE, Packed, Pretrained};
 use super::super::score::{EntityScore, entities, entity_score};
 use super::tuned::{Kind, Reading, Tuned};
+use super::words::{self, Words};
 use super::{Fitted, Recipe, Task, fit, layerwise};
 use crate::error::Result;
 use crate::nn::Value;
-use crate::pretext::texts;
-
-/// A sentence as a tagger sees it: all of its words, or some of them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Words {
-    /// Its ids, in their frame.
-    pub ids: Vec<u32>,
-    /// The place of each word's first token.
-    pub firsts: Vec<u32>,
-}
-
-/// A text's words, by their bytes: what stands between spaces, with the punctuation at its ends as words of their own, one
-/// a character, which is how tagged corpora have it.
-pub fn split(text: &str) -> Vec<Range<usize>> {
-    let mut words = Vec::new();
-    let mark = |c: char| !c.is_alphanumeric();
-    for piece in text.split_whitespace() {
-        let start = piece.as_ptr() as usize - text.as_ptr() as usize;
-        let inner = piece.trim_matches(mark);
-        let [before, after] = [piece.len() - piece.trim_start_matches(mark).len(), piece.trim_end_matches(mark).len()];
-        let marks = |from: usize, to: usize| {
-            piece[from..to].char_indices().map(move |(i, c)| start + from + i..start + from + i + c.len_utf8())
-        };
-        words.extend(marks(0, before));
-        if !inner.is_empty() {
-            words.push(start + before..start + after);
-            words.extend(marks(after, piece.len()));
-        }
-    }
-    words
-}
-
-/// The parts of a sentence that fit into `block` positions: as few as there can be.
-pub fn words(tokenizer: &Tokenizer, block: usize, sentence: &[impl AsRef<str>]) -> Vec<Words> {
-    let single = texts::template(tokenizer).single;
-    let mut around = single.split(|slot| matches!(slot, Slot::First(_))).map(|slots| {
-        slots
-            .iter()
-            .filter_map(|slot| if let Slot::Token(id, _) = slot { Some(*id) } else { None })
-            .collect::<Vec<u32>>()
-    });
-    let [open, close] = [around.next(), around.next()].map(Option::unwrap_or_default);
-    let room = block.saturating_sub(close.len()).max(open.len() + 1);
-    let begin = || Words { ids: open.clone(), firsts: Vec::new() };
-    let (mut parts, mut part) = (Vec::new(), begin());
-    for (i, word) in sentence.iter().enumerate() {
-        let mut ids = Vec::new();
-        let space = if i > 0 { " " } else { "" };
-        tokenizer.encode_ordinary(format!("{space}{}", word.as_ref()).as_bytes(), &mut ids);
-        if part.ids.len() + ids.len() > room && !part.firsts.is_empty() {
-            part.ids.extend(&close);
-            parts.push(std::mem::replace(&mut part, begin()));
-        }
-        ids.truncate(room - part.ids.len()); // a word longer than all there is room for
-        part.firsts.push(part.ids.len() as u32);
-        part.ids.extend(ids);
-    }
-    part.ids.extend(&close);
-    parts.push(part);
-    parts
-}
 
 /// Sentences to learn from or to be judged by.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +39,7 @@ impl Tagged {
         let mut all = Self::default();
         for (sentence, tags) in sentences {
             let mut left = tags.iter().map(|tag| known.binary_search(tag).unwrap_or(known.len()));
-            for part in words(&with.tokenizer, with.model.block_size(), &sentence) {
+            for part in words::of_sentence(&with.tokenizer, with.model.block_size(), &sentence) {
                 all.numbers.push(left.by_ref().take(part.firsts.len()).collect());
                 all.parts.push(part);
             }
@@ -189,9 +127,7 @@ impl Tagger {
 
     /// The entities that it finds in a text, in order.
     pub fn find(&self, tokenizer: &Tokenizer, text: &str) -> Vec<Found> {
-        let places = split(text);
-        let said: Vec<&str> = places.iter().map(|place| &text[place.clone()]).collect();
-        let parts = words(tokenizer, self.tuned.model.block_size(), &said);
+        let (places, parts) = words::of_text(tokenizer, self.tuned.model.block_size(), text);
         let tags: Vec<(usize, f32)> = self.predict(&self.tuned.params, &parts).into_iter().flatten().collect();
         let names: Vec<&String> = tags.iter().map(|&(tag, _)| &self.tags[tag]).collect();
         let found = entities(&names).into_iter().map(|entity| {
@@ -247,31 +183,5 @@ impl Task for Learning<'_> {
         // The mean over the words, times the parts: each part counts as an example does elsewhere.
         let words = tags.len() as f64 / examples.len() as f64;
         self.tagger.scores(tape, &parts, self.dropout).cross_entropy(&tags, divisor * words)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn punctuation_at_the_ends_of_words_stands_alone() {
-        let text = " \"Mia's\" ball, e.g. 3.5 -- é!?";
-        let words: Vec<&str> = split(text).into_iter().map(|place| &text[place]).collect();
-        assert_eq!(words, ["\"", "Mia's", "\"", "ball", ",", "e.g", ".", "3.5", "-", "-", "é", "!", "?"]);
-    }
-
-    #[test]
-    fn a_sentence_beyond_the_context_loses_no_word() {
-        let tokenizer = Tokenizer::train(&[b"some words of a text, some words of a text"], 280).unwrap().framed();
-        let sentence: Vec<String> = (0..50).map(|i| format!("word{i}")).collect();
-        let parts = words(&tokenizer, 16, &sentence);
-        assert_eq!(parts.iter().map(|part| part.firsts.len()).sum::<usize>(), 50);
-        let frame = tokenizer.frame().unwrap();
-        for part in &parts {
-            assert!(part.ids.len() <= 16, "{}", part.ids.len());
-            assert_eq!((part.ids[0], part.ids[part.ids.len() - 1]), (frame.cls, frame.sep));
-        }
-        assert!(words(&tokenizer, 16, &["a".repeat(99)])[0].ids.len() <= 16);
     }
 }

@@ -56,12 +56,17 @@ impl Tuned {
     ///
     /// Errors: a file that is missing or damaged; a model that was fine-tuned for something else, or not at all.
     pub fn open(directory: &Path, wanted: Kind) -> Result<(Self, Tokenizer, Vec<String>)> {
-        let checkpoint = Checkpoint::open(directory)?;
-        let labels = labels(directory, &checkpoint, wanted)?;
-        let ((model, head), params) = checkpoint.fill(|config, at| build(config, wanted, labels.len(), at))?;
+        let (tuned, labels) = Self::of(directory, &Checkpoint::open(directory)?, wanted)?;
         let tokenizer = as_told(Tokenizer::open(directory)?);
-        pretrained::check_tokenizer(directory, &model, &tokenizer)?;
-        Ok((Self { model, head, params }, tokenizer, labels))
+        pretrained::check_tokenizer(directory, &tuned.model, &tokenizer)?;
+        Ok((tuned, tokenizer, labels))
+    }
+
+    /// The same of a checkpoint that was opened, without its tokenizer.
+    pub(crate) fn of(directory: &Path, checkpoint: &Checkpoint, wanted: Kind) -> Result<(Self, Vec<String>)> {
+        let labels = labels(directory, checkpoint, wanted)?;
+        let ((model, head), params) = checkpoint.fill(|config, at| build(config, wanted, labels.len(), at))?;
+        Ok((Self { model, head, params }, labels))
     }
 
     /// Writes it into a directory that does not hold a model yet.
@@ -83,7 +88,7 @@ fn build(config: &Config, kind: Kind, labels: usize, mut at: Scope) -> (Model, H
 
 /// An error if a directory holds a model: nothing is written over.
 pub fn vacant(directory: &Path) -> Result<()> {
-    let files = ["config.json", "model.safetensors", "tokenizer.json", "results.json"];
+    let files = ["config.json", "model.safetensors", "tokenizer.json", "results.json", OPTIONS];
     match files.iter().find(|file| directory.join(file).exists()) {
         Some(file) => Err(Error::file(directory, format!("already holds a model ({file}): give another --out"))),
         None => Ok(()),
@@ -125,6 +130,17 @@ fn labels(directory: &Path, checkpoint: &Checkpoint, wanted: Kind) -> Result<Vec
         None if checkpoint.json.get("id2label").is_none() => Ok(wanted.usual_labels()),
         _ => Err(Error::file(config, "id2label does not name each label by its number, from 0 on")),
     }
+}
+
+/// The file that says how a model was fine-tuned.
+pub const OPTIONS: &str = "finetune.toml";
+
+/// Puts the options of a fine-tuning beside its model, as finetune.toml: `from`, `task`, and the command's flags by their
+/// names.
+pub fn save_options(directory: &Path, options: &impl Serialize) -> Result<()> {
+    let path = directory.join(OPTIONS);
+    let text = toml::to_string(options).map_err(|error| Error::file(&path, error))?;
+    files::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, "write", &error))
 }
 
 /// Puts the results of a fine-tuning beside its model, as results.json.

@@ -90,7 +90,9 @@ for id, label in zip(ids[0], labels):
 inputs = tokenizer("Where are they?", "Mia and Henry sit in the attic.", return_tensors="pt")
 with torch.no_grad():
     scores = model(**inputs)
-start, end = scores.start_logits[0].argmax(), scores.end_logits[0].argmax()
+text = torch.tensor([part == 1 for part in inputs.sequence_ids(0)])  # and not the question
+start = scores.start_logits[0].masked_fill(~text, -torch.inf).argmax()
+end = start + scores.end_logits[0].masked_fill(~text, -torch.inf)[start:].argmax()
 print(tokenizer.decode(inputs["input_ids"][0][start : end + 1]))"#
         }
     };

@@ -202,8 +202,7 @@ fn last_name(source: &str) -> String {
         Some((path, weight)) if weight.parse::<f64>().is_ok() => (path, format!("={weight}")),
         _ => (source, String::new()),
     };
-    let name = Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy());
-    format!("{name}{weight}")
+    format!("{}{weight}", super::last_name(path))
 }
 
 #[cfg(test)]

@@ -1,0 +1,182 @@
+//! Words as a tagger reads them: of a corpus, where they stand one a line, and of a text, where people wrote them.
+//!
+//! Byte-level tokenizers give "left" other ids behind a space than behind a quotation mark, so a tagger that is to read texts
+//! has to learn from sentences written as texts are. A corpus does not say where its words touch; [`touches`] knows how
+//! punctuation is written. A word's label is that of its first token (Devlin et al. 2019, section 5.3), and a sentence beyond
+//! the model's context is read in parts.
+
+use std::ops::Range;
+
+use tokenizer::{Slot, Tokenizer};
+
+use crate::pretext::texts;
+
+/// A sentence as a tagger sees it: all of its words, or some of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Words {
+    /// Its ids, in their frame.
+    pub ids: Vec<u32>,
+    /// The place of each word's first token.
+    pub firsts: Vec<u32>,
+}
+
+/// The parts of a corpus's sentence that fit into `block` positions: as few as there can be.
+pub fn of_sentence(tokenizer: &Tokenizer, block: usize, sentence: &[impl AsRef<str>]) -> Vec<Words> {
+    let mut quoted = false;
+    let words = sentence.iter().enumerate().map(|(i, word)| {
+        let (word, before) = (word.as_ref(), i.checked_sub(1).map(|before| sentence[before].as_ref()));
+        let space = if before.is_none_or(|before| touches(before, word, quoted)) { "" } else { " " };
+        quoted ^= word == "\"";
+        let mut ids = Vec::new();
+        tokenizer.encode_ordinary(format!("{space}{word}").as_bytes(), &mut ids);
+        ids
+    });
+    parts(tokenizer, block, &[], words)
+}
+
+/// Whether a word is written without a space behind the one before it; `quoted` says whether a quotation is open.
+fn touches(before: &str, word: &str, quoted: bool) -> bool {
+    let all = |word: &str, of: &str| word.chars().all(|c| of.contains(c));
+    let ending = word.starts_with(['\'', '’']) && word.chars().nth(1).is_some_and(char::is_alphabetic);
+    let (closes, opens) = (word == "\"" && quoted, before == "\"" && quoted);
+    closes || opens || ending || word == "n't" || all(word, ".,;:!?)]}%”…") || all(before, "([{“„$£€#")
+}
+
+/// The words of a text, by their bytes, and the parts of it that fit into `block` positions. The ids are those of the text as
+/// it stands. What the tokenizer does not tell apart is one word.
+pub fn of_text(tokenizer: &Tokenizer, block: usize, text: &str) -> (Vec<Range<usize>>, Vec<Words>) {
+    let (ids, places) = tokenizer.encode_places(text);
+    let (mut words, mut edges): (Vec<Range<usize>>, Vec<usize>) = Default::default();
+    for word in split(text) {
+        let first = places.partition_point(|place| place.end <= word.start);
+        match words.last_mut() {
+            _ if first == ids.len() => break, // the tokenizer leaves out what is left
+            Some(before) if edges.last() == Some(&first) => before.end = word.end,
+            _ => {
+                words.push(word);
+                edges.push(first);
+            }
+        }
+    }
+    edges.push(ids.len());
+    let each = edges.windows(2).map(|edge| ids[edge[0]..edge[1]].to_vec());
+    let parts = parts(tokenizer, block, &ids[..edges[0]], each);
+    (words, parts)
+}
+
+/// What stands between spaces, with the punctuation at its ends as words of their own, one a character, which is how tagged
+/// corpora have it.
+fn split(text: &str) -> Vec<Range<usize>> {
+    let mut words = Vec::new();
+    let mark = |c: char| !c.is_alphanumeric();
+    for piece in text.split_whitespace() {
+        let start = piece.as_ptr() as usize - text.as_ptr() as usize;
+        let inner = piece.trim_matches(mark);
+        let [before, after] = [piece.len() - piece.trim_start_matches(mark).len(), piece.trim_end_matches(mark).len()];
+        let marks = |from: usize, to: usize| {
+            piece[from..to].char_indices().map(move |(i, c)| start + from + i..start + from + i + c.len_utf8())
+        };
+        words.extend(marks(0, before));
+        if !inner.is_empty() {
+            words.push(start + before..start + after);
+            words.extend(marks(after, piece.len()));
+        }
+    }
+    words
+}
+
+/// Puts words, and what stands before the first of them, into as few frames of at most `block` positions as there can be.
+fn parts(tokenizer: &Tokenizer, block: usize, before: &[u32], words: impl IntoIterator<Item = Vec<u32>>) -> Vec<Words> {
+    let single = texts::template(tokenizer).single;
+    let mut around = single.split(|slot| matches!(slot, Slot::First(_))).map(|slots| {
+        slots
+            .iter()
+            .filter_map(|slot| if let Slot::Token(id, _) = slot { Some(*id) } else { None })
+            .collect::<Vec<u32>>()
+    });
+    let [open, close] = [around.next(), around.next()].map(Option::unwrap_or_default);
+    let room = block.saturating_sub(close.len()).max(open.len() + 1);
+    let begin = || Words { ids: open.clone(), firsts: Vec::new() };
+    let (mut parts, mut part) = (Vec::new(), begin());
+    part.ids.extend(before.iter().take(room - 1 - part.ids.len()));
+    for mut word in words {
+        if part.ids.len() + word.len() > room && !part.firsts.is_empty() {
+            part.ids.extend(&close);
+            parts.push(std::mem::replace(&mut part, begin()));
+        }
+        word.truncate(room - part.ids.len()); // a word longer than all there is room for
+        part.firsts.push(part.ids.len() as u32);
+        part.ids.extend(word);
+    }
+    part.ids.extend(&close);
+    parts.push(part);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn punctuation_at_the_ends_of_words_stands_alone() {
+        let text = " \"Mia's\" ball, e.g. 3.5 -- é!?";
+        let words: Vec<&str> = split(text).into_iter().map(|place| &text[place]).collect();
+        assert_eq!(words, ["\"", "Mia's", "\"", "ball", ",", "e.g", ".", "3.5", "-", "-", "é", "!", "?"]);
+    }
+
+    #[test]
+    fn a_sentence_of_a_corpus_is_read_as_people_write_it() {
+        let tokenizer = Tokenizer::bytes();
+        for text in
+            ["Mia 's ball", "\"Stop\", he said: \"don't (please)\" for $5, or 5%!", "On Monday, they met.", "a - b"]
+        {
+            let text = text.replace(" '", "'");
+            let words = split(&text).into_iter().flat_map(|place| {
+                // As the Penn Treebank has them: endings are words.
+                let word = &text[place];
+                let at = word.find("n't").or_else(|| word.find('\'')).filter(|&at| at > 0);
+                let (word, ending) = word.split_at(at.unwrap_or(word.len()));
+                [word, ending].map(str::to_owned)
+            });
+            let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
+            let ids = &of_sentence(&tokenizer, 99, &words)[0].ids;
+            assert_eq!(tokenizer.decode(ids).unwrap(), text.as_bytes(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_read_as_it_stands_and_each_word_at_its_first_token() {
+        let tokenizer = Tokenizer::train(&[b"some words of a text, some words of a text..."], 290).unwrap();
+        let text = "\t some words, (of a text)...\n a";
+        let (words, parts) = of_text(&tokenizer, 99, text);
+        let said: Vec<&str> = words.iter().map(|place| &text[place.clone()]).collect();
+        let ids = texts::ids(&tokenizer, 99, text).ids;
+        assert_eq!((parts.len(), &parts[0].ids), (1, &ids));
+        let firsts = parts[0].firsts.iter().map(|&at| tokenizer.token(ids[at as usize]).unwrap());
+        let first = |word: &str, token: &[u8]| {
+            let token = String::from_utf8_lossy(token);
+            let token = token.trim();
+            assert!(token.starts_with(word) || word.starts_with(token), "{word:?}: {token:?}");
+        };
+        said.iter().zip(firsts).for_each(|(word, token)| first(word, token));
+        assert_eq!(said.concat(), text.split_whitespace().collect::<String>(), "no word is lost");
+        let short = of_text(&tokenizer, 8, text);
+        assert_eq!(short.1.iter().map(|part| part.firsts.len()).sum::<usize>(), short.0.len());
+        assert!(short.1.len() > 1 && short.1.iter().all(|part| part.ids.len() <= 8));
+        assert_eq!(of_text(&tokenizer, 8, " \n").0, []);
+    }
+
+    #[test]
+    fn a_sentence_beyond_the_context_loses_no_word() {
+        let tokenizer = Tokenizer::train(&[b"some words of a text, some words of a text"], 280).unwrap().framed();
+        let sentence: Vec<String> = (0..50).map(|i| format!("word{i}")).collect();
+        let parts = of_sentence(&tokenizer, 16, &sentence);
+        assert_eq!(parts.iter().map(|part| part.firsts.len()).sum::<usize>(), 50);
+        let frame = tokenizer.frame().unwrap();
+        for part in &parts {
+            assert!(part.ids.len() <= 16, "{}", part.ids.len());
+            assert_eq!((part.ids[0], part.ids[part.ids.len() - 1]), (frame.cls, frame.sep));
+        }
+        assert!(of_sentence(&tokenizer, 16, &["a".repeat(99)])[0].ids.len() <= 16);
+    }
+}
