@@ -37,7 +37,13 @@ pub struct Agreement {
 /// reference.safetensors beside it.
 pub fn verify(directory: &Path, precision: Precision) -> Result<Agreement> {
     let (subject, params, _) = Subject::open(directory)?;
-    compare(&subject, &params, &Weights::open(&directory.join(REFERENCE))?, precision)
+    let path = directory.join(REFERENCE);
+    if !path.exists() {
+        let what = "is not there, so there is nothing to compare with: have another program write it, or record what is \
+                    computed here with `pretext verify --record`";
+        return Err(Error::file(path, what));
+    }
+    compare(&subject, &params, &Weights::open(&path)?, precision)
 }
 
 /// Compares a model with a reference.

@@ -53,8 +53,9 @@ fn how(mut options: Table) -> String {
             number => command += &format!(" --{flag} {number}"),
         }
     }
-    let from = format!("From `{}`, which was pre-trained, it learned on {learned}.", said("from"));
-    format!("## How it was fine-tuned\n\n{from}\n\n    {command}")
+    let scratch = options.get("scratch").and_then(toml::Value::as_bool) == Some(true);
+    let from = if scratch { "From random weights, in the sizes of" } else { "From what was learned before by" };
+    format!("## How it was fine-tuned\n\n{from} `{}`, on {learned}.\n\n    {command}", said("from"))
 }
 
 /// Scores on test examples as a table, if they are what `finetune` writes.
