@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use models::Error;
 use models::data::labelled::pairs;
-use models::hub::beside;
+use models::hub::beside::{self, Vectors};
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::search::Query;
 use models::transfer::clip::{Encoders, kept, recall};
-use models::transfer::embed::{cut, states};
-use models::transfer::pretrained::{Pooling, Pretrained};
+use models::transfer::embed::{cut, read_at_most, states};
+use models::transfer::pretrained::Pretrained;
 use models::transfer::similar;
 use serde_json::json;
 
@@ -83,25 +83,26 @@ pub fn run(args: &Args) -> Result<()> {
     pictures::refuse(&args.dir, &[("--data", !args.data.is_empty())])?;
     pictures::refuse(&args.dir, &args.pictures.given())?;
     let with = Pretrained::open(&args.dir)?;
-    let pooling = args.pooling.map_or_else(|| beside::read_pooling(&args.dir), |name| Ok(name.into()))?;
+    let of = beside::read_vectors(&args.dir)?;
+    let of = args.pooling.map_or(of, |name| Vectors { pooling: name.into(), ..of });
     if let Some(file) = &args.pairs {
-        return judge(args, (&with, pooling), file, Judged::Alike);
+        return judge(args, (&with, of), file, Judged::Alike);
     }
     if let Some(file) = &args.retrieval {
-        return judge(args, (&with, pooling), file, Judged::Sought);
+        return judge(args, (&with, of), file, Judged::Sought);
     }
     let mut out = std::io::stdout().lock();
     args.texts.each(AT_ONCE, |texts| {
         let some: Vec<&str> = texts.iter().map(String::as_str).collect();
-        flags::note_cut(cut(&with, &some), with.model.block_size());
-        let vectors = states(&with, &some, pooling);
+        flags::note_cut(cut(&with, &some, of), read_at_most(&with, of));
+        let vectors = states(&with, &some, of);
         let mut both = texts.iter().zip(vectors.data().chunks_exact(with.model.width()));
         both.try_for_each(|(text, vector)| Ok(writeln!(out, "{}", json!({"text": text, "vector": vector}))?))
     })
 }
 
 /// One JSON line with how well the vectors agree with what is said of pairs.
-fn judge(args: &Args, (with, pooling): (&Pretrained, Pooling), wanted: &Option<PathBuf>, kind: Judged) -> Result<()> {
+fn judge(args: &Args, (with, of): (&Pretrained, Vectors), wanted: &Option<PathBuf>, kind: Judged) -> Result<()> {
     let pairs = match (wanted, kind) {
         (Some(file), Judged::Alike) => pairs::read_scored(file)?,
         (Some(file), Judged::Sought) => pairs::read_sought(file)?,
@@ -110,11 +111,11 @@ fn judge(args: &Args, (with, pooling): (&Pretrained, Pooling), wanted: &Option<P
     };
     pairs.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
     let texts: Vec<&str> = pairs.pairs.iter().flatten().map(String::as_str).collect();
-    flags::note_cut(cut(with, &texts), with.model.block_size());
+    flags::note_cut(cut(with, &texts, of), read_at_most(with, of));
     let line = match kind {
-        Judged::Sought => serde_json::to_string(&similar::retrieval(with, &pairs, pooling))?,
+        Judged::Sought => serde_json::to_string(&similar::retrieval(with, &pairs, of))?,
         Judged::Alike => {
-            let Some(spearman) = similar::agreement(with, &pairs, pooling) else {
+            let Some(spearman) = similar::agreement(with, &pairs, of) else {
                 let what = "has no two pairs of different scores, or the vectors are all the same: nothing to compare";
                 return Err(Error::file(wanted.as_deref().unwrap_or(&args.dir), what).into());
             };

@@ -8,7 +8,7 @@ use models::hub::beside;
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::search::{Hit, Wanted};
 use models::transfer::clip::{Encoders, kept, page, search};
-use models::transfer::embed::{Index, cut};
+use models::transfer::embed::{Index, cut, read_at_most};
 use models::transfer::pretrained::Pretrained;
 use models::transfer::similar;
 
@@ -70,21 +70,21 @@ pub fn run(args: &Args) -> Result<()> {
     pictures::refuse(&args.dir, &args.pictures.given())?;
     pictures::refuse(&args.dir, &[("--in with more than one path", args.data.len() > 1)])?;
     let with = Pretrained::open(&args.dir)?;
-    let pooling = beside::read_pooling(&args.dir)?;
+    let of = beside::read_vectors(&args.dir)?;
     let index = match args.data.first() {
-        None => Index::over(&with, similar::world_lines(), pooling),
+        None => Index::over(&with, similar::world_lines(), of),
         Some(file) => {
-            let (index, new) = Index::of(&with, file, pooling)?;
+            let (index, new) = Index::of(&with, file, of)?;
             if new {
                 let lines: Vec<&str> = index.lines().iter().map(String::as_str).collect();
-                flags::note_cut(cut(&with, &lines), with.model.block_size());
+                flags::note_cut(cut(&with, &lines, of), read_at_most(&with, of));
                 eprintln!("note: the vectors are kept in {}", Index::path(file).display());
             }
             index
         }
     };
     let mut out = std::io::stdout().lock();
-    for hit in index.search(&with, &args.query, pooling, args.top) {
+    for hit in index.search(&with, &args.query, of, args.top) {
         if args.json {
             writeln!(out, "{}", serde_json::to_string(&hit)?)?;
         } else {

@@ -1,8 +1,9 @@
 //! The small files beside a checkpoint that tell other programs how its texts become ids and vectors: tokenizer.json for
 //! `tokenizers`, tokenizer_config.json for `transformers`, and for `sentence-transformers` which vector is a text's.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokenizer::{END_OF_TEXT, START_OF_TEXT, Tokenizer};
 
@@ -126,22 +127,56 @@ pub fn write_pooling(directory: &Path, model: &Model) -> Result<()> {
     write_json(&pooling.join("config.json"), &mean)
 }
 
-/// How a model's states become a text's vector, as the files of `sentence-transformers` beside it say; without them by the mean.
-/// That vectors are brought to length one there makes no difference to the angle between them.
+/// How a text becomes one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vectors {
+    /// What becomes of the hidden states.
+    pub pooling: Pooling,
+    /// How many tokens are read at most, if they are fewer than the model sees.
+    pub longest: usize,
+    /// Whether the vector is brought to length 1.
+    pub unit: bool,
+}
+
+impl From<Pooling> for Vectors {
+    /// Of all that the model sees, as it is.
+    fn from(pooling: Pooling) -> Self {
+        Self { pooling, longest: usize::MAX, unit: false }
+    }
+}
+
+/// How a text becomes a vector as the files of `sentence-transformers` beside a model say; without them by the mean.
 ///
 /// Errors: a step that is not computed here, by its name.
-pub fn read_pooling(directory: &Path) -> Result<Pooling> {
+pub fn read_vectors(directory: &Path) -> Result<Vectors> {
     let path = directory.join("modules.json");
+    let mut vectors = Vectors::from(Pooling::Mean);
     if !path.exists() {
-        return Ok(Pooling::Mean);
+        return Ok(vectors);
+    }
+    let optional = |name: &str| -> Result<(PathBuf, Value)> {
+        let path = directory.join(name);
+        let json = if path.exists() { read_json(&path)? } else { Value::Null };
+        Ok((path, json))
+    };
+    let (of_texts, config) = optional("sentence_bert_config.json")?;
+    if let Some(longest) = config["max_seq_length"].as_u64() {
+        vectors.longest = longest as usize;
+    }
+    let (of_prompts, prompts) = optional("config_sentence_transformers.json")?;
+    for (path, json, field) in [(of_texts, &config, "do_lower_case"), (of_prompts, &prompts, "default_prompt_name")] {
+        let value = &json[field];
+        if !value.is_null() && *value != Value::Bool(false) {
+            return Err(Error::file(path, format!("{field} is {value}, which is not done here")));
+        }
     }
     let modules = read_json(&path)?;
     let modules = modules.as_array().ok_or_else(|| Error::file(&path, "is no list of modules: copy it again"))?;
-    let mut pooling = Pooling::Mean;
     for module in modules {
         let kind = module["type"].as_str().unwrap_or_default();
         match kind.rsplit('.').next().unwrap_or_default() {
-            "Transformer" | "Normalize" => {}
+            "Transformer" => {}
+            "Normalize" => vectors.unit = true,
             "Pooling" => {
                 let part = module["path"].as_str().unwrap_or_default();
                 if Path::new(part).components().any(|part| !matches!(part, Component::Normal(_))) {
@@ -150,7 +185,7 @@ pub fn read_pooling(directory: &Path) -> Result<Pooling> {
                         format!("names {part:?}, which is not below it: it is not to be trusted"),
                     ));
                 }
-                pooling = pooling_of(&directory.join(part).join("config.json"))?;
+                vectors.pooling = pooling_of(&directory.join(part).join("config.json"))?;
             }
             _ => {
                 let what = format!("asks for {kind:?}; Transformer, Pooling and Normalize are supported");
@@ -158,7 +193,7 @@ pub fn read_pooling(directory: &Path) -> Result<Pooling> {
             }
         }
     }
-    Ok(pooling)
+    Ok(vectors)
 }
 
 /// The one kind of pooling that a file asks for: by its name, or as older files have it by a field for each.
@@ -213,7 +248,7 @@ mod tests {
     fn a_text_is_pooled_as_sentence_transformers_pool_it() {
         let directory = tempfile::tempdir().unwrap();
         let here = directory.path();
-        assert_eq!(read_pooling(here).unwrap(), Pooling::Mean);
+        assert_eq!(read_vectors(here).unwrap(), Pooling::Mean.into());
         let modules = |kinds: &[&str]| {
             let module =
                 |kind: &&str| json!({"type": format!("sentence_transformers.models.{kind}"), "path": "1_Pooling"});
@@ -223,7 +258,9 @@ mod tests {
         std::fs::create_dir(here.join("1_Pooling")).unwrap();
         let pooled = |json: Value| {
             write_json(&here.join("1_Pooling/config.json"), &json).unwrap();
-            read_pooling(here).map_err(|error| error.to_string())
+            let read = read_vectors(here).map_err(|error| error.to_string())?;
+            assert!(read.unit);
+            Ok::<_, String>(read.pooling)
         };
         let older = |mean: bool, cls: bool| json!({"pooling_mode_cls_token": cls, "pooling_mode_mean_tokens": mean});
         assert_eq!(pooled(older(true, false)), Ok(Pooling::Mean));
@@ -235,5 +272,11 @@ mod tests {
         }
         modules(&["Transformer", "Pooling", "Dense"]);
         assert!(pooled(older(true, false)).unwrap_err().contains("models.Dense"));
+        modules(&["Transformer", "Pooling"]);
+        write_json(&here.join("sentence_bert_config.json"), &json!({"max_seq_length": 7, "do_lower_case": false}))
+            .unwrap();
+        assert_eq!(read_vectors(here).unwrap(), Vectors { longest: 7, ..Pooling::Mean.into() });
+        write_json(&here.join("config_sentence_transformers.json"), &json!({"default_prompt_name": "query"})).unwrap();
+        assert!(read_vectors(here).unwrap_err().to_string().contains("default_prompt_name is \"query\""));
     }
 }

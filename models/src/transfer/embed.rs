@@ -1,6 +1,6 @@
 //! Embedding: each text as one vector, so that texts of like meaning lie close together, and a search is a product.
 //!
-//! A text's vector is the mean of its hidden states. All of a model's states share a large common part, which would make
+//! A text's vector is the mean of its hidden states, or what the files of `sentence-transformers` beside the model say. All of a model's states share a large common part, which would make
 //! any two texts look alike; so the mean of some texts' vectors, those that are searched or compared, is taken off first
 //! (Mu and Viswanath 2018, "All-but-the-Top", section 2), and what is left is brought to length 1. The score of two texts is
 //! the cosine of the angle between them, the sum of the products of their numbers: 1 for the same direction, 0 for
@@ -18,20 +18,32 @@ use tensor::rows;
 use tensor::tensor::Tensor;
 use tokenizer::Tokenizer;
 
-use super::pretrained::{Pooling, Pretrained, pooled_states};
+use super::pretrained::{Ids, Pretrained, ids, pooled_states};
 use crate::error::{Error, Result};
+use crate::hub::beside::Vectors;
 use crate::hub::weights::{self, Named, Weights};
 
-/// The pooled hidden states of texts, as they are: `[n, C]`.
-pub fn states(with: &Pretrained, texts: &[&str], pooling: Pooling) -> Tensor {
-    let ids: Vec<Vec<u32>> = texts.iter().map(|text| with.ids(text).ids).collect();
+/// The vectors of texts: `[n, C]`.
+pub fn states(with: &Pretrained, texts: &[&str], vectors: Vectors) -> Tensor {
+    let ids: Vec<Vec<u32>> = texts.iter().map(|text| read(with, text, vectors).ids).collect();
     let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-    pooled_states(&with.model, &with.params, pooling, &ids)
+    let states = pooled_states(&with.model, &with.params, vectors.pooling, &ids);
+    if vectors.unit { directions(states, &vec![0.0; with.model.width()]) } else { states }
 }
 
-/// How many of some texts are longer than the model sees, and so are known by their beginning.
-pub fn cut(with: &Pretrained, texts: &[&str]) -> usize {
-    texts.iter().filter(|text| with.ids(text).cut).count()
+/// As much of a text as is read.
+fn read(with: &Pretrained, text: &str, vectors: Vectors) -> Ids {
+    ids(&with.tokenizer, read_at_most(with, vectors), text)
+}
+
+/// How many tokens of a text are read at most.
+pub fn read_at_most(with: &Pretrained, vectors: Vectors) -> usize {
+    with.model.block_size().min(vectors.longest)
+}
+
+/// How many of some texts are longer than what is read of them.
+pub fn cut(with: &Pretrained, texts: &[&str], vectors: Vectors) -> usize {
+    texts.iter().filter(|text| read(with, text, vectors).cut).count()
 }
 
 /// The mean of the rows of `states`: what all of them share.
@@ -81,7 +93,7 @@ pub struct Hit {
 struct Made {
     lines: String,
     model: String,
-    pooling: Pooling,
+    vectors: Vectors,
 }
 
 const KEY: &str = "pretext";
@@ -95,9 +107,9 @@ impl Index {
     }
 
     /// The index of some lines, which is kept nowhere.
-    pub fn over(with: &Pretrained, lines: Vec<String>, pooling: Pooling) -> Self {
+    pub fn over(with: &Pretrained, lines: Vec<String>, vectors: Vectors) -> Self {
         let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let vectors = states(with, &texts, pooling);
+        let vectors = states(with, &texts, vectors);
         let width = vectors.shape().cols();
         // Empty lines are never found, and are no part of what the others share.
         let filled = lines.iter().zip(vectors.data().chunks_exact(width)).filter(|(line, _)| !line.trim().is_empty());
@@ -110,19 +122,19 @@ impl Index {
     /// The index of a file's lines: the one that is kept, or a new one, which is then kept. Says whether it is new.
     ///
     /// Errors: a file that cannot be read or has no line; an index that cannot be written.
-    pub fn of(with: &Pretrained, file: &Path, pooling: Pooling) -> Result<(Self, bool)> {
+    pub fn of(with: &Pretrained, file: &Path, vectors: Vectors) -> Result<(Self, bool)> {
         let bytes = std::fs::read(file).map_err(|error| Error::io(file, "read", &error))?;
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         if lines.iter().all(|line| line.trim().is_empty()) {
             return Err(Error::file(file, "has no line to search: give a file with a text on each line"));
         }
-        let made = Made { lines: hex(&bytes), model: digest(&with.params, &with.tokenizer), pooling };
+        let made = Made { lines: hex(&bytes), model: digest(&with.params, &with.tokenizer), vectors };
         let path = Self::path(file);
         if let Some((common, vectors)) = kept(&path, &made, [lines.len(), with.model.width()]) {
             return Ok((Self { lines, common, vectors }, false));
         }
-        let index = Self::over(with, lines, pooling);
+        let index = Self::over(with, lines, vectors);
         let named = |name: &str, shape: Vec<usize>, data| Named { name: name.to_owned(), shape, data };
         let tensors = [
             named("vectors", index.vectors.shape().to_vec(), index.vectors.data()),
@@ -139,8 +151,8 @@ impl Index {
     }
 
     /// The `k` lines nearest to a query, the nearest first; of equals the earlier. Empty lines are never found.
-    pub fn search(&self, with: &Pretrained, query: &str, pooling: Pooling, k: usize) -> Vec<Hit> {
-        let query = directions(states(with, &[query], pooling), &self.common);
+    pub fn search(&self, with: &Pretrained, query: &str, vectors: Vectors, k: usize) -> Vec<Hit> {
+        let query = directions(states(with, &[query], vectors), &self.common);
         let vectors = self.vectors.data().chunks_exact(self.common.len());
         let scores: Vec<f32> = vectors.map(|vector| rows::dot(query.data(), vector)).collect();
         let mut order: Vec<usize> = (0..self.lines.len()).filter(|&i| !self.lines[i].trim().is_empty()).collect();
@@ -172,6 +184,7 @@ pub(super) fn digest(params: &Params, tokenizer: &Tokenizer) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pretrained::Pooling;
     use super::*;
     use crate::Model;
     use crate::gpt::{Gpt, GptConfig};
@@ -187,18 +200,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (file, with) = (directory.path().join("lines.txt"), model());
         std::fs::write(&file, "one thing\n\nanother thing\nsomething else\n").unwrap();
-        let (index, new) = Index::of(&with, &file, Pooling::Mean).unwrap();
+        let (index, new) = Index::of(&with, &file, Pooling::Mean.into()).unwrap();
         assert!(new);
-        let hits = index.search(&with, "another thing", Pooling::Mean, 9);
+        let hits = index.search(&with, "another thing", Pooling::Mean.into(), 9);
         assert_eq!((hits.len(), hits[0].line, &hits[0].text[..]), (3, 3, "another thing"));
         assert!((hits[0].score - 1.0).abs() < 1e-5 && hits[1].score < hits[0].score);
-        let (again, new) = Index::of(&with, &file, Pooling::Mean).unwrap();
-        assert!(!new && again.search(&with, "another thing", Pooling::Mean, 9) == hits);
-        assert!(Index::of(&with, &file, Pooling::Last).unwrap().1, "another pooling is another index");
+        let (again, new) = Index::of(&with, &file, Pooling::Mean.into()).unwrap();
+        assert!(!new && again.search(&with, "another thing", Pooling::Mean.into(), 9) == hits);
+        assert!(Index::of(&with, &file, Pooling::Last.into()).unwrap().1, "another pooling is another index");
         std::fs::write(&file, "one thing\n").unwrap();
-        assert!(Index::of(&with, &file, Pooling::Last).unwrap().1, "the file has changed");
+        assert!(Index::of(&with, &file, Pooling::Last.into()).unwrap().1, "the file has changed");
         std::fs::write(Index::path(&file), "no index").unwrap();
-        assert!(Index::of(&with, &file, Pooling::Last).unwrap().1, "a damaged index is made anew");
+        assert!(Index::of(&with, &file, Pooling::Last.into()).unwrap().1, "a damaged index is made anew");
     }
 
     #[test]

@@ -5,16 +5,17 @@ use std::collections::HashMap;
 use tensor::rows;
 
 use super::embed::{common_part, directions, states};
-use super::pretrained::{Pooling, Pretrained};
+use super::pretrained::Pretrained;
 use super::score::{ndcg_at, recall_at, reciprocal_rank, spearman};
 use crate::data::labelled::pairs::Pairs;
 use crate::data::world::World;
+use crate::hub::beside::Vectors;
 
 /// Spearman's correlation of the pairs' scores with the cosines of their texts' vectors; `None` where the scores or the
 /// cosines are all the same.
-pub fn agreement(with: &Pretrained, pairs: &Pairs, pooling: Pooling) -> Option<f64> {
+pub fn agreement(with: &Pretrained, pairs: &Pairs, vectors: Vectors) -> Option<f64> {
     let texts: Vec<&str> = pairs.pairs.iter().flatten().map(String::as_str).collect();
-    let states = states(with, &texts, pooling);
+    let states = states(with, &texts, vectors);
     let common = common_part(&states);
     let vectors = directions(states, &common);
     let both = vectors.data().chunks_exact(2 * common.len()).map(|both| both.split_at(common.len()));
@@ -42,7 +43,7 @@ pub struct Retrieval {
 }
 
 /// Seeks the texts of each query among the texts of all pairs. Texts of equal score stand in the file's order.
-pub fn retrieval(with: &Pretrained, pairs: &Pairs, pooling: Pooling) -> Retrieval {
+pub fn retrieval(with: &Pretrained, pairs: &Pairs, vectors: Vectors) -> Retrieval {
     let (mut queries, mut texts) = (Numbers::default(), Numbers::default());
     let mut sought: Vec<Vec<usize>> = Vec::new();
     for [query, text] in &pairs.pairs {
@@ -50,10 +51,10 @@ pub fn retrieval(with: &Pretrained, pairs: &Pairs, pooling: Pooling) -> Retrieva
         sought.resize(queries.all.len(), Vec::new());
         sought[query].push(text);
     }
-    let candidates = states(with, &texts.all, pooling);
+    let candidates = states(with, &texts.all, vectors);
     let common = common_part(&candidates);
     let candidates = directions(candidates, &common);
-    let asked = directions(states(with, &queries.all, pooling), &common);
+    let asked = directions(states(with, &queries.all, vectors), &common);
     let mut sums = [0.0; 5];
     for (query, sought) in asked.data().chunks_exact(common.len()).zip(&sought) {
         let scores: Vec<f32> =
@@ -114,6 +115,7 @@ pub fn world_scored() -> Pairs {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pretrained::Pooling;
     use super::*;
     use crate::Model;
     use crate::gpt::{Gpt, GptConfig};
@@ -126,7 +128,7 @@ mod tests {
         let with = Pretrained { model: Model::Gpt(model), params, tokenizer: Tokenizer::bytes() };
         let same = |text: &str| [text.to_owned(), text.to_owned()];
         let pairs = vec![same("one thing"), same("another"), same("something else"), ["one thing".into(), "Q".into()]];
-        let found = retrieval(&with, &Pairs { pairs, ..Pairs::default() }, Pooling::Mean);
+        let found = retrieval(&with, &Pairs { pairs, ..Pairs::default() }, Pooling::Mean.into());
         assert_eq!((found.queries, found.texts, found.recall_at_10), (3, 4, 1.0));
         // Two things are sought by the first query, and one of them can be first.
         assert!(
@@ -135,6 +137,6 @@ mod tests {
         );
         let pairs = vec![same("one thing"), ["one thing".into(), "ZZZZ".into()]];
         let scored = Pairs { pairs, scores: vec![5.0, 1.0], ..Pairs::default() };
-        assert_eq!(agreement(&with, &scored, Pooling::Mean), Some(1.0));
+        assert_eq!(agreement(&with, &scored, Pooling::Mean.into()), Some(1.0));
     }
 }

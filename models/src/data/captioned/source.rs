@@ -86,9 +86,11 @@ impl Source {
     pub(super) fn row(&self, seed: u64, step: u64, row: u64, rows: u64, side: usize) -> Result<Row> {
         match self {
             Self::World(world) => {
-                let number = step * STEP_ROWS + row;
-                let mut pictured = world.pictured(Stream::Pictured, number);
-                let caption = drawn(pictured.captions.len(), seed, step, row);
+                // Each scene is followed by one that differs in one thing, with the same caption if it is still true.
+                let (number, first) = (step * STEP_ROWS + row, row - row % 2);
+                let scene = if row == first { World::pictured } else { World::neighbour };
+                let mut pictured = scene(world, Stream::Pictured, step * STEP_ROWS + first);
+                let caption = drawn(pictured.captions.len(), seed, step, first);
                 let picture = Arc::new(world.drawn(&pictured.scene, Stream::Pictured, number, side));
                 Ok(Row { picture, caption: pictured.captions.swap_remove(caption), number })
             }

@@ -58,6 +58,26 @@ impl World {
     /// assert_eq!((picture.width, picture.height, picture.rgb.len()), (48, 48, 3 * 48 * 48));
     /// ```
     pub fn pictured(&self, stream: Stream, index: u64) -> Pictured {
+        let (scene, mut random) = self.scene(stream, index);
+        let captions = captions(&mut random, &scene);
+        Pictured { scene, captions }
+    }
+
+    /// The same scene but for one thing: an object has another colour, shape, size or place, or two objects have changed places.
+    /// The same is said of it in the same words, as far as it is still true.
+    ///
+    /// Whoever has to tell the two apart has to look at that one thing: where a ball is to a cube, and not only whether there
+    /// are both. Among scenes drawn one by one hardly two differ in so little (Yuksekgonul et al. 2023, "When and Why
+    /// Vision-Language Models Behave like Bags-of-Words", section 4, which makes such captions).
+    pub fn neighbour(&self, stream: Stream, index: u64) -> Pictured {
+        let (mut scene, mut random) = self.scene(stream, index);
+        change(&mut Random::new(self.seed, stream, index).at(AFTER_CAPTIONS), &mut scene);
+        let captions = captions(&mut random, &scene);
+        Pictured { scene, captions }
+    }
+
+    /// A scene, and the random numbers that its captions are drawn from.
+    fn scene(&self, stream: Stream, index: u64) -> (Scene, Random) {
         let mut random = Random::new(self.seed, stream, index);
         // Two in five show one object: such a picture is what a name alone describes.
         let count = one_of(&mut random, &[1, 1, 2, 2, 3]);
@@ -68,8 +88,7 @@ impl World {
             let colour = one_of(&mut random, &colours);
             put(&mut random, &mut scene, (shape, colour));
         }
-        let captions = captions(&mut random, &scene);
-        Pictured { scene, captions }
+        (scene, random)
     }
 
     /// A scene of one object of a combination that training shows. Indices in sequence take all 56 in turn.
@@ -96,6 +115,33 @@ fn put(random: &mut Random, scene: &mut Scene, (shape, colour): (Shape, Colour))
     scene.objects.push(Object { shape, colour, size, place });
 }
 
+/// So many 32-bit draws a scene and its captions never take.
+const AFTER_CAPTIONS: u64 = 1 << 32;
+
+/// Changes one thing of a scene, which still shows no combination that is held out. Of several objects two change places
+/// half of the time.
+fn change(random: &mut Random, scene: &mut Scene) {
+    let count = scene.objects.len();
+    let which = random.below(count as u64) as usize;
+    let Object { shape, colour, size, place } = scene.objects[which];
+    if count > 1 && one_of(random, &[true, false]) {
+        let other = (which + 1) % count;
+        scene.objects[which].place = std::mem::replace(&mut scene.objects[other].place, place);
+        return;
+    }
+    let (shapes, places) = (scene.unused_shapes(), scene.free_places());
+    let object = &mut scene.objects[which];
+    match random.below(4) {
+        0 => {
+            let others = without(Colour::ALL, |other| other == colour || HELD_OUT.contains(&(shape, other)));
+            object.colour = one_of(random, &others);
+        }
+        1 => object.shape = one_of(random, &without(&shapes, |other| HELD_OUT.contains(&(other, colour)))),
+        2 => object.size = one_of(random, &without(Size::ALL, |other| other == size)),
+        _ => object.place = one_of(random, &places),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{HashMap, HashSet};
@@ -120,6 +166,28 @@ mod tests {
         assert_eq!(shown.len(), 56);
         assert!(shown.values().all(|&times| times > 400), "{shown:?}"); // 36,000 objects in 56 equal parts are 643
         assert!((7_500..8_500).contains(&singles), "{singles}");
+    }
+
+    #[test]
+    fn a_neighbour_differs_in_one_thing_and_shows_no_combination_that_is_held_out() {
+        let (world, mut kinds) = (World::new(1), HashMap::new());
+        for index in 0..5_000 {
+            let [scene, other] =
+                [world.pictured(Stream::Pictured, index), world.neighbour(Stream::Pictured, index)].map(|p| p.scene);
+            assert!(other.objects.iter().all(|o| !HELD_OUT.contains(&(o.shape, o.colour))), "{other:?}");
+            let shapes: HashSet<Shape> = other.objects.iter().map(|o| o.shape).collect();
+            let places: HashSet<_> = other.objects.iter().map(|o| o.place).collect();
+            assert_eq!((shapes.len(), places.len()), (scene.objects.len(), scene.objects.len()), "{other:?}");
+            let mut changed: Vec<&str> = Vec::new();
+            for (a, b) in scene.objects.iter().zip(&other.objects) {
+                let same = [a.shape == b.shape, a.colour == b.colour, a.size == b.size, a.place == b.place];
+                changed.extend(["shape", "colour", "size", "place"].iter().zip(same).filter(|x| !x.1).map(|x| x.0));
+            }
+            *kinds.entry(changed).or_insert(0) += 1;
+        }
+        let swapped = kinds.remove(&vec!["place", "place"]).unwrap();
+        assert!((1_350..1_650).contains(&swapped), "{swapped}"); // half of the three fifths with several objects
+        assert!(kinds.len() == 4 && kinds.iter().all(|(kind, &n)| kind.len() == 1 && n > 750), "{kinds:?}");
     }
 
     #[test]

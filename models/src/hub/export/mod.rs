@@ -140,7 +140,7 @@ pub fn directory(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
     if let Some(name) = names.iter().find(|name| out.join(name).exists()) {
         return Err(Error::file(out, format!("already holds {name}, which stays as it is: give another directory")));
     }
-    beside::read_pooling(from)?; // steps of sentence-transformers that would be left behind
+    beside::read_vectors(from)?; // steps of sentence-transformers that would be left behind
     source.check(dtype)?;
     let card = card::card(&source, out, dtype)?;
     let is_new = !out.exists();
