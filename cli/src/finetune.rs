@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use models::data::labelled::{classes, conll, squad};
+use models::files::quoted;
 use models::train::run::new_directory;
 use models::transfer::finetune::answer::{self, Asked};
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
@@ -346,7 +347,7 @@ impl Options {
         }
         writeln!(to, "the model is in {}; use it with", out.display())?;
         let words = if kind == Kind::Answer { "\"a question\" \"a text\"" } else { "\"a text\"" };
-        writeln!(to, "  pretext {} {} {words}", kind.command(), out.display())?;
+        writeln!(to, "  pretext {} {} {words}", kind.command(), quoted(&out.to_string_lossy()))?;
         Ok(())
     }
 }

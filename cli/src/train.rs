@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use autograd::Profile;
 use clap::ValueEnum;
+use models::files::quoted;
 use models::pretext::{Objective, Unit};
 use models::train::options::{NormName, ObjectiveName, OptimizerName, Options, PrecisionName, ScheduleName};
 use models::train::representation::Representation;
@@ -341,7 +342,8 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     let ids: Vec<u32> = ids.take(120).take_while(|&id| Some(id) != tokenizer.end_of_text()).collect();
     let text = tokenizer.decode(&ids).map_err(|error| Usage(error.to_string()))?;
     writeln!(out, "\na sample:\n{}\n", String::from_utf8_lossy(&text).trim_end())?;
-    writeln!(out, "the run is in {directory}; generate more with\n  pretext generate {directory}")?;
+    let word = quoted(&directory.to_string());
+    writeln!(out, "the run is in {directory}; generate more with\n  pretext generate {word}")?;
     Ok(())
 }
 

@@ -87,6 +87,15 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// A word, such as a path, as a shell takes it: as it is, or in quotation marks.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +161,11 @@ mod tests {
         .unwrap();
         assert_eq!(mode("replaced"), mode("plain"));
         assert_eq!(fs::read(dir.path().join("replaced")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_name_with_a_space_is_quoted_for_the_shell() {
+        let quoted = ["gpt-1.5_b", "my model", "it's", ""].map(quoted);
+        assert_eq!(quoted, ["gpt-1.5_b", "'my model'", r"'it'\''s'", "''"]);
     }
 }

@@ -130,8 +130,8 @@ pub fn reference(bytes: &[u8]) -> bool {
 /// Any text as config.json and as preprocessor_config.json: what passes has sizes that can be reckoned with.
 pub fn config(bytes: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(bytes) else { return false };
-    let prepares = match parse_preprocess(text, &ClipConfig::default()) {
-        Ok(preprocess) => preprocess.mean.iter().chain(&preprocess.std).all(|x| x.is_finite()),
+    let prepares = match parse_preprocess(text, None, &ClipConfig::default()) {
+        Ok(preprocess) => preprocess.iter().flat_map(|of| of.mean.into_iter().chain(of.std)).all(f32::is_finite),
         Err(what) => said(&what, ""),
     };
     let config = match parse_config(text) {

@@ -376,10 +376,15 @@ fn options_that_are_not_computed_are_refused_by_name() {
 
 #[test]
 fn ways_to_prepare_pictures_that_are_not_known_are_refused_by_name() {
-    let parse = |json: Value| parse_preprocess(&json.to_string(), &ClipConfig::default());
+    let parse = |json: Value| parse_preprocess(&json.to_string(), None, &ClipConfig::default());
     let usual = parse(json!({"image_processor_type": "CLIPImageProcessorFast", "do_pad": null, "crop_size": 224}));
     assert_eq!(usual, parse(json!({})));
     assert!(usual.is_ok());
+    let within = |json: Value| parse_preprocess(&json.to_string(), Some("image_processor"), &ClipConfig::default());
+    assert_eq!(within(json!({"image_processor": {"crop_size": 224}, "do_resize": false})), usual);
+    assert_eq!(within(json!({"processor_class": "CLIPProcessor"})), Ok(None));
+    assert!(within(json!({"image_processor": {"do_resize": false}})).unwrap_err().contains("do_resize"));
+    assert!(parse(json!([1])).is_err() && parse(json!("null")).is_err());
     for (name, value) in [
         ("image_processor_type", json!("ViTImageProcessor")),
         ("do_convert_rgb", json!(false)),

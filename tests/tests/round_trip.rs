@@ -145,8 +145,11 @@ fn what_is_trained_here_computes_the_same_elsewhere_and_comes_back() {
     let tasks = ["classify", "classify-post", "gpt-classify", "tag", "answer"];
     for name in ["gpt", "bert", "bert-post", "clip"].into_iter().chain(tasks) {
         let [there, back] = [here.path(name), here.path(&format!("{name}-back"))];
-        fs::copy(Path::new(&there).join("reference.safetensors"), Path::new(&back).join("reference.safetensors"))
-            .unwrap();
+        // Of fine-tuned models the script left what is computed there.
+        let [ours, reference] = [&there, &back].map(|directory| Path::new(directory).join("reference.safetensors"));
+        if !tasks.contains(&name) {
+            fs::copy(ours, reference).unwrap();
+        }
         says(["verify", &back]);
         assert_eq!(here.ids(name), here.ids(&format!("{name}-back")), "{name}: ids");
     }

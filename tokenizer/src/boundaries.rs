@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
+use unicode_categories::UnicodeCategories;
+
 use crate::bpe::END_OF_WORD;
 use crate::encode::{Model, Splitter};
+pub use crate::normalize::is_chinese;
 use crate::split::cut_before;
 use crate::word_piece::CONTINUES;
 use crate::{Tokenizer, words};
@@ -85,8 +88,8 @@ impl Tokenizer {
             let space = if byte_level && start > 0 { " " } else { "" };
             self.encode_ordinary(format!("{space}{chunk}").as_bytes(), &mut whole);
             let mut parts: (Vec<u32>, Vec<Range<usize>>) = Default::default();
-            for part in chunk.split_inclusive(mark).flat_map(|part| {
-                let last = part.char_indices().next_back().filter(|&(at, c)| at > 0 && mark(c));
+            for part in chunk.split_inclusive(stands_alone).flat_map(|part| {
+                let last = part.char_indices().next_back().filter(|&(at, c)| at > 0 && stands_alone(c));
                 let (word, mark) = part.split_at(last.map_or(part.len(), |(at, _)| at));
                 [word, mark]
             }) {
@@ -103,8 +106,14 @@ impl Tokenizer {
     }
 }
 
-fn mark(c: char) -> bool {
-    !c.is_alphanumeric()
+/// Whether a character is a word of its own where no space stands beside it: punctuation, symbols, Chinese characters.
+pub fn stands_alone(c: char) -> bool {
+    is_chinese(c) || !c.is_alphanumeric() && !joins(c)
+}
+
+/// Whether a character belongs to the one before it: an accent, a vowel sign, what joins emoji.
+pub fn joins(c: char) -> bool {
+    c.is_mark() || c.is_other_format()
 }
 
 /// The places after which a word of all the tokens' bytes ends; the first token stands at place `start`.

@@ -80,6 +80,7 @@ mod train;
 mod word_piece;
 mod write;
 
+pub use boundaries::{is_chinese, joins, stands_alone};
 use bpe::Bpe;
 use cache::Caches;
 use encode::{Model, Splitter};

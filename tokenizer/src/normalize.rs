@@ -131,7 +131,7 @@ fn is_control(c: char) -> bool {
 }
 
 /// The blocks of Chinese characters as BERT lists them; Japanese and Korean letters are not among them.
-fn is_chinese(c: char) -> bool {
+pub fn is_chinese(c: char) -> bool {
     matches!(u32::from(c),
         0x4E00..=0x9FFF | 0x3400..=0x4DBF | 0x20000..=0x2A6DF | 0x2A700..=0x2B73F | 0x2B740..=0x2B81F
         | 0x2B920..=0x2CEAF // BERT begins this block at 2B820; the `tokenizers` package, whose ids are wanted, here

@@ -46,7 +46,11 @@ impl Tokenizer {
             WORDS => (older::word_pieces(&read(WORDS)?, &config()?).map_err(in_directory)?, directory.join(WORDS)),
             _ => {
                 let at = if path.is_dir() { directory.join(name) } else { path.to_owned() };
-                (parse(&text(&at)?).map_err(|problem| named(&at, problem))?, at)
+                let mut file = parse(&text(&at)?).map_err(|problem| named(&at, problem))?;
+                if path.is_dir() {
+                    config()?.lay_over(&mut file).map_err(in_directory)?;
+                }
+                (file, at)
             }
         };
         from_value(&file).map_err(|problem| named(&at, problem))

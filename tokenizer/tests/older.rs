@@ -42,6 +42,27 @@ fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
     tokenizer.encode_framed(text.as_bytes(), Special::Allow).unwrap()
 }
 
+/// What tokenizer_config.json says of a text's treatment is believed more than tokenizer.json, as `transformers` does.
+#[test]
+fn options_beside_a_tokenizer_json_are_laid_over_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let pieces = Tokenizer::from_vocab("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nélan", None).unwrap();
+    pieces.save(&here.join("tokenizer.json")).unwrap();
+    let ids = |config: &str, text: &str| {
+        fs::write(here.join("tokenizer_config.json"), config).unwrap();
+        Tokenizer::open(here).unwrap().encode(text.as_bytes(), Special::AsText).unwrap()
+    };
+    assert_eq!(ids("{}", "Hello élan"), [5, 1], "small letters, without accents");
+    assert_eq!(ids(r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": false}"#, "Hello hello"), [1, 5]);
+    assert_eq!(ids(r#"{"tokenizer_class": "BertTokenizerFast", "strip_accents": false}"#, "Élan"), [6]);
+    assert_eq!(ids(r#"{"tokenizer_class": "PreTrainedTokenizerFast", "do_lower_case": false}"#, "Hello"), [5]);
+    let bytes = Tokenizer::bytes();
+    bytes.save(&here.join("tokenizer.json")).unwrap();
+    assert_eq!(ids(r#"{"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": true}"#, "a"), [32, 97]);
+    assert_eq!(ids(r#"{"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": null}"#, "a"), [97]);
+}
+
 #[test]
 fn older_files_give_the_ids_of_the_newer_file() {
     let texts: Vec<String> = serde_json::from_str(include_str!("fixtures/texts.json")).unwrap();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokenizer::{END_OF_TEXT, START_OF_TEXT, Tokenizer};
 
+use super::weights::shortened;
 use crate::error::{Error, Result};
 use crate::pretext::texts::Pooling;
 use crate::{Model, files};
@@ -88,7 +89,8 @@ impl Ends {
         let [start, ends] = ["bos_token_id", "eos_token_id"].map(|field| said(directory, field));
         let (start, ends) = (start?.first().copied(), ends?);
         let end = tokenizer.end_of_text();
-        let start = start.or(end).unwrap_or(u32::from(b'\n'));
+        let known = |id: &u32| (*id as usize) < tokenizer.vocab_size(); // defaults of a larger vocabulary may have stayed
+        let start = start.filter(known).or(end).unwrap_or(u32::from(b'\n'));
         Ok(Self { start, ends: if ends.is_empty() { end.into_iter().collect() } else { ends } })
     }
 }
@@ -103,8 +105,12 @@ fn said(directory: &Path, field: &str) -> Result<Vec<u32>> {
             Value::Array(ids) => ids.clone(),
             id => vec![id.clone()],
         };
-        let ids = ids.iter().map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect::<Option<_>>();
-        return ids.ok_or_else(|| Error::file(path, format!("{field} is {}, which is no id", json[field])));
+        // A number below 0 means that there is none.
+        let ids = ids.iter().filter(|id| id.as_i64().is_none_or(|id| id >= 0));
+        let ids = ids.map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect::<Option<_>>();
+        return ids.ok_or_else(|| {
+            Error::file(path, format!("{field} is {}, which is no id", shortened(&json[field].to_string())))
+        });
     }
     Ok(Vec::new())
 }
@@ -160,9 +166,9 @@ pub fn read_vectors(directory: &Path) -> Result<Vectors> {
         Ok((path, json))
     };
     let (of_texts, config) = optional("sentence_bert_config.json")?;
-    if let Some(longest) = config["max_seq_length"].as_u64() {
-        vectors.longest = longest as usize;
-    }
+    let (_, of_tokenizer) = optional(TOKENIZER_CONFIG)?;
+    let longest = config["max_seq_length"].as_u64().or(of_tokenizer["model_max_length"].as_u64());
+    vectors.longest = longest.map_or(vectors.longest, |longest| longest as usize);
     let (of_prompts, prompts) = optional("config_sentence_transformers.json")?;
     for (path, json, field) in [(of_texts, &config, "do_lower_case"), (of_prompts, &prompts, "default_prompt_name")] {
         let value = &json[field];
@@ -178,14 +184,7 @@ pub fn read_vectors(directory: &Path) -> Result<Vectors> {
             "Transformer" => {}
             "Normalize" => vectors.unit = true,
             "Pooling" => {
-                let part = module["path"].as_str().unwrap_or_default();
-                if Path::new(part).components().any(|part| !matches!(part, Component::Normal(_))) {
-                    return Err(Error::file(
-                        path,
-                        format!("names {part:?}, which is not below it: it is not to be trusted"),
-                    ));
-                }
-                vectors.pooling = pooling_of(&directory.join(part).join("config.json"))?;
+                vectors.pooling = pooling_of(&directory.join(pooling_file(&path, module)?))?;
             }
             _ => {
                 let what = format!("asks for {kind:?}; Transformer, Pooling and Normalize are supported");
@@ -194,6 +193,30 @@ pub fn read_vectors(directory: &Path) -> Result<Vectors> {
         }
     }
     Ok(vectors)
+}
+
+/// The file, seen from a model's directory, that a module of pooling is described in.
+fn pooling_file(modules: &Path, module: &Value) -> Result<PathBuf> {
+    let part = Path::new(module["path"].as_str().unwrap_or_default());
+    if part.components().any(|part| !matches!(part, Component::Normal(_))) {
+        return Err(Error::file(modules, format!("names {part:?}, which is not below it: it is not to be trusted")));
+    }
+    Ok(part.join("config.json"))
+}
+
+/// The files, seen from a model's directory, that its modules of pooling are described in.
+pub(super) fn pooling_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let path = directory.join("modules.json");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let modules = read_json(&path)?;
+    let pooling = modules.as_array().into_iter().flatten().filter(|module| is_pooling(module));
+    pooling.map(|module| pooling_file(&path, module)).collect()
+}
+
+fn is_pooling(module: &Value) -> bool {
+    module["type"].as_str().is_some_and(|kind| kind.rsplit('.').next() == Some("Pooling"))
 }
 
 /// The one kind of pooling that a file asks for: by its name, or as older files have it by a field for each.
@@ -216,7 +239,12 @@ fn pooling_of(path: &Path) -> Result<Pooling> {
 
 fn read_json(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))?;
-    tokenizer::json::parse(&text).map_err(|error| Error::file(path, format!("not JSON ({error}): copy it again")))
+    let json = tokenizer::json::parse(&text);
+    let json = json.map_err(|error| Error::file(path, format!("not JSON ({error}): copy it again")))?;
+    if !json.is_object() && !json.is_array() {
+        return Err(Error::file(path, "holds neither fields nor a list: copy it again"));
+    }
+    Ok(json)
 }
 
 /// Writes a file of JSON, complete or not at all.
@@ -240,6 +268,8 @@ mod tests {
         assert_eq!(of(&plain).unwrap(), Ends { start: 1, ends: vec![2] });
         write_json(&here.join(GENERATION_CONFIG), &json!({"bos_token_id": null, "eos_token_id": [3, 4]})).unwrap();
         assert_eq!(of(&plain).unwrap(), Ends { start: 1, ends: vec![3, 4] });
+        write_json(&here.join(GENERATION_CONFIG), &json!({"bos_token_id": 50256, "eos_token_id": -1})).unwrap();
+        assert_eq!(of(&plain).unwrap(), Ends { start: 256, ends: vec![256] });
         write_json(&here.join(GENERATION_CONFIG), &json!({"eos_token_id": "end"})).unwrap();
         assert!(of(&plain).unwrap_err().to_string().contains("eos_token_id is \"end\""));
     }

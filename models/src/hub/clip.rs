@@ -26,6 +26,8 @@ pub fn config_json(config: &ClipConfig) -> Value {
 
 /// The file that says what pictures become before the image encoder sees them.
 const PREPROCESSOR: &str = "preprocessor_config.json";
+/// The file in which newer directories say it, with more.
+const PROCESSOR: &str = "processor_config.json";
 
 /// What `transformers` calls, and called, what prepares pictures in this way.
 const PROCESSORS: [&str; 4] =
@@ -58,21 +60,40 @@ fn preprocess(config: &ClipConfig) -> Preprocess {
 }
 
 /// How pictures are prepared for the model in a directory: with the means and deviations that its file says, if it has one.
+/// Newer directories say it within the file on all that goes into a model, which `transformers` believes more.
 ///
 /// Errors: a file that asks for something that is not done here.
 pub fn open_preprocess(directory: &Path, config: &ClipConfig) -> Result<Preprocess> {
-    let path = directory.join(PREPROCESSOR);
-    if !path.exists() {
-        return Ok(preprocess(config));
+    for (name, part) in [(PROCESSOR, Some("image_processor")), (PREPROCESSOR, None)] {
+        let path = directory.join(name);
+        if path.exists() {
+            let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, "read", &error))?;
+            let parsed = parse_preprocess(&text, part, config);
+            if let Some(preprocess) = parsed.map_err(|what| Error::file(&path, super::shortened(&what)))? {
+                return Ok(preprocess);
+            }
+        }
     }
-    let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, "read", &error))?;
-    parse_preprocess(&text, config).map_err(|what| Error::file(&path, super::shortened(&what)))
+    Ok(preprocess(config))
 }
 
-/// The same from the text of the file.
-pub fn parse_preprocess(text: &str, config: &ClipConfig) -> std::result::Result<Preprocess, String> {
+/// The same from the text of a file, or from what it says under a name, if it does.
+pub fn parse_preprocess(
+    text: &str,
+    part: Option<&str>,
+    config: &ClipConfig,
+) -> std::result::Result<Option<Preprocess>, String> {
     let usual = preprocess(config);
     let mut json = tokenizer::json::parse(text).map_err(|error| format!("not JSON: {error}"))?;
+    if let Some(part) = part {
+        json = json.get_mut(part).map(Value::take).unwrap_or_default();
+        if json.is_null() {
+            return Ok(None);
+        }
+    }
+    if !json.is_object() {
+        return Err("says nothing of pictures by fields, such as image_mean: copy it again".to_owned());
+    }
     super::forget_null(&mut json);
     let side = json!(usual.size);
     let square = json!({"height": usual.size, "width": usual.size});
@@ -108,7 +129,7 @@ pub fn parse_preprocess(text: &str, config: &ClipConfig) -> std::result::Result<
             "image_mean {mean:?} and image_std {std:?}: these must be finite, and the second more than 0"
         ));
     }
-    Ok(Preprocess { mean, std, ..usual })
+    Ok(Some(Preprocess { mean, std, ..usual }))
 }
 
 /// The sizes in a config.json, unless it asks for what is not computed here. Old files say the parts once more in

@@ -106,6 +106,12 @@ impl Checkpoint {
         Kind::of(&self.json)
     }
 
+    /// The model, if the file holds exactly its parameters; their numbers are left alone.
+    pub(crate) fn checked<M>(&self, build: impl FnOnce(&Config, Scope) -> M) -> Result<M> {
+        let stored = |name: &str| self.stored(name).map(str::to_owned);
+        Ok(Params::build_checked(|at| build(&self.config, at), |params| self.check(params, stored))?.0)
+    }
+
     /// The parameters of what `build` makes of the config: exactly those that the file holds, but for what checkpoints carry
     /// along.
     pub fn fill<M>(&self, build: impl FnOnce(&Config, Scope) -> M) -> Result<(M, Params)> {
@@ -165,8 +171,9 @@ impl Checkpoint {
         for (name, want) in &tables {
             let shape = self.weights.shape(self.stored(name)?)?;
             if shape != want[..] {
+                let shape = shortened(&format!("{shape:?}"));
                 let what =
-                    format!("{name} has shape {shape:?}, but config.json asks for {want:?}: they are of two models");
+                    format!("{name} has shape {shape}, but config.json asks for {want:?}: they are of two models");
                 return Err(Error::file(self.weights.path(), what));
             }
         }

@@ -17,7 +17,7 @@ use tensor::Tensor;
 
 use super::Checkpoint;
 use super::task::Kind;
-use super::weights::Weights;
+use super::weights::{Weights, shortened};
 use crate::Model;
 use crate::error::{Error, Result};
 use crate::nn::Value;
@@ -131,7 +131,8 @@ impl Subject {
             let (shape, pixels) = reference.numbers("pixel_values")?;
             let side = clip.config.vision_config.image_size;
             if shape != [rows, 3, side, side] {
-                let what = format!("pixel_values have shape {shape:?}, not [{rows}, 3, {side}, {side}] as this model");
+                let shape = shortened(&format!("{shape:?}"));
+                let what = format!("pixel_values have shape {shape}, not [{rows}, 3, {side}, {side}] as this model");
                 return Err(Error::file(reference.path(), what + " sees"));
             }
             (batch.pixels, batch.pictures) = (pixels, (0..rows as u64).collect());
@@ -239,7 +240,9 @@ fn has(reference: &Weights, name: &str) -> bool {
 fn token_ids(reference: &Weights, vocab: usize, block: usize) -> Result<(Vec<u32>, usize)> {
     let (shape, ids) = reference.integers("input_ids")?;
     let fail = |what: String| Err(Error::file(reference.path(), what));
-    let [rows, time] = shape[..] else { return fail(format!("input_ids of shape {shape:?}: expected [B, T]")) };
+    let [rows, time] = shape[..] else {
+        return fail(format!("input_ids of shape {}: expected [B, T]", shortened(&format!("{shape:?}"))));
+    };
     if let Some(id) = ids.iter().find(|&&id| id < 0 || id as usize >= vocab) {
         return fail(format!("input id {id} is outside the model's vocabulary of {vocab}"));
     }

@@ -57,10 +57,4 @@ impl Kind {
         let name = json["architectures"][0].as_str()?;
         Self::ALL.into_iter().find(|kind| name.ends_with(kind.ending()))
     }
-
-    /// The labels of a model whose config.json names none: two, which is what `transformers` takes then.
-    pub(crate) fn usual_labels(self) -> Vec<String> {
-        let names = if self == Self::Answer { ["start", "end"] } else { ["LABEL_0", "LABEL_1"] };
-        names.map(str::to_owned).to_vec()
-    }
 }

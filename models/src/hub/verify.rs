@@ -22,8 +22,8 @@ pub struct Agreement {
     pub output_error: f64,
     /// |difference| of the loss, in nats.
     pub loss_error: f64,
-    /// Largest |difference| of any gradient element, relative to the largest element of that parameter's gradient (that of
-    /// queries, keys and values together).
+    /// Largest |difference| of any gradient element, relative to the largest element of the gradients of that parameter's layer
+    /// (weight and bias; queries, keys and values together).
     pub gradient_error: f64,
     /// The parameter with that difference.
     pub worst_parameter: String,
@@ -83,8 +83,10 @@ pub fn compare(subject: &Subject, params: &Params, reference: &Weights, precisio
             Error::file(reference.path(), what)
         })?;
         let want = recorded(reference, &format!("grad.{name}"), &piece.shape)?;
-        // Queries, keys and values together: a bias of keys alone changes no attention, and has rounding for a gradient.
-        let whole = want.iter().chain(gradients.of(piece.id));
+        // Queries, keys and values together, and a bias with its weight: a bias of keys changes no attention, one of scores that
+        // are compared with each other nothing at all, and such gradients are rounding alone.
+        let layer = params.pieces().filter(|other| layer(other.name) == layer(piece.name));
+        let whole = layer.flat_map(|piece| gradients.of(piece.id)).chain(&want);
         let largest = whole.fold(f64::MIN_POSITIVE, |m, &x| m.max(f64::from(x).abs()));
         let error = largest_difference(&gradients.flat()[piece.place], &want, |_| true) / largest;
         if parameters == 0 || error.is_nan() || error > gradient_error {
@@ -100,11 +102,17 @@ pub fn compare(subject: &Subject, params: &Params, reference: &Weights, precisio
     Ok(Agreement { output_error, loss_error, gradient_error, worst_parameter, parameters, agrees })
 }
 
+/// The name of a parameter's layer.
+fn layer(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(layer, _)| layer)
+}
+
 /// Recorded numbers of a shape.
 fn recorded(reference: &Weights, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
     let (has, numbers) = reference.numbers(name)?;
     if has != shape {
-        let what = format!("{} has shape {has:?}, not {shape:?} as here: record the reference again", shortened(name));
+        let (name, has) = (shortened(name), shortened(&format!("{has:?}")));
+        let what = format!("{name} has shape {has}, not {shape:?} as here: record the reference again");
         return Err(Error::file(reference.path(), what));
     }
     Ok(numbers)

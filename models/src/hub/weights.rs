@@ -111,6 +111,9 @@ impl Bytes {
     }
 }
 
+/// What older checkpoints have their weights in.
+const PICKLE: &str = "pytorch_model.bin";
+
 /// How many numbers are converted at once: with the bytes that they are made of they fit into a core's own cache.
 const AT_ONCE: usize = 1 << 17;
 
@@ -215,6 +218,13 @@ impl Weights {
         if !path.exists() && index.exists() {
             let text = std::fs::read_to_string(&index).map_err(|error| Error::io(&index, "read", &error))?;
             return Self::open_all(&index, &text, &mut |name| File::open(&index.with_file_name(name)));
+        }
+        if !path.exists() && path.with_file_name(PICKLE).exists() {
+            let what = format!(
+                "is not there, and {PICKLE} beside it is not read: such files can run code when they are opened. Get the \
+                 model as safetensors, or save it again with `save_pretrained`"
+            );
+            return Err(Error::file(path, what));
         }
         Ok(Self { path: path.to_owned(), files: vec![File::open(path)?] })
     }
@@ -330,8 +340,8 @@ impl Weights {
             let (file, entry) = self.find(&name)?;
             if entry.shape != piece.shape[..] {
                 let (has, wants) = (&entry.shape, piece.shape);
-                let what =
-                    format!("{name} has shape {has:?}, but config.json asks for {wants}: they are of two models");
+                let has = shortened(&format!("{has:?}"));
+                let what = format!("{name} has shape {has}, but config.json asks for {wants}: they are of two models");
                 return Err(file.error(what));
             }
             file.check_type(&name, entry)?;

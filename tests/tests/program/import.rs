@@ -97,14 +97,22 @@ fn asked_for(asked: &[String], name: &str) -> bool {
 fn a_model_is_fetched_by_its_name_once_and_used_from_the_directory_that_is_printed() {
     let user = User::of(tiny_with([
         ("1_Pooling/config.json", b"{}"),
+        ("modules.json", br#"[{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]"#),
         ("generation_config.json", b"{}"),
         ("modeling_tiny.py", b"exit()"),
         ("pytorch_model.bin", b"exit()"),
         ("README.md", b"read me"),
     ]));
     let directory = user.import("org/tiny");
-    let names =
-        ["1_Pooling", "config.json", "generation_config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json"];
+    let names = [
+        "1_Pooling",
+        "config.json",
+        "generation_config.json",
+        WEIGHTS,
+        "modules.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ];
     let mut found: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     found.sort();
     assert_eq!(found, names);

@@ -171,6 +171,37 @@ impl Config {
         }
     }
 
+    /// Puts what it says of the text's treatment in the place of what a `tokenizer.json` says, as `transformers` does for the
+    /// classes that have such options.
+    pub(super) fn lay_over(&self, file: &mut Value) -> Result<(), Problem> {
+        let (places, options): (&[&str], &[[&str; 2]]) = match self.class() {
+            Some("GPT2Tokenizer" | "RobertaTokenizer") => (
+                &["/pre_tokenizer", "/pre_tokenizer/pretokenizers/0", "/pre_tokenizer/pretokenizers/1"],
+                &[["add_prefix_space", "add_prefix_space"]],
+            ),
+            Some("BertTokenizer" | "DistilBertTokenizer" | "ElectraTokenizer") => (
+                &["/normalizer"],
+                &[
+                    ["do_lower_case", "lowercase"],
+                    ["strip_accents", "strip_accents"],
+                    ["tokenize_chinese_chars", "handle_chinese_chars"],
+                ],
+            ),
+            _ => return Ok(()),
+        };
+        for [said, option] in options {
+            let Some(flag) = self.flag(said)? else { continue };
+            let parts = places.iter().filter_map(|place| Some((file.pointer(place)?["type"].clone(), place)));
+            let part = parts.into_iter().find(|(kind, _)| *kind == "ByteLevel" || *kind == "BertNormalizer");
+            if let Some(place) = part.map(|(_, place)| *place)
+                && let Some(part) = file.pointer_mut(place)
+            {
+                part[*option] = json!(flag);
+            }
+        }
+        Ok(())
+    }
+
     /// The added tokens that the configuration lists; or those of the class that the vocabulary has.
     fn added(&self, vocab: &Map<String, Value>, specials: &[&str]) -> Result<Value, Problem> {
         if let Some(listed) = self.json.get("added_tokens_decoder").and_then(Value::as_object) {

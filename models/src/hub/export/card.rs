@@ -14,6 +14,7 @@ use std::path::Path;
 
 use super::{CARD, Dtype, Source};
 use crate::error::{Error, Result};
+use crate::files::quoted;
 use crate::hub::task::Kind;
 use crate::{Config, Model};
 use run::Run;
@@ -112,9 +113,10 @@ pub(super) fn card(source: &Source, out: &Path, dtype: Dtype) -> Result<String> 
         parts.extend([run.data(), run.results(source), run.training()]);
     }
     parts.extend(tuned::sections(&source.directory)?);
-    parts.push("## Use".to_owned());
-    parts.extend(python::snippet(source, purpose, &name).map(|code| format!("```python\n{}\n```", code.trim())));
-    parts.push(format!("Or with Pretext:\n\n    {}", purpose.command(source, &quoted(&name))));
+    if let Some(code) = python::snippet(source, purpose, &name) {
+        let command = purpose.command(source, &quoted(&name));
+        parts.push(format!("## Use\n\n```python\n{}\n```\n\nOr with Pretext:\n\n    {command}", code.trim()));
+    }
     Ok(parts.join("\n\n") + "\n")
 }
 
@@ -187,15 +189,6 @@ fn last_name(path: &str) -> String {
     Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy()).into_owned()
 }
 
-/// A word as a shell takes it: as it is, or in quotation marks.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./=".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 /// A number as people write it: 1,234,567.
 fn grouped(n: u64) -> String {
     let digits = n.to_string();
@@ -214,11 +207,5 @@ mod tests {
     fn digits_are_grouped_by_three() {
         let all = [0, 12, 999, 1000, 123_456, 1_234_567].map(grouped);
         assert_eq!(all, ["0", "12", "999", "1,000", "123,456", "1,234,567"]);
-    }
-
-    #[test]
-    fn a_name_with_a_space_is_quoted_for_the_shell() {
-        let quoted = ["gpt-1.5_b", "my model", "it's", ""].map(quoted);
-        assert_eq!(quoted, ["gpt-1.5_b", "'my model'", r"'it'\''s'", "''"]);
     }
 }

@@ -16,7 +16,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use autograd::{Params, Scope};
 use safetensors::tensor::TensorView;
 use serde_json::Value;
 use tokenizer::Tokenizer;
@@ -28,6 +27,7 @@ use super::pretrained::check_tokenizer;
 use super::weights::{self, floats};
 use super::{Checkpoint, beside, gpt2};
 use crate::error::{Error, Result};
+use crate::transfer::finetune::tuned::Tuned;
 use crate::{Config, Model, files};
 
 /// What belongs to a model beside its sizes and its weights: copied as it is, where it is there.
@@ -45,7 +45,6 @@ const COMPANIONS: &[&str] = &[
     "modules.json",
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
-    "1_Pooling/config.json",
     "results.json",
     "LICENSE",
     "LICENSE.md",
@@ -72,12 +71,15 @@ struct Source {
 }
 
 impl Source {
-    /// Opens a checkpoint of any model that is known here, with any last layer.
+    /// Opens a checkpoint of any model that is known here, with its head or the layers of a task.
     ///
     /// Errors: a file that is missing or damaged; sizes that do not agree; a tokenizer of another model.
     fn open(directory: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(directory)?;
-        let model = body(&checkpoint)?;
+        let model = match checkpoint.task() {
+            Some(task) => Tuned::checked(directory, &checkpoint, task)?,
+            None => checkpoint.checked(if checkpoint.has_head() { Config::build } else { Config::build_body })?,
+        };
         let has_tokenizer = ["tokenizer.json", "vocab.json", "vocab.txt"].iter().any(|f| directory.join(f).exists());
         let tokenizer = if has_tokenizer { Some(Tokenizer::open(directory)?) } else { None };
         if let Some(tokenizer) = &tokenizer {
@@ -116,21 +118,14 @@ impl Source {
     }
 }
 
-/// The model that config.json describes, if the files hold each of its parameters in its shape. Beside them there may be a last
-/// layer of any kind.
-fn body(checkpoint: &Checkpoint) -> Result<Model> {
-    let stored = |name: &str| checkpoint.stored(name).map(str::to_owned);
-    let build = |at: Scope| checkpoint.config.build_body(at);
-    Ok(Params::build_checked(build, |params| checkpoint.weights.check(params, stored))?.0)
-}
-
 /// Writes the model in `from` as Hugging Face's files into the directory `out`, with numbers of a type.
 ///
 /// Errors: what cannot be opened in `from`; numbers that `dtype` cannot hold; a file in `out` that would be written over.
 pub fn directory(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
     let source = Source::open(from)?;
-    let there = |name: &&&str| from.join(name).exists();
-    let companions: Vec<&str> = COMPANIONS.iter().filter(there).copied().collect();
+    let pooling = beside::pooling_files(from)?;
+    let companions = COMPANIONS.iter().copied().chain(pooling.iter().filter_map(|file| file.to_str()));
+    let companions: Vec<&str> = companions.filter(|name| from.join(name).exists()).collect();
     let ours = ["config.json", CARD, "model.safetensors"]; // the weights last: without them nobody takes it for a model
     // Runs that an older version made have no tokenizer_config.json yet.
     let lacks = |name: &str| from.join("tokenizer.json").exists() && !from.join(name).exists();

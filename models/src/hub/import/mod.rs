@@ -21,7 +21,7 @@ use tokenizer::Tokenizer;
 
 use super::pretrained::check_tokenizer_of;
 use super::weights::named_by;
-use super::{Checkpoint, clip, read_config};
+use super::{Checkpoint, beside, clip, read_config};
 use crate::Config;
 use crate::error::{Error, Result};
 
@@ -64,7 +64,7 @@ const BESIDE: [&str; 9] = [
     "preprocessor_config.json",
     "generation_config.json",
     "modules.json",
-    "1_Pooling/config.json",
+    "processor_config.json",
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
 ];
@@ -151,6 +151,11 @@ impl Fetched<'_> {
         let (config, _) = read_config(&self.directory.join(CONFIG))?;
         for name in BESIDE {
             if self.files.contains(name) {
+                self.file(name)?;
+            }
+        }
+        for file in beside::pooling_files(&self.directory)? {
+            if let Some(name) = file.to_str().filter(|name| self.files.contains(*name)) {
                 self.file(name)?;
             }
         }

@@ -3,6 +3,7 @@
 //! Tags are BIO (Ramshaw and Marcus 1995): B-X begins an entity of kind X, I-X goes on with it, O is outside. What a word's
 //! other tokens give is not looked at. [`super::words`] makes ids of words.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -129,7 +130,7 @@ impl Tagger {
     pub fn find(&self, tokenizer: &Tokenizer, text: &str) -> Vec<Found> {
         let (places, parts) = words::of_text(tokenizer, self.tuned.model.block_size(), text);
         let tags: Vec<(usize, f32)> = self.predict(&self.tuned.params, &parts).into_iter().flatten().collect();
-        let names: Vec<&String> = tags.iter().map(|&(tag, _)| &self.tags[tag]).collect();
+        let names: Vec<Cow<str>> = tags.iter().map(|&(tag, _)| within_entity(&self.tags[tag])).collect();
         let found = entities(&names).into_iter().map(|entity| {
             let score = entity.words.clone().map(|word| tags[word].1).fold(1.0, f32::min);
             let (start, end) = (places[entity.words.start].start, places[entity.words.end - 1].end);
@@ -144,6 +145,13 @@ impl Tagger {
         let found: Vec<Vec<&String>> = on.tags.iter().map(|tags| found.by_ref().take(tags.len()).collect()).collect();
         entity_score(&on.tags, &found)
     }
+}
+
+/// A tag as one of BIO. Taggers that others made may have plain labels, of parts of speech, say: neighbours of one label are
+/// then taken together, as `transformers` does.
+fn within_entity(tag: &str) -> Cow<'_, str> {
+    let known = tag == "O" || tag.starts_with("B-") || tag.starts_with("I-");
+    if known { tag.into() } else { format!("I-{tag}").into() }
 }
 
 /// Fine-tunes what was pre-trained on sentences. The best weights by the entity F1 on `val` are kept, if there are any.

@@ -69,6 +69,12 @@ impl Tuned {
         Ok((Self { model, head, params }, labels))
     }
 
+    /// The model of a checkpoint that was opened, if it is one for a task; its numbers are left alone.
+    pub(crate) fn checked(directory: &Path, checkpoint: &Checkpoint, wanted: Kind) -> Result<Model> {
+        let labels = labels(directory, checkpoint, wanted)?;
+        Ok(checkpoint.checked(|config, at| build(config, wanted, labels.len(), at))?.0)
+    }
+
     /// Writes it into a directory that does not hold a model yet.
     pub fn save(&self, directory: &Path, kind: Kind, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
         vacant(directory)?;
@@ -121,13 +127,20 @@ fn labels(directory: &Path, checkpoint: &Checkpoint, wanted: Kind) -> Result<Vec
     let labels: Option<Vec<String>> = labels.and_then(|labels| {
         (0..labels.len()).map(|i| labels.get(&i.to_string())?.as_str().map(str::to_owned)).collect()
     });
+    let labels = match labels {
+        // As `transformers` calls them then.
+        None if checkpoint.json.get("id2label").is_none() => {
+            let count = checkpoint.json["num_labels"].as_u64().unwrap_or(2).min(1 << 20);
+            Some((0..count).map(|i| format!("LABEL_{i}")).collect())
+        }
+        labels => labels,
+    };
     match labels {
         Some(labels) if labels.len() == 1 && wanted == Kind::Classify => {
             let what = "has one label, which makes it a score of texts and not a choice: that is not computed here";
             Err(Error::file(config, what))
         }
         Some(labels) if !labels.is_empty() => Ok(labels),
-        None if checkpoint.json.get("id2label").is_none() => Ok(wanted.usual_labels()),
         _ => Err(Error::file(config, "id2label does not name each label by its number, from 0 on")),
     }
 }

@@ -65,21 +65,30 @@ pub fn of_text(tokenizer: &Tokenizer, block: usize, text: &str) -> (Vec<Range<us
 }
 
 /// What stands between spaces, with the punctuation at its ends as words of their own, one a character, which is how tagged
-/// corpora have it.
+/// corpora have it; and each Chinese character.
 fn split(text: &str) -> Vec<Range<usize>> {
-    let mut words = Vec::new();
-    let mark = |c: char| !c.is_alphanumeric();
+    let mut words: Vec<Range<usize>> = Vec::new();
     for piece in text.split_whitespace() {
         let start = piece.as_ptr() as usize - text.as_ptr() as usize;
-        let inner = piece.trim_matches(mark);
-        let [before, after] = [piece.len() - piece.trim_start_matches(mark).len(), piece.trim_end_matches(mark).len()];
-        let marks = |from: usize, to: usize| {
-            piece[from..to].char_indices().map(move |(i, c)| start + from + i..start + from + i + c.len_utf8())
-        };
-        words.extend(marks(0, before));
-        if !inner.is_empty() {
-            words.push(start + before..start + after);
-            words.extend(marks(after, piece.len()));
+        // Each character with the accents that belong to it.
+        let mut characters: Vec<(char, Range<usize>)> = Vec::new();
+        for (at, c) in piece.char_indices() {
+            let place = start + at..start + at + c.len_utf8();
+            match characters.last_mut() {
+                Some((_, whole)) if tokenizer::joins(c) => whole.end = place.end,
+                _ => characters.push((c, place)),
+            }
+        }
+        let inner = |(c, _): &(char, Range<usize>)| !tokenizer::stands_alone(*c);
+        let first = characters.iter().position(inner).unwrap_or(characters.len());
+        let last = characters.iter().rposition(inner).unwrap_or(0);
+        for (i, (_, place)) in characters.iter().enumerate() {
+            let within =
+                first < i && i <= last && characters[i - 1..=i].iter().all(|(c, _)| !tokenizer::is_chinese(*c));
+            match words.last_mut() {
+                Some(word) if within => word.end = place.end,
+                _ => words.push(place.clone()),
+            }
         }
     }
     words
@@ -122,6 +131,18 @@ mod tests {
         let text = " \"Mia's\" ball, e.g. 3.5 -- é!?";
         let words: Vec<&str> = split(text).into_iter().map(|place| &text[place]).collect();
         assert_eq!(words, ["\"", "Mia's", "\"", "ball", ",", "e.g", ".", "3.5", "-", "-", "é", "!", "?"]);
+    }
+
+    #[test]
+    fn accents_belong_to_their_letters_and_chinese_characters_stand_alone() {
+        let of = |text: &str| split(text).into_iter().map(|place| text[place].to_owned()).collect::<Vec<_>>();
+        assert_eq!(of("Jose\u{301}, no\u{308}."), ["Jose\u{301}", ",", "no\u{308}", "."]);
+        assert_eq!(of("王明住在X市。"), ["王", "明", "住", "在", "X", "市", "。"]);
+        assert_eq!(of("ภาษา ❤\u{fe0f}!"), ["ภาษา", "❤\u{fe0f}", "!"]);
+        let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n王\n明\n在\nx";
+        let tokenizer = Tokenizer::from_vocab(vocabulary, None).unwrap();
+        let (words, parts) = of_text(&tokenizer, 99, "王明在X");
+        assert_eq!((words.len(), &parts[0].firsts[..]), (4, &[1, 2, 3, 4][..]));
     }
 
     #[test]

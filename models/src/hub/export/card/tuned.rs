@@ -7,8 +7,9 @@ use serde_json::Value;
 use toml::Table;
 
 use super::super::json;
-use super::{last_name, quoted};
+use super::last_name;
 use crate::error::{Error, Result};
+use crate::files::quoted;
 use crate::transfer::finetune::tuned::OPTIONS;
 
 /// Options that are paths, of which a card tells the last name.
