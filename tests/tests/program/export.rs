@@ -465,6 +465,18 @@ fn what_cannot_be_exported_is_refused_and_nothing_is_left_behind() {
         &["model.safetensors"],
     );
     spoiled("tokenizer.json", b"{}", "f32", &["tokenizer.json"]);
+    // What cannot be opened is not exported either: a tensor too many, or a head of another kind.
+    let beside = directory.path().join("beside.safetensors");
+    let one = Raw { kind: "F32".to_owned(), shape: json!([1]), bytes: vec![0; 4] };
+    let mut held = tensors(&model);
+    held.insert("score.weight".to_owned(), one);
+    write(&beside, &held);
+    let more = fs::read(&beside).unwrap();
+    spoiled("model.safetensors", &more, "f32", &["score.weight"]);
+    fs::write(model.join("model.safetensors"), &more).unwrap();
+    let tuned = config.replace("GPT2LMHeadModel", "GPT2ForSequenceClassification");
+    spoiled("config.json", tuned.as_bytes(), "f32", &["score.weight has shape [1]"]);
+    fs::write(model.join("model.safetensors"), &weights).unwrap();
     for (name, says) in
         [("metrics.jsonl", "metrics.jsonl:1"), ("train.toml", "train.toml"), ("state.safetensors", "state")]
     {

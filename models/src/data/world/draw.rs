@@ -22,11 +22,12 @@ const FIELD: f32 = 1.0 / 3.0;
 /// How far an object's shadow falls and how soft its outline is, in radii of the object.
 const SHADOW: f32 = 0.12;
 const SOFT: f32 = 0.2;
-/// How wide the dark line at the edge of an object is, in its radii, how soft it is on its inner side, and its colour. As in a
-/// drawing, it shows a shape in the same way whatever colour fills it: who has seen cones of other colours can tell a white one.
-const EDGE: f32 = 0.18;
-const EDGE_SOFT: f32 = 0.1;
+/// How wide the dark line at the edge of an object is, in its radii, its colour, and how much of the object's own colour it has.
+/// As in a drawing, it shows a shape in the same way whatever colour fills it: who has seen cones of other colours can tell a
+/// white one.
+const EDGE: f32 = 0.19;
 const EDGE_COLOUR: Rgb = [0.1, 0.1, 0.12];
+const EDGE_TINT: f32 = 0.25;
 /// All that an object changes is within so many of its radii.
 const REACH: f32 = 1.0 + SHADOW + SOFT / 2.0;
 
@@ -164,10 +165,12 @@ impl Thing {
             Shape::Ball => 0.45 * (-((x - 0.4 * light.x).powi(2) + (y - 0.4 * light.y).powi(2)) / 0.1).exp(),
             _ => 0.0,
         };
-        let line = ((outside + EDGE) / EDGE_SOFT).clamp(0.0, 1.0);
         [0, 1, 2].map(|i| {
             let c = self.colour[i];
-            (1.0 - line) * (c * lit + (1.0 - c) * shine) + line * EDGE_COLOUR[i]
+            match outside > -EDGE {
+                true => EDGE_TINT * c + (1.0 - EDGE_TINT) * EDGE_COLOUR[i],
+                false => c * lit + (1.0 - c) * shine,
+            }
         })
     }
 
