@@ -19,7 +19,8 @@ use crate::flags::{self, PoolingName, Texts, Threads};
 use crate::pictures::{self, PictureFlags};
 
 /// Turn texts, and with a CLIP also pictures, into vectors, one JSON line each. Without a word: line by line from --in or
-/// standard input. A text's vector is the mean of its hidden states as it is; a CLIP's are of length 1.
+/// standard input. A text's vector is the mean of its hidden states as it is (a GPT reads the mark that ends a text before it), or
+/// what the files of sentence-transformers beside the model say; a CLIP's are of length 1.
 ///
 /// With --pairs or --retrieval: how well the vectors agree with what people say of pairs. With --data: the pictures of a set,
 /// and what is said of them, become an index on the disk, for `search --in` of the same.
