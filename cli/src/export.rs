@@ -52,7 +52,7 @@ impl From<DtypeName> for Dtype {
 
 pub fn run(args: &Args) -> Result<()> {
     let dtype = args.dtype.map_or(Dtype::F32, Dtype::from);
-    let ending = args.out.extension().map(|ending| ending.to_ascii_lowercase());
+    let ending = args.out.extension().map(std::ffi::OsStr::to_ascii_lowercase);
     let written = match ending.as_deref().and_then(|ending| ending.to_str()) {
         Some("tiktoken") if args.dtype.is_some() => {
             return Err(Usage("ranks have no numbers to round: leave --dtype out".to_owned()).into());
