@@ -1,7 +1,7 @@
 //! Words as a tagger reads them: of a corpus, where they stand one a line, and of a text, where people wrote them.
 //!
 //! Byte-level tokenizers give "left" other ids behind a space than behind a quotation mark, so a tagger that is to read texts
-//! has to learn from sentences written as texts are. A corpus does not say where its words touch; [`touches`] knows how
+//! has to learn from sentences written as texts are. A corpus does not say where its words touch; `touches` knows how
 //! punctuation is written. A word's label is that of its first token (Devlin et al. 2019, section 5.3), and a sentence beyond
 //! the model's context is read in parts.
 
