@@ -3,7 +3,7 @@
 //! They hold a vocabulary and nothing of the pipeline, which was written in the program that read them. Here they become the
 //! `tokenizer.json` that `transformers` makes of them, so that all rules of reading hold for both. Which kind they are, the
 //! `tokenizer_class` of a `tokenizer_config.json` beside them says, or else their tokens: only CLIP's end words in
-//! `</w>`, only RoBERTa's know `<mask>`.
+//! `</w>`, only RoBERTa's know `<mask>`. What that file says of a text's treatment is laid over a `tokenizer.json` too.
 
 use serde_json::{Map, Value, json};
 
