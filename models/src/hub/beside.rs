@@ -1,5 +1,6 @@
-//! The small files beside a checkpoint that tell other programs how its texts become ids and vectors: tokenizer.json for
-//! `tokenizers`, tokenizer_config.json for `transformers`, and for `sentence-transformers` which vector is a text's.
+//! The small files beside a checkpoint that tell other programs how its texts become ids and vectors, and where those that it
+//! makes end: tokenizer.json for `tokenizers`, tokenizer_config.json and generation_config.json for `transformers`, and for
+//! `sentence-transformers` which vector is a text's.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -99,13 +100,13 @@ impl Ends {
 fn said(directory: &Path, field: &str) -> Result<Vec<u32>> {
     for name in [GENERATION_CONFIG, "config.json"] {
         let path = directory.join(name);
-        let json = if path.exists() { read_json(&path)? } else { Value::Null };
+        let json = read_if_there(&path)?;
         let ids = match &json[field] {
             Value::Null => continue,
             Value::Array(ids) => ids.clone(),
             id => vec![id.clone()],
         };
-        // A number below 0 means that there is none.
+        // A number below 0 is no token's.
         let ids = ids.iter().filter(|id| id.as_i64().is_none_or(|id| id >= 0));
         let ids = ids.map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect::<Option<_>>();
         return ids.ok_or_else(|| {
@@ -160,20 +161,18 @@ pub fn read_vectors(directory: &Path) -> Result<Vectors> {
     if !path.exists() {
         return Ok(vectors);
     }
-    let optional = |name: &str| -> Result<(PathBuf, Value)> {
+    let (of_texts, of_prompts) = ("sentence_bert_config.json", "config_sentence_transformers.json");
+    for (name, field) in [(of_texts, "do_lower_case"), (of_prompts, "default_prompt_name")] {
         let path = directory.join(name);
-        let json = if path.exists() { read_json(&path)? } else { Value::Null };
-        Ok((path, json))
-    };
-    let (of_texts, config) = optional("sentence_bert_config.json")?;
-    let (_, of_tokenizer) = optional(TOKENIZER_CONFIG)?;
-    let longest = config["max_seq_length"].as_u64().or(of_tokenizer["model_max_length"].as_u64());
-    vectors.longest = longest.map_or(vectors.longest, |longest| longest as usize);
-    let (of_prompts, prompts) = optional("config_sentence_transformers.json")?;
-    for (path, json, field) in [(of_texts, &config, "do_lower_case"), (of_prompts, &prompts, "default_prompt_name")] {
-        let value = &json[field];
+        let value = &read_if_there(&path)?[field];
         if !value.is_null() && *value != Value::Bool(false) {
             return Err(Error::file(path, format!("{field} is {value}, which is not done here")));
+        }
+    }
+    for (name, field) in [(of_texts, "max_seq_length"), (TOKENIZER_CONFIG, "model_max_length")] {
+        if let Some(longest) = read_if_there(&directory.join(name))?[field].as_u64() {
+            vectors.longest = longest as usize;
+            break;
         }
     }
     let modules = read_json(&path)?;
@@ -235,6 +234,11 @@ fn pooling_of(path: &Path) -> Result<Pooling> {
         ["lasttoken"] => Ok(Pooling::Last),
         _ => Err(Error::file(path, format!("pools by {}; mean, cls and lasttoken are supported", modes.join(" and ")))),
     }
+}
+
+/// The fields of a file of JSON; of one that is not there none.
+fn read_if_there(path: &Path) -> Result<Value> {
+    if path.exists() { read_json(path) } else { Ok(Value::Null) }
 }
 
 fn read_json(path: &Path) -> Result<Value> {

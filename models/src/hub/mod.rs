@@ -3,9 +3,9 @@
 //! A run directory is such a checkpoint, and such a checkpoint can be opened here. [`weights`] reads and writes
 //! safetensors; [`gpt2`], [`bert`] and [`clip`] know the config of their models and the names of their parameters; [`task`]
 //! knows what a fine-tuned one is for; [`beside`] writes the smaller files that other programs look for. [`pretrained`] is a
-//! model together with its tokenizer; [`verify`] holds our numbers against recorded ones, [`record`]
-//! records them, and [`reference`](mod@reference) knows what they are of. [`export`] writes a checkpoint anew, with narrower numbers and a model card, or as a GGUF file.
-//! With the feature `hub`, `import` fetches a model by its name.
+//! model together with its tokenizer; [`verify`] holds our numbers against recorded ones, [`record`] records them, and
+//! [`reference`](mod@reference) knows what they are of. [`export`] writes a checkpoint anew, with narrower numbers and a model
+//! card, or as a GGUF file. With the feature `hub`, `import` fetches a model by its name.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

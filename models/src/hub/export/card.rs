@@ -1,9 +1,9 @@
 //! The model card: README.md, which says what the other files do not. What the model is, from which data, by which options and
 //! which command it came to be, how good it is, and how it is used.
 //!
-//! It says what the run's own files say (train.toml, metrics.jsonl, finetune.toml, results.json), and of a checkpoint without them nothing that
-//! is not known. A card that somebody wrote for the source is kept, with a line on what was exported. Of paths only the last
-//! name is told: the rest of them is the business of the machine that they are on.
+//! It says what the run's own files say (train.toml, metrics.jsonl, finetune.toml, results.json), and of a checkpoint without
+//! them nothing that is not known. A card that somebody wrote for the source is kept, with a line on what was exported. Of
+//! paths only the last name is told: the rest of them is the business of the machine that they are on.
 
 mod python;
 mod run;
