@@ -17,7 +17,7 @@ use models::transfer::finetune::examples;
 use models::transfer::finetune::tuned::Reading;
 use models::transfer::pretrained::Pretrained;
 
-use crate::flags::{Precision, Threads};
+use crate::flags::{MOST_DROPOUT, Precision, Threads, check_share};
 use crate::pictures::{self, PictureFlags};
 
 /// Measure how good a task is learned from 1, 2, 4 … labels of each class (or tagged sentences): by the pre-trained model, by
@@ -77,6 +77,9 @@ struct Options {
     /// Passes over the examples, at least
     #[arg(long, default_value_t = Recipe::default().epochs, value_name = "N")]
     epochs: u64,
+    /// The share that dropout drops
+    #[arg(long, default_value_t = Recipe::default().dropout, value_name = "SHARE")]
+    dropout: f64,
     /// Precision of the matrix product
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
@@ -98,6 +101,7 @@ pub fn run(args: &Args) -> Result<()> {
     if !(o.lr > 0.0 && o.lr.is_finite()) || o.most == Some(0) {
         return Err(crate::Usage("--lr wants more than 0, --most at least 1".to_owned()).into());
     }
+    check_share("dropout", o.dropout, MOST_DROPOUT)?;
     if o.svg.exists() {
         return Err(Error::file(&o.svg, "is there already: give the picture another name with --svg").into());
     }
@@ -167,8 +171,8 @@ impl Options {
 
     /// How a model of text is fine-tuned.
     fn recipe(&self) -> Recipe {
-        let (lr, least_steps, epochs) = (self.lr, self.least_steps, self.epochs);
-        Recipe { lr, least_steps, epochs, precision: self.precision.into(), ..Recipe::default() }
+        let Self { lr, least_steps, epochs, dropout, precision, .. } = *self;
+        Recipe { lr, least_steps, epochs, dropout, precision: precision.into(), ..Recipe::default() }
     }
 
     /// Measures the curve, shows it point by point, and draws the picture.

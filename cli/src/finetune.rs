@@ -19,7 +19,7 @@ use models::transfer::pretrained::Pretrained;
 use models::transfer::score::{EntityScore, mean};
 use serde::Serialize;
 
-use crate::flags::{Precision, Threads};
+use crate::flags::{MOST_DROPOUT, Precision, Threads, check_share};
 
 /// Fine-tune a pre-trained model on labelled examples.
 #[derive(ClapArgs)]
@@ -257,12 +257,8 @@ fn report(score: &str) -> impl FnMut(u64, f64, Option<f64>) + Send {
 impl Options {
     /// The recipe; `least_steps` are the task's own.
     fn recipe(&self, least_steps: u64) -> Result<Recipe> {
-        let share = |name: &str, x: f64, most: f64| {
-            let good = (0.0..=most).contains(&x);
-            if good { Ok(()) } else { Err(crate::Usage(format!("--{name} {x}: give a share from 0 to {most}"))) }
-        };
-        share("dropout", self.dropout, 0.9)?;
-        share("layer-decay", self.layer_decay, 1.0)?;
+        check_share("dropout", self.dropout, MOST_DROPOUT)?;
+        check_share("layer-decay", self.layer_decay, 1.0)?;
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return Err(crate::Usage(format!("--lr {}: give more than 0, such as 1e-3", self.lr)).into());
         }

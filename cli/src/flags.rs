@@ -27,6 +27,15 @@ impl Threads {
     }
 }
 
+/// An error if the value of the flag `name` is no share, from 0 to `most`.
+pub fn check_share(name: &str, x: f64, most: f64) -> Result<(), crate::Usage> {
+    let good = (0.0..=most).contains(&x);
+    if good { Ok(()) } else { Err(crate::Usage(format!("--{name} {x}: give a share from 0 to {most}"))) }
+}
+
+/// More than this dropout leaves nothing to learn from.
+pub const MOST_DROPOUT: f64 = 0.9;
+
 /// What matrix products do with their operands.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

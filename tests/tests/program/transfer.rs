@@ -163,9 +163,12 @@ fn a_curve_is_a_table_and_a_picture() {
     assert!(fs::read_to_string(&svg).unwrap().contains("from scratch"));
     let (content, text) = words(&["curve", model.to_str().unwrap(), "classify", "--svg", svg.to_str().unwrap()]);
     assert!(!content && text.contains("is there already"), "{text}");
+    let (content, text) = words(&["curve", model.to_str().unwrap(), "classify", "--dropout", "1"]);
+    assert!(!content && text.contains("--dropout 1: give a share from 0 to 0.9"), "{text}");
     let data = file(here, "train.conll", &"Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(3));
     let svg = here.join("tags.svg");
-    let more = ["--test-data", &data, "--seeds", "2", "--least-steps", "3", "--svg", svg.to_str().unwrap()];
+    let more = ["--test-data", &data, "--seeds", "2", "--dropout", "0", "--svg", svg.to_str().unwrap()];
+    let more = [&more[..], &["--least-steps", "3"]].concat();
     let (content, text) = words(&[&["curve", model.to_str().unwrap(), "tag", "--data", &data], &more[..]].concat());
     assert!(content && text.contains("tagged sentences") && text.contains("entity F1 on test sentences"), "{text}");
     assert!(fs::read_to_string(&svg).unwrap().contains("entity F1"));
