@@ -17,7 +17,7 @@ use models::transfer::finetune::examples;
 use models::transfer::finetune::tuned::Reading;
 use models::transfer::pretrained::Pretrained;
 
-use crate::flags::{MOST_DROPOUT, Precision, Threads, check_share};
+use crate::flags::{MOST_DROPOUT, Precision, ReadingName, Threads, check_share};
 use crate::pictures::{self, PictureFlags};
 
 /// Measure how good a task is learned from 1, 2, 4 … labels of each class (or tagged sentences): by the pre-trained model, by
@@ -43,7 +43,13 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Task {
     /// A label for a text or a picture
-    Classify(Box<Options>),
+    Classify {
+        /// Where a text's label is read [default: mean]
+        #[arg(long, value_enum)]
+        pooling: Option<ReadingName>,
+        #[command(flatten)]
+        options: Box<Options>,
+    },
     /// A label for each word
     Tag(Box<Options>),
 }
@@ -96,7 +102,7 @@ struct Options {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let (Task::Classify(o) | Task::Tag(o)) = &args.task;
+    let (Task::Classify { options: o, .. } | Task::Tag(o)) = &args.task;
     o.threads.set();
     if !(o.lr > 0.0 && o.lr.is_finite()) || o.most == Some(0) {
         return Err(crate::Usage("--lr wants more than 0, --most at least 1".to_owned()).into());
@@ -114,9 +120,10 @@ pub fn run(args: &Args) -> Result<()> {
     pictures::refuse(&args.dir, &o.pictures.given())?;
     pictures::refuse(&args.dir, &[("--data with more than one file", o.data.len() > 1 || o.test_data.len() > 1)])?;
     let from = Pretrained::open(&args.dir)?;
-    let with = Tuning { from: &from, reading: Reading::Mean, recipe: o.recipe() };
+    let with = |reading| Tuning { from: &from, reading, recipe: o.recipe() };
     match &args.task {
-        Task::Classify(_) => {
+        Task::Classify { pooling, .. } => {
+            let with = with(pooling.map_or(Reading::Mean, Reading::from));
             let [pool, test] = o.examples(classes::read, || examples::world(o.seed))?;
             let subject = Classes::new(with, &pool, &test);
             subject.examples.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
@@ -130,7 +137,7 @@ pub fn run(args: &Args) -> Result<()> {
             };
             let [pool, test] = o.examples(read, || examples::world_sentences(o.seed))?;
             let tests = test.len();
-            o.draw(&Tags::new(with, pool, test), tests)
+            o.draw(&Tags::new(with(Reading::Token), pool, test), tests)
         }
     }
 }
@@ -140,6 +147,9 @@ fn with_pictures(args: &Args, o: &Options) -> Result<()> {
     if matches!(args.task, Task::Tag(_)) {
         let what = "is a CLIP, and words are tagged by models of text: `classify` is what it can learn";
         return Err(Error::file(&args.dir, what).into());
+    }
+    if let Task::Classify { pooling: Some(_), .. } = args.task {
+        return Err(crate::Usage("--pooling is for models of text: leave it out".to_owned()).into());
     }
     let with = Encoders::open(&args.dir)?;
     let bar = pictures::counting(0);

@@ -6,20 +6,20 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll, squad};
 use models::files::quoted;
 use models::train::run::new_directory;
 use models::transfer::finetune::answer::{self, Asked};
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
 use models::transfer::finetune::tag::{self, Tagged};
-use models::transfer::finetune::tuned::{self, Kind, Reading};
+use models::transfer::finetune::tuned::{self, Kind};
 use models::transfer::finetune::{Fitted, Recipe, classify};
 use models::transfer::pretrained::Pretrained;
 use models::transfer::score::{EntityScore, mean};
 use serde::Serialize;
 
-use crate::flags::{MOST_DROPOUT, Precision, Threads, check_share};
+use crate::flags::{MOST_DROPOUT, Precision, ReadingName, Threads, check_share};
 
 /// Fine-tune a pre-trained model on labelled examples.
 #[derive(ClapArgs)]
@@ -43,10 +43,9 @@ enum Task {
     /// A label for a text: lines `label TAB text`, CSV with the columns text and label, or JSON lines with these fields;
     /// without --data the built-in world's stories, labelled by what happens last
     Classify {
-        /// Where a text's label is read: from the mean of its tokens, which a block more begins with, or from the one token
-        /// that sees all of it
-        #[arg(long, value_enum, default_value_t = PoolingWord::Mean)]
-        pooling: PoolingWord,
+        /// Where a text's label is read
+        #[arg(long, value_enum, default_value_t = ReadingName::Mean)]
+        pooling: ReadingName,
         #[command(flatten)]
         options: Options,
     },
@@ -56,23 +55,6 @@ enum Task {
     /// The passage of a text that answers a question: SQuAD's JSON (v1.1); without --data the built-in world's stories:
     /// on which day, in what weather, where, and who acts last
     Answer(Options),
-}
-
-/// The words of `--pooling` here.
-#[derive(Clone, Copy, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-enum PoolingWord {
-    Mean,
-    Token,
-}
-
-impl From<PoolingWord> for Reading {
-    fn from(word: PoolingWord) -> Self {
-        match word {
-            PoolingWord::Mean => Self::Mean,
-            PoolingWord::Token => Self::Token,
-        }
-    }
 }
 
 #[derive(ClapArgs, Serialize)]
@@ -137,7 +119,7 @@ struct Told<'a> {
     from: &'a Path,
     task: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pooling: Option<PoolingWord>,
+    pooling: Option<ReadingName>,
     #[serde(flatten)]
     options: &'a Options,
 }
@@ -161,7 +143,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn classify(args: &Args, o: &Options, pooling: PoolingWord) -> Result<()> {
+fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
     let (recipe, from) = o.begin(args, Recipe::default().least_steps)?;
     let examples = match &o.data {
         None => Examples::world(&from, o.seed),
@@ -325,7 +307,7 @@ impl Options {
         &self,
         args: &Args,
         out: &Path,
-        (kind, pooling): (Kind, Option<PoolingWord>),
+        (kind, pooling): (Kind, Option<ReadingName>),
         trials: &[Trial],
     ) -> Result<()> {
         tuned::save_options(out, &Told { from: &args.dir, task: kind.command(), pooling, options: self })?;

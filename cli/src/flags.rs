@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
+use models::transfer::finetune::tuned::Reading;
 use models::transfer::pretrained::Pooling;
 use serde::Serialize;
 use tensor::{matmul, parallel};
@@ -51,6 +52,25 @@ impl From<Precision> for matmul::Precision {
         match precision {
             Precision::F32 => Self::Full,
             Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// Where the label of a text is read.
+#[derive(Clone, Copy, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadingName {
+    /// The mean of its tokens, which a block more begins with
+    Mean,
+    /// The one token that sees all of it
+    Token,
+}
+
+impl From<ReadingName> for Reading {
+    fn from(name: ReadingName) -> Self {
+        match name {
+            ReadingName::Mean => Self::Mean,
+            ReadingName::Token => Self::Token,
         }
     }
 }
