@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
+use clap::builder::RangedU64ValueParser;
 use models::transfer::clip::encode::{Layer, Seen};
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::zero_shot::{self, Named, ZeroShot, best, mistakes};
@@ -34,7 +35,7 @@ pub struct Args {
     #[command(flatten)]
     texts: Texts,
     /// How many labels for each [default: 1 for texts, 5 for pictures]
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     top: Option<usize>,
     /// Print one JSON line a text or a picture, or one with the figures
     #[arg(long)]
@@ -66,6 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     if pictures::is_clip(&args.dir)? {
         pictures::vacant([&args.svg])?;
+        args.pictures.need(&args.data)?;
         let with = Encoders::open(&args.dir)?;
         return match args.texts.given()? {
             Some(words) => label(args, &with, words),
@@ -94,7 +96,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// The likeliest labels of a text or a picture with their probabilities, the likeliest first.
 fn show(args: &Args, (kind, what): (&str, &str), labels: &[String], p: &[f32]) -> Result<()> {
     let top = args.top.unwrap_or(if kind == "text" { 1 } else { 5 });
-    let order = best(p, top.max(1));
+    let order = best(p, top);
     let mut out = std::io::stdout().lock();
     if args.json {
         let best: Vec<_> = order.iter().map(|&i| json!({"label": labels[i], "probability": p[i]})).collect();

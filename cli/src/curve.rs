@@ -148,9 +148,13 @@ fn with_pictures(args: &Args, o: &Options) -> Result<()> {
         let what = "is a CLIP, and words are tagged by models of text: `classify` is what it can learn";
         return Err(Error::file(&args.dir, what).into());
     }
-    if let Task::Classify { pooling: Some(_), .. } = args.task {
-        return Err(crate::Usage("--pooling is for models of text: leave it out".to_owned()).into());
+    let pooled = matches!(args.task, Task::Classify { pooling: Some(_), .. });
+    if pooled || o.recipe() != Recipe::default() {
+        let what =
+            "a CLIP is not fine-tuned: leave --pooling, --lr, --epochs, --least-steps, --dropout and --precision out";
+        return Err(crate::Usage(what.to_owned()).into());
     }
+    o.pictures.need(&o.data)?;
     let with = Encoders::open(&args.dir)?;
     let bar = pictures::counting(0);
     let done = |n, all| {

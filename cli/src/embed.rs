@@ -132,15 +132,19 @@ fn with_pictures(args: &Args) -> Result<()> {
         let what = "is a CLIP, and --pairs is for models of text: --retrieval seeks pictures and captions";
         return Err(Error::file(&args.dir, what).into());
     }
+    if args.pooling.is_some() {
+        return Err(crate::Usage("--pooling is for models of text, and this is a CLIP: leave it out".to_owned()).into());
+    }
+    let data: Vec<PathBuf> = args.retrieval.iter().flatten().chain(&args.data).cloned().collect();
+    args.pictures.need(&data)?;
     let with = Encoders::open(&args.dir)?;
-    if let Some(file) = &args.retrieval {
-        let data: Vec<PathBuf> = file.iter().chain(&args.data).cloned().collect();
+    if args.retrieval.is_some() {
         return retrieval(args, &with, &data);
     }
     if let [_, ..] = &args.data[..] {
         let gallery = args.pictures.open(&args.data, &[])?;
         let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
-        let (index, new) = pictures::index(&with, &gallery, &path)?;
+        let (index, new) = pictures::index(&with, &gallery, true, &path)?;
         if new {
             index.keep(&path, &with, &gallery)?;
         }
@@ -159,7 +163,7 @@ fn with_pictures(args: &Args) -> Result<()> {
         match args.pictures.query(word) {
             Ok(query) => {
                 let kind = if matches!(query, Query::Picture(..)) { "image" } else { "text" };
-                let vector = query.vector(&with);
+                let vector = pictures::vector(&with, &query);
                 writeln!(std::io::stdout(), "{}", json!({kind: word, "vector": vector.data()}))?;
             }
             Err(fault) => faults.push(fault),

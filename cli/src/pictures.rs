@@ -11,6 +11,9 @@ use models::transfer::clip::kept::{self, Came};
 use models::transfer::clip::search::{Index, Query};
 use models::transfer::clip::{Encoders, page};
 use models::{Config, Error, hub};
+use tensor::Tensor;
+
+use crate::flags;
 
 /// How pictures are found in files, and what is said of them there.
 #[derive(clap::Args)]
@@ -44,6 +47,16 @@ impl PictureFlags {
             ("--where", !self.filters.is_empty()),
             ("--ground", !self.ground.is_empty()),
         ]
+    }
+
+    /// An error if pictures are to be found in files, and there are none.
+    pub fn need(&self, data: &[PathBuf]) -> Result<(), crate::Usage> {
+        match self.given().iter().find(|(name, given)| *given && *name != "--ground" && data.is_empty()) {
+            Some((name, _)) => {
+                Err(crate::Usage(format!("{name} is for pictures in files: name them, or leave it out")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The pictures of these sources. `classes` are the names of classes that are numbers in them.
@@ -94,6 +107,14 @@ pub fn refuse(directory: &Path, options: &[(&str, bool)]) -> Result<()> {
     }
 }
 
+/// A query as a vector; says so if it is a text that is not read to its end.
+pub fn vector(with: &Encoders, query: &Query) -> Tensor {
+    if let Query::Text(text) = query {
+        flags::note_cut(with.cut(&[text]), with.block_size());
+    }
+    query.vector(with)
+}
+
 /// Whether a word is meant as a picture: it names a file, or would.
 pub fn is_picture(word: &str) -> bool {
     let ending = Path::new(word).extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
@@ -138,10 +159,10 @@ pub fn vacant<'a>(files: impl IntoIterator<Item = &'a Option<PathBuf>>) -> Resul
 
 /// The index of a gallery at `path`: the one that is kept there, or a new one. Says what became of pictures that cannot be
 /// read, and whether it is new.
-pub fn index(with: &Encoders, gallery: &Gallery, path: &Path) -> Result<(Index, bool)> {
+pub fn index(with: &Encoders, gallery: &Gallery, texts: bool, path: &Path) -> Result<(Index, bool)> {
     kept::check(path)?;
     let bar = counting(gallery.len());
-    let (index, came) = Index::at(path, with, gallery, |n| bar.set_position(n as u64));
+    let (index, came) = Index::at(path, with, gallery, texts, |n| bar.set_position(n as u64));
     bar.finish_and_clear();
     let new = match came {
         Came::Kept(0) => false,
@@ -156,6 +177,8 @@ pub fn index(with: &Encoders, gallery: &Gallery, path: &Path) -> Result<(Index, 
                 return Err(anyhow!("none of the {} pictures can be read; the first: {first}", gallery.len()));
             }
             note(&faults);
+            let captions: Vec<&str> = index.captions().iter().map(String::as_str).collect();
+            flags::note_cut(with.cut(&captions), with.block_size());
             true
         }
     };

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
+use clap::builder::RangedU64ValueParser;
 use models::hub::beside;
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::search::{Hit, Wanted};
@@ -32,12 +33,12 @@ pub struct Args {
     dir: PathBuf,
     /// What to look for: a text, or, for a CLIP, the file of a picture as well
     query: String,
-    /// A file with a text on each line, or pictures: tables, folders, shards (.tar), IDX files [default: 1000 stories, or 32768
-    /// scenes, of the built-in world]
+    /// A file with a text on each line, or pictures: tables, folders, shards (.tar), IDX files [default: 1000 stories, or
+    /// 131072 scenes, of the built-in world]
     #[arg(long = "in", visible_alias = "data", num_args = 1.., value_name = "PATH")]
     data: Vec<PathBuf>,
     /// How many
-    #[arg(long, default_value_t = 5, value_name = "K")]
+    #[arg(long, default_value_t = 5, value_name = "K", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     top: usize,
     /// Print one JSON line a hit
     #[arg(long)]
@@ -58,7 +59,7 @@ pub struct Args {
 }
 
 /// Scenes of the built-in world that are searched.
-const SCENES: usize = 32_768;
+const SCENES: usize = 131_072;
 
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
@@ -98,13 +99,14 @@ pub fn run(args: &Args) -> Result<()> {
 fn among_pictures(args: &Args) -> Result<()> {
     pictures::vacant([&args.html])?;
     let with = Encoders::open(&args.dir)?;
+    args.pictures.need(&args.data)?;
     let query = args.pictures.query(&args.query)?;
     let (gallery, index) = searched(args, &with)?;
     let wanted = if args.texts || gallery.is_empty() { Wanted::Texts } else { Wanted::Pictures };
     if wanted == Wanted::Texts && index.sizes()[1] == 0 {
         return Err(anyhow!("nothing is said of these pictures: leave --texts out, and pictures are found"));
     }
-    let hits = index.search(&gallery, &query.vector(&with), wanted, args.top);
+    let hits = index.search(&gallery, &pictures::vector(&with, &query), wanted, args.top);
     hits.iter().try_for_each(|hit| show(args, hit))?;
     if let Some(page) = &args.html {
         let among = match &args.data[..] {
@@ -120,21 +122,19 @@ fn among_pictures(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Where is searched, as vectors: kept beside the files, unless that cannot be.
+/// Where is searched, as vectors: kept beside the files, or in the cache, unless that cannot be.
 fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
-    let [first, ..] = &args.data[..] else {
-        let gallery = Gallery::scenes(SCENES, with.preprocess.size);
-        let bar = pictures::counting(gallery.len());
-        let (index, _) = search::Index::over(with, &gallery, args.texts, |n| bar.set_position(n as u64));
-        bar.finish_and_clear();
-        return Ok((gallery, index));
+    let (gallery, path) = match args.data.first() {
+        None => (Gallery::scenes(SCENES, with.preprocess.size), kept::path_of_world(with, args.texts)),
+        Some(lines) if lines.extension().is_some_and(|ending| ending == "txt") => {
+            (Gallery::lines(lines)?, kept::path(&args.data))
+        }
+        Some(_) => (args.pictures.open(&args.data, &[])?, kept::path(&args.data)),
     };
-    let gallery = match first.extension().is_some_and(|ending| ending == "txt") {
-        true => Gallery::lines(first)?,
-        false => args.pictures.open(&args.data, &[])?,
-    };
-    let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
-    let (index, new) = pictures::index(with, &gallery, &path)?;
+    let path = args.index.clone().unwrap_or(path);
+    // Of the world's pictures so much is said that it is encoded only when it is sought.
+    let texts = args.texts || !args.data.is_empty();
+    let (index, new) = pictures::index(with, &gallery, texts, &path)?;
     if new {
         match index.keep(&path, with, &gallery) {
             Ok(()) => eprintln!("note: the vectors are kept in {}", path.display()),

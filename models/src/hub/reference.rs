@@ -22,6 +22,7 @@ use crate::Model;
 use crate::error::{Error, Result};
 use crate::nn::Value;
 use crate::pretext::Batch;
+use crate::pretext::image_text::Twins;
 use crate::transfer::finetune::head::Head;
 use crate::transfer::finetune::tuned::Tuned;
 
@@ -188,6 +189,11 @@ impl Subject {
     /// The loss: of a model what its training lowers; of a task the mean of −ln p(target), over all of its outputs.
     pub fn loss<'t>(&self, tape: &'t Tape<'t>, given: &Given) -> Value<'t> {
         let Some(on_top) = &self.on_top else {
+            if let Model::Clip(clip) = &self.model {
+                // Pictures that are said to be the same are told apart there all the same.
+                let (rows, (images, texts)) = (given.batch.rows, clip.vectors(tape, given.batch.all()));
+                return clip.loss_of(images, texts, &Twins::none(rows), rows as f64);
+            }
             // Without a target it is 0/0, there as here.
             return self.model.loss(tape, given.batch.all(), given.batch.count() as f64);
         };

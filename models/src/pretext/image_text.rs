@@ -6,7 +6,8 @@
 //!
 //! - `ℓ = −1/2B·Σᵢ ( ln(exp(sᵢᵢ)/Σⱼ exp(sᵢⱼ)) + ln(exp(sᵢᵢ)/Σⱼ exp(sⱼᵢ)) )`
 //!
-//! Nobody labelled anything: that these two belong together is all that is known. A model that knows nothing pays ln B.
+//! Nobody labelled anything: that these two belong together is all that is known. A model that knows nothing pays ln B
+//! ([`Twins::chance`]).
 //!
 //! The sigmoid form asks of each of the B² pairs by itself whether they belong together, with a bias b that is learned too
 //! (Zhai et al. 2023, "Sigmoid Loss for Language Image Pre-Training", section 3.2):
@@ -36,6 +37,27 @@ impl Twins {
         let rows = pictures.len();
         let twins = |i: usize, j: usize| i != j && (pictures[i] == pictures[j] || captions[i] == captions[j]);
         Self { rows, of: (0..rows * rows).map(|at| twins(at / rows, at % rows)).collect() }
+    }
+
+    /// Of rows that have nothing in common, whatever they show and say.
+    pub fn none(rows: usize) -> Self {
+        Self { rows, of: vec![false; rows * rows] }
+    }
+
+    /// ℓ of one who knows nothing and gives all pairs the same score, the best there is. With nᵢ captions that a picture's own
+    /// is to be found among, itself and all that are no twins, and N = Σᵢ nᵢ:
+    ///
+    /// - `1/B·Σᵢ ln nᵢ`
+    /// - one by one `−1/B·(B·ln p + (N − B)·ln(1 − p))`, p = B/N the share of pairs that belong together
+    pub fn chance(&self, one_by_one: bool) -> f64 {
+        let among = |row: &[bool]| row.iter().filter(|&&twin| !twin).count() as f64;
+        let among: Vec<f64> = self.of.chunks_exact(self.rows).map(among).collect();
+        let (b, n) = (self.rows as f64, among.iter().sum::<f64>());
+        if !one_by_one {
+            return among.iter().map(|n| n.ln()).sum::<f64>() / b;
+        }
+        let others = n - b;
+        if others == 0.0 { 0.0 } else { (n / b).ln() + others / b * (n / others).ln() }
     }
 
     /// −∞ for twins and 0 for all others: added to scores it takes twins out.

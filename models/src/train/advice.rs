@@ -19,9 +19,9 @@ const STEPS: u64 = 500;
 /// What was said so far.
 #[derive(Clone, Debug)]
 pub struct Advice {
-    /// The loss of one that does not see what it is about, in nats; `None` where that is not known.
+    /// The loss of one that does not see what it is about, in nats; `None` where that is not known, or is measured with the loss.
     level: Option<f64>,
-    /// Whether that is of pictures and captions.
+    /// Whether it is of pictures and captions.
     pictures: bool,
     /// What helps against staying there, as far as the run has not got it.
     helps: String,
@@ -31,6 +31,7 @@ pub struct Advice {
     evaluations: usize,
     flat: Said,
     collapsed: bool,
+    blind: bool,
 }
 
 /// What was said of the unigram level.
@@ -46,7 +47,6 @@ impl Advice {
     pub fn new(o: &Options, unigram: Option<f64>) -> Self {
         let level = match o.objective {
             Some(ObjectiveName::Masked) => unigram.filter(|level| level.is_finite()),
-            Some(ObjectiveName::Clip) => Some((o.batch_size as f64).ln()),
             _ => None,
         };
         Self {
@@ -58,6 +58,7 @@ impl Advice {
             evaluations: 0,
             flat: Said::Nothing,
             collapsed: false,
+            blind: false,
         }
     }
 
@@ -65,11 +66,12 @@ impl Advice {
     pub fn look(&mut self, metric: &Metric) -> Vec<String> {
         let Some(loss) = metric.val_loss else { return Vec::new() };
         self.evaluations += 1;
-        self.flat(metric.step, loss).into_iter().chain(self.collapse(metric)).collect()
+        let flat = self.flat(metric.step, loss, self.level.or(metric.val_chance));
+        self.blind(metric).into_iter().chain(flat).chain(self.collapse(metric)).collect()
     }
 
-    fn flat(&mut self, step: u64, loss: f64) -> Option<String> {
-        let level = self.level?;
+    fn flat(&mut self, step: u64, loss: f64, level: Option<f64>) -> Option<String> {
+        let level = level?;
         let patient = self.evaluations >= EVALUATIONS && step >= self.due;
         let [knowing, not_yet, name] = match self.pictures {
             false => [
@@ -91,6 +93,15 @@ impl Advice {
             return Some(format!("after {step} steps the loss, {loss:.3}, has left {name}, {level:.3}"));
         }
         None
+    }
+
+    /// Where all captions of the validation part are the same, nothing is to be told apart, and everything is right.
+    fn blind(&mut self, metric: &Metric) -> Option<String> {
+        let said = std::mem::replace(&mut self.blind, metric.val_chance == Some(0.0));
+        (self.blind && !said).then(|| {
+            let what = "all captions of the validation part are the same to the model, so its loss says nothing";
+            format!("{what}: give --val-data, or a larger --val-share")
+        })
     }
 
     fn collapse(&mut self, metric: &Metric) -> Option<String> {
@@ -152,6 +163,7 @@ mod tests {
             loss: 1.0,
             val_loss: Some(val_loss),
             val_accuracy: None,
+            val_chance: None,
             temperature: None,
             representation,
             lr: 1.0,

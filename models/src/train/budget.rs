@@ -33,8 +33,9 @@ pub(super) fn steps_in(seconds: f64, setup: &Setup) -> Result<u64> {
     times.sort_by(f64::total_cmp);
     let a_step = times[times.len() / 2];
     let start = Instant::now();
-    let few = (o.micro_batch * o.block_size).min(o.eval_tokens);
-    evaluate(&setup.model, &params, (&setup.corpus, setup.validation()), o.block_size, o.micro_batch, Some(few))?;
+    let few = batch.at_once(o.micro_batch) * o.block_size;
+    let sizes = [o.batch_size, o.micro_batch];
+    evaluate(&setup.model, &params, (&setup.corpus, setup.validation()), o.block_size, sizes, Some(few))?;
     let a_token = start.elapsed().as_secs_f64() / few as f64;
     let positions = if o.clip.is_some() { o.block_size } else { 1 };
     let all = (setup.corpus.val_tokens() * positions as u64) as f64;

@@ -12,6 +12,8 @@
 //!
 //! It costs the forward passes twice, as much memory as one part takes, and no accuracy.
 
+use std::ops::Range;
+
 use autograd::{DropoutKey, Gradients, Params, Tape};
 use tensor::Tensor;
 
@@ -39,27 +41,40 @@ pub fn loss_and_gradients(
         loss.backward(gradients);
         return f64::from(loss.item());
     }
-    let parts = || (0..batch.rows).step_by(at_once).map(|first| first..(first + at_once).min(batch.rows));
-
     let e = clip.config.projection_dim;
-    let [mut images, mut texts] = [(); 2].map(|()| Tensor::scratch([batch.rows, e])); // z: [B, E] each
-    for part in parts() {
-        let tape = Tape::no_grad(params).with_precision(how.precision).with_dropout(key(part.start));
-        let (x, y) = clip.vectors(&tape, batch.part(part.clone()));
-        images.data_mut()[part.start * e..part.end * e].copy_from_slice(x.value().data());
-        texts.data_mut()[part.start * e..part.end * e].copy_from_slice(y.value().data());
-    }
+    let quick = |first| Tape::no_grad(params).with_precision(how.precision).with_dropout(key(first));
+    let [images, texts] = vectors(clip, batch, at_once, quick); // z
 
     let tape = Tape::new(params).with_precision(how.precision);
     let (x, y) = (tape.variable(images), tape.variable(texts));
     let loss = clip.loss_of(x, y, &batch.all().twins(), rows);
     let g = loss.gradients_and(Some(&mut *gradients), &[x, y]); // dℓ/dz, and the temperature's gradient
 
-    for part in parts() {
+    for part in parts(batch, at_once) {
         let tape = how.tape(params, key(part.start));
         let (x, y) = clip.vectors(&tape, batch.part(part.clone()));
         let g = |i: usize| tape.constant(Tensor::of([part.len(), e], &g[i].data()[part.start * e..part.end * e]));
         (x * g(0) + y * g(1)).sum().backward(gradients);
     }
     f64::from(loss.item())
+}
+
+/// The vectors of a batch's pictures and captions, `[B, E]` each, at most `at_once` rows at a time, on a tape for each part's
+/// first row.
+pub(super) fn vectors<'p>(clip: &Clip, batch: &Batch, at_once: usize, tape: impl Fn(usize) -> Tape<'p>) -> [Tensor; 2] {
+    let e = clip.config.projection_dim;
+    let [mut images, mut texts] = [(); 2].map(|()| Tensor::scratch([batch.rows, e]));
+    for part in parts(batch, at_once) {
+        let tape = tape(part.start);
+        let (x, y) = clip.vectors(&tape, batch.part(part.clone()));
+        images.data_mut()[part.start * e..part.end * e].copy_from_slice(x.value().data());
+        texts.data_mut()[part.start * e..part.end * e].copy_from_slice(y.value().data());
+    }
+    [images, texts]
+}
+
+/// The rows of a batch in parts of at most `at_once`.
+fn parts(batch: &Batch, at_once: usize) -> impl Iterator<Item = Range<usize>> {
+    let rows = batch.rows;
+    (0..rows).step_by(at_once).map(move |first| first..(first + at_once).min(rows))
 }

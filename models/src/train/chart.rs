@@ -219,6 +219,7 @@ mod tests {
             loss,
             val_loss,
             val_accuracy: None,
+            val_chance: None,
             temperature: None,
             representation,
             lr,

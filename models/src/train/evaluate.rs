@@ -2,6 +2,7 @@
 
 use autograd::{DropoutKey, Params, Tape};
 
+use super::cached;
 use crate::Model;
 use crate::clip::Clip;
 use crate::data::{Corpus, VALIDATION};
@@ -16,45 +17,51 @@ pub struct Evaluation {
     pub loss: f64,
     /// The share of hidden tokens, or of second views, whose likeliest guess is right; not measured for next-token prediction.
     pub accuracy: Option<f64>,
+    /// The loss of one who guesses which caption of a batch is a picture's; not measured for tokens and texts.
+    pub chance: Option<f64>,
     /// What differences of cosines are divided by, where that is learned.
     pub temperature: Option<f64>,
 }
 
 /// The loss over validation rows of `block` positions, `micro_batch` rows at a time: over all of them, or about `limit`
-/// tokens in rows spread evenly over the whole. Where texts are told from one another, all parts are of `micro_batch` texts (or
-/// of all there are, if they are fewer), since a smaller one would be easier; what is left over is left out.
+/// tokens in rows spread evenly over the whole. Where texts are told from one another, that happens among `batch` of them (or
+/// all there are, if they are fewer), as in training, since among fewer it would be easier; what is left over is left out.
 pub fn evaluate(
     model: &Model,
     params: &Params,
     (corpus, objective): (&Corpus, Objective),
     block: usize,
-    micro_batch: usize,
+    [batch, micro_batch]: [usize; 2],
     limit: Option<usize>,
 ) -> Result<Evaluation> {
     let rows = corpus.val_rows(objective, block);
-    let at_once = micro_batch.max(1);
+    let told_apart = matches!(objective, Objective::Contrastive(_) | Objective::ImageText);
+    let at_once = if told_apart { batch } else { micro_batch }.max(1);
     let mut wanted = limit.map_or(rows, |tokens| tokens.div_ceil(block).clamp(1, rows));
-    if matches!(objective, Objective::Contrastive(_) | Objective::ImageText) {
+    if told_apart {
         wanted = (wanted / at_once * at_once).max(at_once).min(rows);
     }
     let chosen: Vec<usize> = (0..wanted).map(|i| i * rows / wanted).collect();
-    let (mut nats, mut right, mut count) = (0.0, 0, 0);
+    let (mut nats, mut right, mut count, mut guess) = (0.0, 0, 0, 0.0);
     for rows in chosen.chunks(at_once) {
         let batch = corpus.val_batch(rows.iter().copied(), objective, block)?;
-        let (loss, correct) = tensor::parallel::inside(|| measure(model, params, &batch));
+        let (loss, correct) = tensor::parallel::inside(|| measure(model, params, &batch, micro_batch));
         (nats, right, count) = (nats + loss, right + correct, count + batch.count());
+        if let Model::Clip(clip) = model {
+            guess += batch.all().twins().chance(clip.config.sigmoid) * batch.rows as f64;
+        }
     }
     let accuracy = (!matches!(objective, Objective::NextToken)).then(|| right as f64 / count as f64);
-    let temperature = match model {
-        Model::Clip(clip) => Some(1.0 / clip.scale(params)),
-        Model::Gpt(_) | Model::Bert(_) => None,
+    let (chance, temperature) = match model {
+        Model::Clip(clip) => (Some(guess / count as f64), Some(1.0 / clip.scale(params))),
+        Model::Gpt(_) | Model::Bert(_) => (None, None),
     };
-    Ok(Evaluation { loss: nats / count as f64, accuracy, temperature })
+    Ok(Evaluation { loss: nats / count as f64, accuracy, chance, temperature })
 }
 
 /// The summed loss of a batch, and how many of its targets are guessed: hidden tokens, or second views. Only of these views
 /// does dropout make two.
-fn measure(model: &Model, params: &Params, batch: &Batch) -> (f64, usize) {
+fn measure(model: &Model, params: &Params, batch: &Batch, micro_batch: usize) -> (f64, usize) {
     let tape = Tape::no_grad(params);
     if let Some(pairs) = &batch.pairs {
         let tape = tape.with_dropout(DropoutKey { seed: 0, step: VALIDATION, first_row: 0 });
@@ -66,14 +73,16 @@ fn measure(model: &Model, params: &Params, batch: &Batch) -> (f64, usize) {
             let (logits, targets) = bert.target_logits(&tape, batch.all());
             guessed(logits, &targets)
         }
-        Model::Clip(clip) => found(clip, &tape, batch),
+        Model::Clip(clip) => found(clip, params, batch, micro_batch),
     }
 }
 
 /// The summed loss of a batch of pictures with captions, and how many pictures have their own caption (or one that says the
 /// same) as the likeliest of all.
-fn found<'t>(clip: &Clip, tape: &'t Tape<'t>, batch: &Batch) -> (f64, usize) {
-    let (images, texts) = clip.vectors(tape, batch.all());
+fn found(clip: &Clip, params: &Params, batch: &Batch, micro_batch: usize) -> (f64, usize) {
+    let tape = Tape::no_grad(params);
+    let vectors = cached::vectors(clip, batch, micro_batch, |_| Tape::no_grad(params));
+    let [images, texts] = vectors.map(|vectors| tape.constant(vectors));
     let twins = batch.all().twins();
     let scores = clip.scores(images, texts).value();
     let right = |(i, scores): &(usize, &[f32])| {

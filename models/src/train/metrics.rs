@@ -28,6 +28,9 @@ pub struct Metric {
     /// was evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
     pub val_accuracy: Option<f64>,
+    /// The validation loss of one who guesses which caption of a batch is a picture's, where that was evaluated.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub val_chance: Option<f64>,
     /// What differences of cosines are divided by, where that is learned and was evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
     pub temperature: Option<f64>,
@@ -174,6 +177,7 @@ mod tests {
             loss: 1.0 / 3.0,
             val_loss,
             val_accuracy: None,
+            val_chance: None,
             temperature: None,
             representation: Representation { effective_rank: val_loss, ..Representation::default() },
             lr: 6e-4,

@@ -176,6 +176,10 @@ impl Options {
             }
             _ => {}
         }
+        if model != ModelName::Clip && table.contains_key("clip") {
+            let what = format!("the options of pictures are CLIP's, and this is {}: leave them out", model.title());
+            return Err(Error::Options(what));
+        }
         derive(&mut table, &said, model);
         let options: Self = table.try_into().map_err(|error: toml::de::Error| {
             Error::Options(format!("the options do not fit together: {}", error.message()))

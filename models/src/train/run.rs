@@ -199,7 +199,7 @@ impl Run {
         let limit = (!last).then_some(o.eval_tokens);
         let Setup { model, params, corpus, .. } = &self.setup;
         let data = (corpus, self.setup.validation());
-        let evaluation = evaluate(model, params, data, o.block_size, o.micro_batch, limit)?;
+        let evaluation = evaluate(model, params, data, o.block_size, [o.batch_size, o.micro_batch], limit)?;
         let representation = self.setup.representation()?;
         let broken = corpus.broken();
         broken.iter().skip(self.broken).for_each(|sentence| watch.note(sentence));
@@ -298,6 +298,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let evaluation = if due(o.eval_every) { Some(run.evaluate(watch)?) } else { None };
         let val_loss = evaluation.map(|(evaluation, _)| evaluation.loss);
         let val_accuracy = evaluation.and_then(|(evaluation, _)| evaluation.accuracy);
+        let val_chance = evaluation.and_then(|(evaluation, _)| evaluation.chance);
         let temperature = evaluation.and_then(|(evaluation, _)| evaluation.temperature);
         let representation = evaluation.map_or(Representation::default(), |(_, representation)| representation);
         run.position.seconds += begin.elapsed().as_secs_f64();
@@ -309,6 +310,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
             loss,
             val_loss,
             val_accuracy,
+            val_chance,
             temperature,
             representation,
             lr,

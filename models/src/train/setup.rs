@@ -19,6 +19,7 @@ use crate::data::text::{self, TextFiles};
 use crate::data::world::World;
 use crate::error::{Error, Result};
 use crate::pretext::contrastive::TEMPERATURE;
+use crate::pretext::image_text::Twins;
 use crate::pretext::masked::{MASK_SHARE, Unit};
 use crate::pretext::{Batch, Contrast, Contrastive, Masking, Objective};
 
@@ -164,7 +165,11 @@ impl Setup {
         let pictures = o.clip.is_some();
         let step_tokens = if pictures { rows } else { row * rows };
         let hidden = if contrastive { 0.0 } else { o.mask_share.unwrap_or(1.0) };
-        let uniform = if contrastive || pictures { o.batch_size } else { self.model.vocab_size() };
+        let uniform = match &self.model {
+            Model::Clip(clip) => Twins::none(o.batch_size).chance(clip.config.sigmoid),
+            _ if contrastive => (o.batch_size as f64).ln(),
+            model => (model.vocab_size() as f64).ln(),
+        };
         Plan {
             model: o.model.title(),
             parameters: self.params.count(),
@@ -178,7 +183,7 @@ impl Setup {
                 Objective::Contrastive(_) => "text",
                 Objective::NextToken | Objective::Masked(_) => "token",
             },
-            uniform: (uniform as f64).ln(),
+            uniform,
             unigram: self.corpus.unigram_entropy().filter(|_| !contrastive),
             floor: self.corpus.floor(),
             first_step,
@@ -211,7 +216,20 @@ fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mu
         return Err(Error::Options(what.to_owned()));
     }
     let tokenizer = tokenizer.with_ends();
-    let cut = captions.iter().filter(|caption| caption_ids(&tokenizer, o.block_size, caption).1).count();
+    let read = |caption: &String| caption_ids(&tokenizer, o.block_size, caption);
+    let first = captions.first().map(read).unwrap_or_default().0;
+    let (mut cut, mut differ) = (0, false);
+    for (ids, too_long) in captions.iter().map(read) {
+        (cut, differ) = (cut + usize::from(too_long), differ || ids != first);
+    }
+    if !differ {
+        let (n, said) = (captions.len(), captions.first().map_or("", String::as_str));
+        let what = format!(
+            "all {n} captions to learn from are the same to the model, such as {said:?}, and pictures cannot be told apart by \
+             them: give --captions that differ, or a longer --block-size"
+        );
+        return Err(Error::Options(what));
+    }
     if cut > 0 {
         let (n, longest) = (captions.len(), o.block_size);
         watch.note(&format!("{cut} of {n} captions are longer than {longest} tokens, and are cut"));

@@ -8,6 +8,11 @@ impl Options {
     pub(super) fn check(&self) -> Result<()> {
         let fail = |what: String| Err(Error::Options(what));
         clip::check(self)?;
+        if self.data.is_empty() && !self.val_data.is_empty() {
+            return fail(
+                "--val-data goes with --data: without that it is the built-in world that is learned".to_owned(),
+            );
+        }
         let (more, what) = match self.model {
             ModelName::Gpt => (0, "all 256 bytes"),
             ModelName::Bert => (tokenizer::FRAME.len(), "all 256 bytes and [PAD], [CLS], [SEP], [MASK]"),

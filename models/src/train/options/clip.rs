@@ -152,14 +152,18 @@ pub(super) fn ended(mut config: ClipConfig, tokenizer: &Tokenizer) -> ClipConfig
 pub(super) fn check(o: &Options) -> Result<()> {
     let fail = |what: String| Err(Error::Options(what));
     let Some(of) = &o.clip else {
-        return if o.model == ModelName::Clip {
-            fail("a run of CLIP needs the table [clip]".to_owned())
-        } else {
-            Ok(())
-        };
+        let whole = o.model != ModelName::Clip;
+        return if whole { Ok(()) } else { fail("a run of CLIP needs the table [clip]".to_owned()) };
     };
-    if o.model != ModelName::Clip {
-        return fail("the options of pictures are CLIP's: leave them out, or train clip".to_owned());
+    if o.block_size < 2 {
+        let had = o.block_size;
+        return fail(format!("a block size of {had} has no room for a token and the end of a text: give 2 or more"));
+    }
+    let named = !(of.captions.is_empty() && of.filters.is_empty() && of.image_column.is_none());
+    if o.data.is_empty() && named {
+        return fail(
+            "captions, conditions and columns are of tables: name these with --data, or leave them out".to_owned(),
+        );
     }
     if o.batch_size < 2 {
         return fail("a batch of 1 has no other caption to be told from: give --batch-size 2 or more".to_owned());

@@ -13,6 +13,7 @@ use tensor::Tensor;
 use super::Encoders;
 use super::gallery::Gallery;
 use super::search::{Index, told};
+use crate::data::text::default_cache;
 use crate::error::{Error, Result};
 use crate::hub::weights::{self, Named, Weights};
 use crate::transfer::embed::digest;
@@ -46,6 +47,12 @@ pub fn path(sources: &[PathBuf]) -> PathBuf {
     name.into()
 }
 
+/// Where that of the built-in world's scenes is kept: in the cache, under a name of this model's own.
+pub fn path_of_world(with: &Encoders, texts: bool) -> PathBuf {
+    let what = if texts { "scenes-and-texts" } else { "scenes" };
+    default_cache().join(format!("{what}-{}.index.safetensors", &digest(&with.params, &with.tokenizer)[..16]))
+}
+
 /// An error if there is a file at `path` that is no index of pictures: nobody's file is written over.
 pub fn check(path: &Path) -> Result<()> {
     if !path.exists() || Weights::open(path).is_ok_and(|file| file.metadata(KEY).is_some()) {
@@ -57,16 +64,16 @@ pub fn check(path: &Path) -> Result<()> {
 }
 
 impl Index {
-    /// The index at `path` if it is of this gallery and this model; or else a new one, which is not written yet. `done` is
-    /// told how many pictures are finished.
-    pub fn at(path: &Path, with: &Encoders, gallery: &Gallery, done: impl FnMut(usize)) -> (Self, Came) {
-        match kept(path, with, gallery) {
+    /// The index at `path` if it is of this gallery and this model; or else a new one, which is not written yet. It has what is
+    /// said of the pictures if `texts` are wanted. `done` is told how many pictures are finished.
+    pub fn at(path: &Path, with: &Encoders, gallery: &Gallery, texts: bool, done: impl FnMut(usize)) -> (Self, Came) {
+        match kept(path, with, gallery, texts) {
             Some(index) => {
                 let left_out = gallery.len() - index.numbers.len();
                 (index, Came::Kept(left_out))
             }
             None => {
-                let (index, faults) = Self::over(with, gallery, true, done);
+                let (index, faults) = Self::over(with, gallery, texts, done);
                 (index, Came::Made(faults))
             }
         }
@@ -77,6 +84,9 @@ impl Index {
     /// Errors: another file stands there, or it cannot be written.
     pub fn keep(&self, path: &Path, with: &Encoders, gallery: &Gallery) -> Result<()> {
         check(path)?;
+        if let Some(folder) = path.parent().filter(|folder| **folder == default_cache()) {
+            std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, "create", &error))?;
+        }
         let left_out = (0..gallery.len()).filter(|i| self.numbers.binary_search(i).is_err()).collect();
         let made = Made { left_out, ..made(with, gallery) };
         let named = |name: &str, of: &Tensor| (name.to_owned(), of.shape().to_vec());
@@ -106,7 +116,7 @@ fn made(with: &Encoders, gallery: &Gallery) -> Made {
 }
 
 /// The index at `path`, if there is one of just this and it is whole.
-fn kept(path: &Path, with: &Encoders, gallery: &Gallery) -> Option<Index> {
+fn kept(path: &Path, with: &Encoders, gallery: &Gallery, texts: bool) -> Option<Index> {
     let file = path.exists().then(|| Weights::open(path).ok())??;
     let of: Made = serde_json::from_str(&file.metadata(KEY)?).ok()?;
     let wanted = made(with, gallery);
@@ -114,7 +124,7 @@ fn kept(path: &Path, with: &Encoders, gallery: &Gallery) -> Option<Index> {
         return None;
     }
     let numbers: Vec<usize> = (0..gallery.len()).filter(|i| of.left_out.binary_search(i).is_err()).collect();
-    let (captions, first) = told(gallery, &numbers);
+    let (captions, first) = if texts { told(gallery, &numbers) } else { Default::default() };
     let ((has, pictures), (says, texts)) = (file.numbers("pictures").ok()?, file.numbers("texts").ok()?);
     let [shape, said] = [numbers.len(), captions.len()].map(|rows| [rows, with.width()]);
     let whole = has == shape && says == said;
@@ -152,10 +162,10 @@ mod tests {
         let at = path(&[folder.join("")]);
         assert_eq!(at, directory.path().join("pictures.index.safetensors"));
         let here = gallery(&folder);
-        let (index, came) = Index::at(&at, &with, &here, |_| {});
+        let (index, came) = Index::at(&at, &with, &here, true, |_| {});
         assert!(matches!(&came, Came::Made(faults) if faults.len() == 1), "{came:?}");
         index.keep(&at, &with, &here).unwrap();
-        let (again, came) = Index::at(&at, &with, &here, |_| unreachable!("nothing is computed again"));
+        let (again, came) = Index::at(&at, &with, &here, true, |_| unreachable!("nothing is computed again"));
         assert!(matches!(came, Came::Kept(1)), "{came:?}");
         let query = Query::Text("picture c".to_owned()).vector(&with);
         for wanted in [Wanted::Pictures, Wanted::Texts] {
@@ -163,7 +173,7 @@ mod tests {
             assert!(hits == before && hits.len() == 2, "{hits:?}");
         }
         assert_eq!(again.search(&here, &query, Wanted::Texts, 1)[0].texts, ["picture c"]);
-        let anew = |with: &Encoders| matches!(Index::at(&at, with, &gallery(&folder), |_| {}).1, Came::Made(_));
+        let anew = |with: &Encoders| matches!(Index::at(&at, with, &gallery(&folder), true, |_| {}).1, Came::Made(_));
         assert!(anew(&with.from_scratch(9)), "another model");
         fs::write(folder.join("a.txt"), "something else").unwrap();
         assert!(anew(&with), "another caption");

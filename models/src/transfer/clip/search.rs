@@ -70,6 +70,11 @@ impl Index {
         [self.numbers.len(), self.captions.len()]
     }
 
+    /// The different captions.
+    pub fn captions(&self) -> &[String] {
+        &self.captions
+    }
+
     /// The `k` nearest to a query's vector, the nearest first; of equals the earlier.
     pub fn search(&self, gallery: &Gallery, query: &Tensor, wanted: Wanted, k: usize) -> Vec<Hit> {
         let among = if wanted == Wanted::Pictures { &self.pictures } else { &self.texts };

@@ -82,6 +82,10 @@ impl<'a> Probe<'a> {
         let labels = [0, 1].map(|i| rows[i].iter().map(|&row| place(i, row)).collect::<Vec<_>>());
         let strange = labels[1].iter().filter(|&&label| label == names.len()).count();
         if strange > 0 {
+            if strange == rows[1].len() {
+                let what = "no picture to test on is of a class that those to learn from have";
+                return Err(Error::Options(what.to_owned()));
+            }
             notes.push(format!("{strange} pictures to test on are of classes that those to learn from do not have"));
         }
         let numbers = [0, 1].map(|i| rows[i].iter().map(|&row| seen[i].numbers[row]).collect::<Vec<_>>());
