@@ -104,3 +104,30 @@ pub fn one_by_one<'t, T: Float>(scores: Var<'t, T>, twins: &Twins, divisor: f64)
     };
     both.cross_entropy(&(0..rows * rows).map(right).collect::<Vec<_>>(), divisor)
 }
+
+#[cfg(test)]
+mod tests {
+    use autograd::{Params, Tape};
+
+    use super::*;
+
+    /// ℓ of scores that are all the same.
+    fn guessing(twins: &Twins, score: f64, sigmoid: bool) -> f64 {
+        let params = Params::build(1, |_| ()).1.cast::<f64>();
+        let tape = Tape::no_grad(&params);
+        let scores = || tape.constant(Tensor::filled([twins.rows, twins.rows], score));
+        let b = twins.rows as f64;
+        if sigmoid { one_by_one(scores(), twins, b).item() } else { among_all([scores(), scores()], twins, b).item() }
+    }
+
+    #[test]
+    fn chance_is_the_loss_of_the_best_score_that_all_pairs_can_share() {
+        let some = Twins::new(&[1, 2, 1, 4, 5], &["a", "b", "c", "c", "e"]);
+        for twins in [Twins::none(5), some, Twins::new(&[1, 1, 1], &["a", "b", "c"])] {
+            assert!((twins.chance(false) - guessing(&twins, 0.3, false)).abs() < 1e-12, "{twins:?}");
+            let least = (-200..200).map(|u| guessing(&twins, f64::from(u) / 20.0, true)).fold(f64::INFINITY, f64::min);
+            assert!((0.0..1e-3).contains(&(least - twins.chance(true))), "{least} {}", twins.chance(true));
+        }
+        assert!((Twins::none(256).chance(false) - 256f64.ln()).abs() < 1e-12);
+    }
+}

@@ -57,6 +57,22 @@ fn a_run_on_the_world_is_a_checkpoint_with_all_that_is_told_of_it() {
 }
 
 #[test]
+fn validation_is_among_the_whole_batch_also_where_it_is_computed_in_parts() {
+    let directory = tempfile::tempdir().unwrap();
+    let figures = |name: &str, more: &[&str]| {
+        let out = directory.path().join(name);
+        let output = run(clip(&out, &[&["--steps", "1", "--batch-size", "8"], more].concat()));
+        assert!(output.status.success(), "{}", said(&output));
+        let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+        let metric: serde_json::Value = serde_json::from_str(metrics.trim()).unwrap();
+        ["val_loss", "val_chance", "val_accuracy"].map(|name| metric[name].as_f64().unwrap())
+    };
+    let [whole, parts] = [figures("whole", &[]), figures("parts", &["--micro-batch", "2"])];
+    assert!(whole.iter().zip(parts).all(|(a, b)| (a - b).abs() < 1e-5), "{whole:?} {parts:?}");
+    assert!((2.0..=8f64.ln()).contains(&whole[1]), "seldom do two of eight scenes have the same caption: {whole:?}");
+}
+
+#[test]
 fn a_killed_run_of_files_ends_with_the_bits_of_one_that_was_not() {
     let directory = tempfile::tempdir().unwrap();
     let table = folder(directory.path());
