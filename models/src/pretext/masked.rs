@@ -23,7 +23,7 @@ use super::Batch;
 pub const MASK_SHARE: f64 = 0.15;
 /// The share of the chosen that \[MASK\] hides; of the rest, one half gets a random token and one half stays.
 const HIDDEN: f64 = 0.8;
-/// The probability that a span ends with each of its words, and its most words (SpanBERT's).
+/// The probability that a span ends with each of its words, and its most words (SpanBERT's, whose mean is 3.8 words).
 const SPAN_ENDS: f64 = 0.2;
 const SPAN_WORDS: usize = 10;
 
@@ -83,43 +83,45 @@ impl Masking<'_> {
         }
     }
 
-    /// The chosen places of a row: whole units in a random order, until they are the share of the row's tokens. A unit
-    /// that would be too much is passed over.
+    /// The chosen places of a row.
     fn choose(&self, row: &[u32], random: &mut Random) -> Vec<usize> {
-        let mut units = self.units(row, random);
-        let tokens: usize = units.iter().map(Range::len).sum();
-        // Rounded up or down as chance will have it, so that the share is right on average in short rows too.
-        let wanted = (self.share * tokens as f64 + random.uniform()).floor().max(1.0) as usize;
-        let mut chosen = Vec::with_capacity(wanted);
-        // The beginning of a shuffle (Fisher and Yates): each unit is drawn from those that are left.
-        for i in 0..units.len() {
-            if chosen.len() == wanted {
-                break;
-            }
-            let j = i + random.below((units.len() - i) as u64) as usize;
-            units.swap(i, j);
-            if chosen.is_empty() || chosen.len() + units[i].len() <= wanted {
-                chosen.extend(units[i].clone());
-            }
+        if self.unit != Unit::Token {
+            let spans = self.spans(row, random);
+            let wanted = self.wanted(spans.iter().flatten().map(Range::len).sum(), random);
+            return words_of(spans, wanted, random);
         }
-        chosen
+        let mut places: Vec<usize> = (0..row.len()).filter(|&at| !self.frame.holds(row[at])).collect();
+        let wanted = self.wanted(places.len(), random);
+        // The beginning of a shuffle (Fisher and Yates): each place is drawn from those that are left.
+        for i in 0..wanted {
+            let j = i + random.below((places.len() - i) as u64) as usize;
+            places.swap(i, j);
+        }
+        places.truncate(wanted);
+        places
     }
 
-    /// The row cut into what is hidden together; what belongs to a frame is in none.
-    fn units(&self, row: &[u32], random: &mut Random) -> Vec<Range<usize>> {
-        let mut units = Vec::new();
+    /// The share of so many tokens: at least one, and rounded up or down as chance will have it, so that it is right on
+    /// average in short rows too.
+    fn wanted(&self, tokens: usize, random: &mut Random) -> usize {
+        let wanted = (self.share * tokens as f64 + random.uniform()).floor().max(1.0) as usize;
+        wanted.min(tokens)
+    }
+
+    /// The row as spans of words, which for whole words are of one word each; what belongs to a frame is in none.
+    fn spans(&self, row: &[u32], random: &mut Random) -> Vec<Vec<Range<usize>>> {
+        let mut spans = Vec::new();
         let mut start = 0;
         for text in row.split_inclusive(|&id| self.frame.holds(id)) {
             let framed = text.last().is_some_and(|&id| self.frame.holds(id));
-            let tokens = &text[..text.len() - usize::from(framed)];
-            match self.unit {
-                Unit::Token => units.extend((start..start + tokens.len()).map(|at| at..at + 1)),
-                Unit::Word => units.extend(self.words(tokens, start)),
-                Unit::Span => units.extend(spans(self.words(tokens, start), random)),
+            let mut words = self.words(&text[..text.len() - usize::from(framed)], start).into_iter().peekable();
+            while words.peek().is_some() {
+                let length = if self.unit == Unit::Span { span_length(random) } else { 1 };
+                spans.push(words.by_ref().take(length).collect());
             }
             start += text.len();
         }
-        units
+        spans
     }
 
     /// The words of a run of tokens, which begins at place `start` of its row.
@@ -129,21 +131,38 @@ impl Masking<'_> {
     }
 }
 
-/// Neighbouring words put together: as many as a coin that shows heads one time in five lets live, and ten at most.
-fn spans(words: Vec<Range<usize>>, random: &mut Random) -> Vec<Range<usize>> {
-    let mut spans: Vec<Range<usize>> = Vec::new();
-    let mut left = 0;
-    for word in words {
-        match spans.last_mut() {
-            Some(span) if left > 0 => span.end = word.end,
-            _ => {
-                left = 1 + (1..SPAN_WORDS).take_while(|_| random.uniform() >= SPAN_ENDS).count();
-                spans.push(word);
+/// The tokens of whole words, about `wanted` of all. The spans are laid on a ring in a random order, and an arc of `wanted`
+/// tokens on it begins anywhere: so each token is in it as likely as any other, however long its span. The arc may cut the
+/// spans at its two ends, and a word there is taken with the probability of its part within: so the share is right on
+/// average, and no length of words preferred.
+///
+/// An arc that takes no word is drawn anew. That is why more than the share is hidden of rows so short that one word is more
+/// than `wanted`.
+fn words_of(mut spans: Vec<Vec<Range<usize>>>, wanted: usize, random: &mut Random) -> Vec<usize> {
+    random.shuffle(&mut spans);
+    let tokens: usize = spans.iter().flatten().map(Range::len).sum();
+    let mut chosen = Vec::with_capacity(wanted);
+    while chosen.is_empty() && tokens > 0 {
+        let mut at = random.below(tokens as u64) as usize; // of a word's first token, counted from the arc's beginning on
+        for word in spans.iter().flatten() {
+            let within = (at..at + word.len()).filter(|at| at % tokens < wanted).count();
+            if random.uniform() * (word.len() as f64) < within as f64 {
+                chosen.extend(word.clone());
             }
+            at += word.len();
         }
-        left -= 1;
     }
-    spans
+    chosen
+}
+
+/// How many words a span has: a coin that shows heads one time in five ends it, and what is longer than ten is thrown again.
+fn span_length(random: &mut Random) -> usize {
+    loop {
+        let words = 1 + (0..SPAN_WORDS).take_while(|_| random.uniform() >= SPAN_ENDS).count();
+        if words <= SPAN_WORDS {
+            return words;
+        }
+    }
 }
 
 impl Batch {
@@ -240,17 +259,75 @@ mod tests {
             start += text.len();
         }
         assert!(words.iter().any(|word| word.len() > 2), "words of several tokens");
-        let mut chosen = 0;
         for (step, unit) in (0..200).flat_map(|step| [(step, Unit::Word), (step, Unit::Span)]) {
             let batch = masked(&t, unit, 0.15, step);
             for word in &words {
                 let hidden = word.clone().filter(|&at| batch.targets[at] != IGNORE).count();
                 assert!(hidden == 0 || hidden == word.len(), "{unit:?}: {hidden} tokens of a word of {}", word.len());
-                chosen += hidden;
             }
         }
-        let share = chosen as f64 / 400.0 / row.iter().filter(|&&id| !frame.holds(id)).count() as f64;
-        assert!((0.12..0.155).contains(&share), "{share}"); // units that would be too much are passed over
+    }
+
+    /// Rows of `inside` tokens in a frame, each from another place of a text of words of one to three tokens.
+    fn short_row(t: &Tokenizer, inside: usize, from: u64) -> Vec<u32> {
+        let mut ids = Vec::new();
+        t.encode_ordinary(
+            &b"the cat sat on the tables, and so it went on and on; the little cats went. ".repeat(9),
+            &mut ids,
+        );
+        let frame = t.frame().unwrap();
+        let from = from as usize % (ids.len() - inside);
+        [&[frame.cls][..], &ids[from..from + inside], &[frame.sep]].concat()
+    }
+
+    #[test]
+    fn the_share_is_right_in_short_rows_too() {
+        let (t, rows) = (tokenizer(), 4000u64);
+        for (unit, inside) in
+            [Unit::Token, Unit::Word, Unit::Span].into_iter().flat_map(|u| [12, 40, 126].map(|n| (u, n)))
+        {
+            let masking = Masking { tokenizer: &t, frame: t.frame().unwrap(), share: 0.15, unit };
+            let counts = (0..rows).map(|step| {
+                let row = short_row(&t, inside, step);
+                masking.choose(&row, &mut Random::new(1, Stream::Mask, step)).len() as f64
+            });
+            let counts: Vec<f64> = counts.collect();
+            let mean = counts.iter().sum::<f64>() / rows as f64;
+            let variance = counts.iter().map(|n| (n - mean).powi(2)).sum::<f64>() / rows as f64;
+            let (share, error) = (mean / inside as f64, (variance / rows as f64).sqrt() / inside as f64);
+            // Where a word may be more than the share of the row, one is hidden all the same.
+            let more = if unit != Unit::Token && inside == 12 { 0.015 } else { 0.0 };
+            let error = error + 1e-9; // of 40 tokens 6 are hidden always
+            let right = share > 0.15 - 5.0 * error && share < 0.15 + more + 5.0 * error;
+            assert!(right, "{unit:?} in {inside}: {share} ± {error}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_as_likely_hidden_whatever_its_length_and_spans_have_the_published_lengths() {
+        let (t, rows) = (tokenizer(), 4000u64);
+        let row = short_row(&t, 60, 0);
+        for unit in [Unit::Word, Unit::Span] {
+            let masking = Masking { tokenizer: &t, frame: t.frame().unwrap(), share: 0.15, unit };
+            let mut hidden = [[0.0f64; 2]; 4]; // by the tokens of a word: words, and those of them that are hidden
+            for step in 0..rows {
+                let chosen = masking.choose(&row, &mut Random::new(1, Stream::Mask, step));
+                for word in masking.words(&row[1..61], 1) {
+                    let of = &mut hidden[word.len().min(3)];
+                    *of = [of[0] + 1.0, of[1] + f64::from(u8::from(chosen.contains(&word.start)))];
+                }
+            }
+            for [words, hidden] in hidden.into_iter().filter(|[words, _]| *words > 0.0) {
+                let error = (0.15 * 0.85 / words).sqrt();
+                assert!((hidden / words - 0.15).abs() < 5.0 * error, "{unit:?}: {hidden} of {words}");
+            }
+        }
+        let mut random = Random::new(1, Stream::Mask, 0);
+        let lengths: Vec<usize> = (0..20_000).map(|_| span_length(&mut random)).collect();
+        let share = |n: usize| lengths.iter().filter(|&&length| length == n).count() as f64 / lengths.len() as f64;
+        let all = 1.0 - 0.8f64.powi(10);
+        (1..=10).for_each(|n| assert!((share(n) - 0.2 * 0.8f64.powi(n as i32 - 1) / all).abs() < 0.015, "{n}"));
+        assert_eq!(lengths.iter().max(), Some(&10));
     }
 
     #[test]

@@ -73,16 +73,18 @@ fn texts_packed_into_a_row_learn_what_each_learns_in_a_row_of_its_own() {
 
 #[test]
 fn the_head_at_hidden_positions_gives_the_gradients_of_the_head_everywhere() {
-    let (model, params) = model(Form::PostNorm);
     let t = texts(&[9, 15, 24]);
     let batch = batch(&[&t[..2], &t[2..]]);
-    let some = loss_and_gradients(&model, &params, &batch);
-    let (tape, mut gradients) = (Tape::new(&params), Gradients::new(&params));
-    let logits = model.logits(&tape, batch.all());
-    let loss = logits.cross_entropy(&batch.targets, batch.count() as f64);
-    loss.backward(&mut gradients);
-    assert!((some.0 - loss.item()).abs() < 1e-6 * some.0, "{} {}", some.0, loss.item());
-    assert!(apart(&some.1, &gradients) < 1e-5, "{}", apart(&some.1, &gradients));
+    for form in [Form::PostNorm, Form::PreNorm] {
+        let (model, params) = model(form);
+        let some = loss_and_gradients(&model, &params, &batch);
+        let (tape, mut gradients) = (Tape::new(&params), Gradients::new(&params));
+        let logits = model.logits(&tape, batch.all());
+        let loss = logits.cross_entropy(&batch.targets, batch.count() as f64);
+        loss.backward(&mut gradients);
+        assert!((some.0 - loss.item()).abs() < 1e-6 * some.0, "{form:?}: {} {}", some.0, loss.item());
+        assert!(apart(&some.1, &gradients) < 1e-5, "{form:?}: {}", apart(&some.1, &gradients));
+    }
 }
 
 #[test]
