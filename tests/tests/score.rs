@@ -56,7 +56,7 @@ fn entities_are_counted_as_in_conlleval() {
 }
 
 #[test]
-fn answers_are_compared_as_in_the_script_of_squad() {
+fn answers_are_compared_as_in_the_script_of_squad_1_1() {
     for case in cases("answers") {
         let prediction = case["prediction"].as_str().unwrap();
         let answers: Vec<String> = list(&case["answers"]);

@@ -3,7 +3,7 @@
 //!
 //! - Classes: [`accuracy`], [`macro_f1`].
 //! - Entities: [`entities`], [`entity_score`], [`entity_score_by_type`], as `conlleval` counts.
-//! - Answers: [`exact_match`], [`answer_f1`], as SQuAD's script counts.
+//! - Answers: [`exact_match`], [`answer_f1`], as SQuAD's script counts, that of version 1.1.
 //! - Similarities: [`spearman`].
 //! - Search: [`recall_at`], [`reciprocal_rank`], [`ndcg_at`].
 //! - Several seeds: [`mean`] with its 95% interval.
@@ -203,8 +203,8 @@ pub fn exact_match<T: AsRef<str>>(prediction: &str, answers: &[T]) -> f64 {
 }
 
 /// F1 of the prediction's words against those of the true answer that it is nearest to. A word counts as often as it
-/// occurs in both. Of answers that normalise to nothing, two are equal and one is all wrong, as in SQuAD's second
-/// version.
+/// occurs in both. An answer that normalises to nothing shares no word with any: its F1 is 0, though it may match exactly
+/// (version 2, where there may be no answer, makes that a 1).
 pub fn answer_f1<T: AsRef<str>>(prediction: &str, answers: &[T]) -> f64 {
     let prediction = normalize_answer(prediction);
     answers.iter().map(|answer| words_f1(&prediction, &normalize_answer(answer.as_ref()))).fold(0.0, f64::max)
@@ -212,9 +212,6 @@ pub fn answer_f1<T: AsRef<str>>(prediction: &str, answers: &[T]) -> f64 {
 
 /// F1 of words between two normalised answers.
 fn words_f1(prediction: &str, answer: &str) -> f64 {
-    if prediction == answer {
-        return 1.0; // also for "" and "", where there is nothing to divide
-    }
     let mut left: HashMap<&str, usize> = HashMap::new();
     answer.split_whitespace().for_each(|word| *left.entry(word).or_default() += 1);
     let expected = left.values().sum();
@@ -396,7 +393,8 @@ mod tests {
         assert_eq!(exact_match("tower", &["Paris", "Eiffel tower"]), 0.0);
         assert!(near(answer_f1("tower", &["Paris", "Eiffel tower"]), 2.0 / 3.0));
         assert!(near(answer_f1("no no no", &["no no yes"]), 2.0 / 3.0));
-        assert_eq!((answer_f1("", &["the"]), answer_f1("", &["x"]), answer_f1("x", &[""])), (1.0, 0.0, 0.0));
+        assert_eq!((answer_f1("", &["the"]), answer_f1("", &["x"]), answer_f1("x", &[""])), (0.0, 0.0, 0.0));
+        assert_eq!(exact_match("", &["the"]), 1.0);
         assert_eq!((exact_match::<&str>("", &[]), answer_f1::<&str>("", &[])), (0.0, 0.0));
     }
 
