@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use models::data::labelled::squad;
+use models::data::labelled::{squad, utf8};
 use models::transfer::finetune::answer::{Answerer, Asked};
 use serde_json::json;
 
@@ -46,8 +46,10 @@ pub fn run(args: &Args) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if let Some(data) = &args.data {
         let answered = squad::read(data)?;
-        answered.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+        let mut notes = answered.notes;
         let asked = Asked::new(&tokenizer, answerer.tuned.model.block_size(), answered.questions);
+        asked.note("question", &answered.path, &mut notes);
+        notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
         let found = answerer.answers(&answerer.tuned.params, &asked);
         let by_id: BTreeMap<_, _> = asked.questions.iter().zip(found).map(|(q, found)| (&q.id, found.text)).collect();
         writeln!(out, "{}", serde_json::to_string(&by_id)?)?;
@@ -59,14 +61,18 @@ pub fn run(args: &Args) -> Result<()> {
         None => {
             let mut bytes = Vec::new();
             flags::lines(args.file.as_deref())?.read_to_end(&mut bytes)?;
-            String::from_utf8_lossy(&bytes).into_owned()
+            utf8(args.file.as_deref().unwrap_or(Path::new(flags::STANDARD_INPUT)), bytes, 1)?
         }
     };
     if question.trim().is_empty() || text.trim().is_empty() {
         let what = "a question and a text that holds its answer are needed, and one of them is empty";
         return Err(crate::Usage(what.to_owned()).into());
     }
-    let found = answerer.answer(&tokenizer, question, &text);
+    let (found, cut) = answerer.answer(&tokenizer, question, &text);
+    if cut {
+        let sees = answerer.tuned.model.block_size();
+        eprintln!("note: the question fills more than half of the {sees} tokens that the model sees, and is cut there");
+    }
     if args.json {
         writeln!(out, "{}", json!({"question": question, "answer": found}))?;
     } else {

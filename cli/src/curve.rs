@@ -111,9 +111,7 @@ pub fn run(args: &Args) -> Result<()> {
     if o.svg.exists() {
         return Err(Error::file(&o.svg, "is there already: give the picture another name with --svg").into());
     }
-    if let Some(parent) = o.svg.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir()) {
-        return Err(Error::file(parent, "is no directory, and the picture is to go there: make it first").into());
-    }
+    models::files::try_at(&o.svg).map_err(|error| Error::io(&o.svg, "write", &error))?;
     if pictures::is_clip(&args.dir)? {
         return with_pictures(args, o);
     }
@@ -125,19 +123,17 @@ pub fn run(args: &Args) -> Result<()> {
         Task::Classify { pooling, .. } => {
             let with = with(pooling.map_or(Reading::Mean, Reading::from));
             let [pool, test] = o.examples(classes::read, || examples::world(o.seed))?;
+            pool.check_classes()?;
             let subject = Classes::new(with, &pool, &test);
             subject.examples.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
-            o.draw(&subject, test.texts.len())
+            o.draw(args, &subject, test.texts.len())
         }
         Task::Tag(_) => {
-            let read = |path: &Path| {
-                let tagged = conll::read(path)?;
-                tagged.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
-                Ok(tagged.sentences.into_iter().map(|s| (s.words, s.tags)).collect())
-            };
-            let [pool, test] = o.examples(read, || examples::world_sentences(o.seed))?;
-            let tests = test.len();
-            o.draw(&Tags::new(with(Reading::Token), pool, test), tests)
+            let both = o.examples(conll::read, || examples::world_sentences(o.seed))?;
+            both[0].check_entities()?;
+            let subject = Tags::new(with(Reading::Token), both);
+            subject.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+            o.draw(args, &subject, subject.tests())
         }
     }
 }
@@ -167,7 +163,7 @@ fn with_pictures(args: &Args, o: &Options) -> Result<()> {
     };
     bar.finish_and_clear();
     probe.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
-    o.draw(&probe, probe.tests())
+    o.draw(args, &probe, probe.tests())
 }
 
 impl Options {
@@ -190,7 +186,7 @@ impl Options {
     }
 
     /// Measures the curve, shows it point by point, and draws the picture.
-    fn draw<S: Subject + Sync>(&self, subject: &S, tests: usize) -> Result<()> {
+    fn draw<S: Subject + Sync>(&self, args: &Args, subject: &S, tests: usize) -> Result<()> {
         let plan = Plan { most: self.most.unwrap_or(usize::MAX), seeds: self.seeds, seed: self.seed };
         let mut said = Ok(());
         let mut say = |line: String| {
@@ -200,13 +196,19 @@ impl Options {
         };
         let names = Learner::ALL.map(|learner| format!("{:>14}", learner.name::<S>())).concat();
         say(format!("{:>20}  in all{names}    ({} in %)", S::COUNTED, S::MEASURED));
-        let points = tensor::parallel::inside(|| curve(subject, plan, |point| say(row(point))));
-        let title = format!("what pre-training is worth: {tests} examples to test on, seeds: {}", self.seeds);
+        let points = tensor::parallel::inside(|| curve(subject, plan, |point| say(row(point))))?;
+        let task = if matches!(args.task, Task::Tag(_)) { "tag" } else { "classify" };
+        let model = args.dir.file_name().unwrap_or(args.dir.as_os_str()).display();
+        let title = format!("what pre-training is worth: {model}, {task}, {tests} examples to test on");
+        let known = match self.seeds {
+            1 => "one seed".to_owned(),
+            n => format!("means over {n} seeds; the bars are their 95% intervals"),
+        };
         said?;
         if self.json {
             writeln!(std::io::stdout(), "{}", serde_json::to_string(&points)?)?;
         }
-        picture::draw::<S>(&self.svg, &title, &points)?;
+        picture::draw::<S>(&self.svg, [&title, &known], &points)?;
         if !self.json {
             writeln!(std::io::stdout(), "the picture is {}", self.svg.display())?;
         }

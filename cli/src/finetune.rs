@@ -16,10 +16,10 @@ use models::transfer::finetune::tag::{self, Tagged};
 use models::transfer::finetune::tuned::{self, Kind};
 use models::transfer::finetune::{Fitted, Recipe, classify};
 use models::transfer::pretrained::Pretrained;
-use models::transfer::score::{EntityScore, mean};
+use models::transfer::score::{EntityScore, Mean, mean};
 use serde::Serialize;
 
-use crate::flags::{MOST_DROPOUT, Precision, ReadingName, Threads, check_share};
+use crate::flags::{MOST_DROPOUT, Precision, ReadingName, Threads, check_share, count};
 
 /// Fine-tune a pre-trained model on labelled examples.
 #[derive(ClapArgs)]
@@ -77,6 +77,7 @@ struct Options {
     scratch: bool,
     /// Passes over the examples: fewer if the validation score does not rise any more, and more if --least-steps are
     #[arg(long, default_value_t = Recipe::default().epochs, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     epochs: u64,
     /// Steps, at least, unless the validation score does not rise any more [default: 200, to answer 600]
     #[arg(long, value_name = "N")]
@@ -135,6 +136,16 @@ struct Trial {
 /// Scores by their names.
 type Scores = BTreeMap<&'static str, f64>;
 
+/// What came of all seeds.
+#[derive(Serialize)]
+struct Outcome {
+    /// The seed of the model that is kept.
+    kept: u64,
+    /// The mean of the test scores over the seeds, with its 95% interval.
+    test: BTreeMap<&'static str, Mean>,
+    trials: Vec<Trial>,
+}
+
 pub fn run(args: &Args) -> Result<()> {
     match &args.task {
         Task::Classify { pooling, options } => classify(args, options, *pooling),
@@ -149,21 +160,23 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
         None => Examples::world(&from, o.seed),
         Some(data) => {
             let [val, test] = o.others(classes::read)?;
-            Examples::new(&from, &classes::read(data)?, val.as_ref(), test.as_ref(), o.seed)
+            let train = classes::read(data)?;
+            train.check_classes()?;
+            Examples::new(&from, &train, val.as_ref(), test.as_ref(), o.seed)
         }
     };
     let sizes = [examples.train.len(), examples.val.len(), examples.test.len()];
-    introduce(&examples.notes, &format!("{} labels", examples.labels.len()), sizes);
-    let (classifier, trials) = o.trials(&recipe, |recipe| {
-        let (classifier, fitted) =
-            classify::finetune(&o.body(&from, recipe), &examples, pooling.into(), recipe, report("accuracy"));
+    introduce(&examples.notes, &(count(examples.labels.len(), "label") + "; "), "example", sizes);
+    let out = o.place(Kind::Classify)?;
+    let (classifier, outcome) = o.trials(&recipe, |recipe| {
+        let (body, report) = (o.body(&from, recipe), o.report("accuracy", recipe));
+        let (classifier, fitted) = classify::finetune(&body, &examples, pooling.into(), recipe, report)?;
         let scores = (sizes[2] > 0).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
         let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
-        (classifier, fitted, test)
-    });
-    let out = o.place(Kind::Classify)?;
+        Ok((classifier, fitted, test))
+    })?;
     classifier.save(&out, &from.tokenizer, &examples.labels)?;
-    o.conclude(args, &out, (Kind::Classify, Some(pooling)), &trials)
+    o.conclude(args, &out, (Kind::Classify, Some(pooling)), &outcome)
 }
 
 fn tag(args: &Args, o: &Options) -> Result<()> {
@@ -172,23 +185,25 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
         None => Sentences::world(&from, o.seed),
         Some(data) => {
             let [val, test] = o.others(conll::read)?;
-            Sentences::new(&from, conll::read(data)?, val, test, o.seed)
+            let train = conll::read(data)?;
+            train.check_entities()?;
+            Sentences::new(&from, train, val, test, o.seed)
         }
     };
     let sizes = [&sentences.train, &sentences.val, &sentences.test].map(Tagged::sentences);
-    introduce(&sentences.notes, &format!("{} tags", sentences.tags.len()), sizes);
-    let (tagger, trials) = o.trials(&recipe, |recipe| {
+    introduce(&sentences.notes, &(count(sentences.tags.len(), "tag") + "; "), "example", sizes);
+    let out = o.place(Kind::Tag)?;
+    let (tagger, outcome) = o.trials(&recipe, |recipe| {
+        let (body, report) = (o.body(&from, recipe), o.report("entity F1", recipe));
         let parts = [&sentences.train, &sentences.val];
-        let (tagger, fitted) =
-            tag::finetune(&o.body(&from, recipe), parts, &sentences.tags, recipe, report("entity F1"));
+        let (tagger, fitted) = tag::finetune(&body, parts, &sentences.tags, recipe, report)?;
         let score = (sizes[2] > 0).then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
         let named =
             |s: EntityScore| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
-        (tagger, fitted, score.map_or(Scores::new(), named))
-    });
-    let out = o.place(Kind::Tag)?;
+        Ok((tagger, fitted, score.map_or(Scores::new(), named)))
+    })?;
     tagger.save(&out, &from.tokenizer)?;
-    o.conclude(args, &out, (Kind::Tag, None), &trials)
+    o.conclude(args, &out, (Kind::Tag, None), &outcome)
 }
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
@@ -210,30 +225,23 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
         }
     };
     let sizes = [&questions.train, &questions.val, &questions.test].map(Asked::len);
-    introduce(&questions.notes, "questions", sizes);
-    let (answerer, trials) = o.trials(&recipe, |recipe| {
+    introduce(&questions.notes, "", "question", sizes);
+    let out = o.place(Kind::Answer)?;
+    let (answerer, outcome) = o.trials(&recipe, |recipe| {
+        let (body, report) = (o.body(&from, recipe), o.report("answer F1", recipe));
         let parts = [&questions.train, &questions.val];
-        let (answerer, fitted) = answer::finetune(&o.body(&from, recipe), parts, recipe, report("answer F1"));
+        let (answerer, fitted) = answer::finetune(&body, parts, recipe, report)?;
         let score = (sizes[2] > 0).then(|| answerer.scores_on(&answerer.tuned.params, &questions.test));
         let named = |s: answer::Scores| [("exact match", s.exact_match), ("answer F1", s.f1)].into();
-        (answerer, fitted, score.map_or(Scores::new(), named))
-    });
-    let out = o.place(Kind::Answer)?;
+        Ok((answerer, fitted, score.map_or(Scores::new(), named)))
+    })?;
     answerer.save(&out, &from.tokenizer)?;
-    o.conclude(args, &out, (Kind::Answer, None), &trials)
+    o.conclude(args, &out, (Kind::Answer, None), &outcome)
 }
 
-fn introduce(notes: &[String], labels: &str, [train, val, test]: [usize; 3]) {
+fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: [usize; 3]) {
     notes.iter().for_each(|note| eprintln!("note: {note}"));
-    eprintln!("{labels}; {train} examples to learn from, {val} to validate on, {test} to test on");
-}
-
-/// A line for each pass over the examples.
-fn report(score: &str) -> impl FnMut(u64, f64, Option<f64>) + Send {
-    move |pass, loss, val| {
-        let val = val.map_or(String::new(), |val| format!("  validation {score} {:.1}%", 100.0 * val));
-        eprintln!("pass {pass}  loss {loss:.4}{val}");
-    }
+    eprintln!("{labels}{} to learn from, {val} to validate on, {test} to test on", count(train, example));
 }
 
 impl Options {
@@ -241,6 +249,10 @@ impl Options {
     fn recipe(&self, least_steps: u64) -> Result<Recipe> {
         check_share("dropout", self.dropout, MOST_DROPOUT)?;
         check_share("layer-decay", self.layer_decay, 1.0)?;
+        if self.layer_decay == 0.0 {
+            let what = "--layer-decay 0: nothing below the new layer would learn; give more, up to 1";
+            return Err(crate::Usage(what.to_owned()).into());
+        }
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return Err(crate::Usage(format!("--lr {}: give more than 0, such as 1e-3", self.lr)).into());
         }
@@ -268,9 +280,20 @@ impl Options {
         Ok((recipe, from))
     }
 
-    /// Where the result goes.
+    /// Where the result goes: made before the training, so that nothing is lost for want of a place.
     fn place(&self, kind: Kind) -> models::Result<PathBuf> {
-        self.out.clone().map_or_else(|| new_directory(kind.command()), Ok)
+        let Some(out) = &self.out else { return new_directory(kind.command()) };
+        tuned::prepare(out)?;
+        Ok(out.clone())
+    }
+
+    /// A line for each pass over the examples; of several seeds it says which.
+    fn report(&self, score: &'static str, recipe: &Recipe) -> impl FnMut(u64, f64, Option<f64>) + Send + use<> {
+        let seed = if self.seeds > 1 { format!("seed {}  ", recipe.seed) } else { String::new() };
+        move |pass, loss, val| {
+            let val = val.map_or(String::new(), |val| format!("  validation {score} {:.1}%", 100.0 * val));
+            eprintln!("{seed}pass {pass}  loss {loss:.4}{val}");
+        }
     }
 
     /// What a trial begins with: what was pre-trained, or the same with random weights.
@@ -288,18 +311,21 @@ impl Options {
     fn trials<M: Send>(
         &self,
         recipe: &Recipe,
-        learn: impl Fn(&Recipe) -> (M, Fitted, Scores) + Sync,
-    ) -> (M, Vec<Trial>) {
-        let (mut trials, mut best): (Vec<Trial>, Option<(Option<f64>, M)>) = (Vec::new(), None);
+        learn: impl Fn(&Recipe) -> models::Result<(M, Fitted, Scores)> + Sync,
+    ) -> models::Result<(M, Outcome)> {
+        let (mut trials, mut best): (Vec<Trial>, Option<(Option<f64>, u64, M)>) = (Vec::new(), None);
         for seed in self.seed..self.seed + self.seeds {
             let recipe = Recipe { seed, ..recipe.clone() };
-            let (model, fitted, test) = tensor::parallel::inside(|| learn(&recipe));
-            if best.as_ref().is_none_or(|(other, _)| fitted.best > *other) {
-                best = Some((fitted.best, model));
+            let (model, fitted, test) = tensor::parallel::inside(|| learn(&recipe))?;
+            if best.as_ref().is_none_or(|(other, ..)| fitted.best > *other) {
+                best = Some((fitted.best, seed, model));
             }
             trials.push(Trial { seed, fitted, test });
         }
-        (best.expect("there is at least one seed").1, trials)
+        let (_, kept, model) = best.expect("there is at least one seed");
+        let over_seeds = |&name| (name, mean(&trials.iter().map(|trial| trial.test[name]).collect::<Vec<_>>()));
+        let test = trials[0].test.keys().map(over_seeds).collect();
+        Ok((model, Outcome { kept, test, trials }))
     }
 
     /// Writes and says how it went.
@@ -308,22 +334,22 @@ impl Options {
         args: &Args,
         out: &Path,
         (kind, pooling): (Kind, Option<ReadingName>),
-        trials: &[Trial],
+        outcome: &Outcome,
     ) -> Result<()> {
         tuned::save_options(out, &Told { from: &args.dir, task: kind.command(), pooling, options: self })?;
-        tuned::save_results(out, &trials)?;
+        tuned::save_results(out, outcome)?;
         let mut to = std::io::stdout().lock();
         if self.json {
-            writeln!(to, "{}", serde_json::to_string(trials)?)?;
+            writeln!(to, "{}", serde_json::to_string(outcome)?)?;
             return Ok(());
         }
-        for name in trials[0].test.keys() {
-            let all: Vec<f64> = trials.iter().map(|trial| 100.0 * trial.test[name]).collect();
-            let mean = mean(&all);
-            let interval = mean.half_width.map_or(String::new(), |half| format!(" ± {half:.1} ({} seeds)", all.len()));
-            writeln!(to, "test {name} {:.1}%{interval}", mean.value)?;
+        for (name, mean) in &outcome.test {
+            let interval =
+                mean.half_width.map_or(String::new(), |half| format!(" ± {:.1} ({} seeds)", 100.0 * half, self.seeds));
+            writeln!(to, "test {name} {:.1}%{interval}", 100.0 * mean.value)?;
         }
-        writeln!(to, "the model is in {}; use it with", out.display())?;
+        let which = if self.seeds > 1 { format!("model of seed {}", outcome.kept) } else { "model".to_owned() };
+        writeln!(to, "the {which} is in {}; use it with", out.display())?;
         let words = if kind == Kind::Answer { "\"a question\" \"a text\"" } else { "\"a text\"" };
         writeln!(to, "  pretext {} {} {words}", kind.command(), quoted(&out.to_string_lossy()))?;
         Ok(())

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
+use models::data::labelled::utf8;
 use models::transfer::finetune::tuned::Reading;
 use models::transfer::pretrained::Pooling;
 use serde::Serialize;
@@ -96,11 +97,26 @@ impl From<PoolingName> for Pooling {
     }
 }
 
+/// A number of things, `one` of which is called so.
+pub fn count(n: usize, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Says how many texts are longer than the tokens that a model sees.
 pub fn note_cut(cut: usize, sees: usize) {
     if cut > 0 {
         let are = if cut == 1 { "text is" } else { "texts are" };
         eprintln!("note: {cut} {are} longer than the {sees} tokens that the model sees: cut there");
+    }
+}
+
+/// The same of texts that are told one by one whether they are, the first being number `first`; says where the first of
+/// those stands.
+pub fn note_cut_at(first: usize, cut: impl Iterator<Item = bool>, sees: usize, place: impl Fn(usize) -> String) {
+    let cut: Vec<usize> = (first..).zip(cut).filter_map(|(i, cut)| cut.then_some(i)).collect();
+    if let Some(&i) = cut.first() {
+        let (n, are) = (count(cut.len(), "text"), if cut.len() == 1 { "is" } else { "are" });
+        eprintln!("note: {n} {are} longer than the {sees} tokens that the model sees: cut there; first {}", place(i));
     }
 }
 
@@ -115,6 +131,20 @@ pub struct Texts {
 }
 
 impl Texts {
+    /// Whether there is one, and no more can come.
+    pub fn one(&self) -> bool {
+        self.texts.len() == 1
+    }
+
+    /// Where text number `i` stands, from 1 on.
+    pub fn place(&self, i: usize) -> String {
+        match &self.file {
+            Some(file) => format!("line {i} of {}", file.display()),
+            None if self.texts.is_empty() => format!("line {i} of {STANDARD_INPUT}"),
+            None => format!("text {i}"),
+        }
+    }
+
     /// All of the words, or the lines of --in; `None` if there is neither.
     pub fn given(&self) -> Result<Option<Vec<String>>> {
         if self.texts.is_empty() && self.file.is_none() {
@@ -134,10 +164,10 @@ impl Texts {
             return self.texts.chunks(at_once).try_for_each(body);
         }
         let mut texts = Vec::new();
-        let name = self.file.as_deref().map_or("standard input".into(), Path::to_string_lossy);
-        for line in lines(self.file.as_deref())?.split(b'\n') {
-            let line = line.with_context(|| format!("{name}: cannot be read to its end"))?;
-            texts.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+        let name = self.file.as_deref().unwrap_or(Path::new(STANDARD_INPUT));
+        for (line, number) in lines(self.file.as_deref())?.split(b'\n').zip(1..) {
+            let line = line.with_context(|| format!("{}: cannot be read to its end", name.display()))?;
+            texts.push(utf8(name, line, number)?.trim_end().to_owned());
             if texts.len() == at_once {
                 body(&texts)?;
                 texts.clear();
@@ -146,6 +176,9 @@ impl Texts {
         if texts.is_empty() { Ok(()) } else { body(&texts) }
     }
 }
+
+/// What stands in the place of a file's name where there is none.
+pub const STANDARD_INPUT: &str = "standard input";
 
 /// The lines of a file, or of standard input.
 pub fn lines(file: Option<&Path>) -> Result<Box<dyn BufRead>> {

@@ -12,6 +12,8 @@ use models::train::metrics::Metric;
 use models::train::watch::Plan;
 use tensor::matmul::Precision;
 
+use crate::flags;
+
 /// Prints a profile as a table, the longest first, with the share of the machine's peak that matrix products reached.
 pub fn print_profile(profile: &Profile, precision: Precision) {
     let peak = tensor::peak::measure(Duration::from_millis(60), precision);
@@ -125,8 +127,8 @@ impl Watch for Progress {
         say!(self, "chance   uniform {:.4}{unigram}{floor}, in nats a {}", plan.uniform, plan.item);
         say!(
             self,
-            "machine  {} threads of {}, peak {:.0} GFLOP/s; about {} of memory",
-            tensor::parallel::threads(),
+            "machine  {} of {}, peak {:.0} GFLOP/s; about {} of memory",
+            flags::count(tensor::parallel::threads(), "thread"),
             tensor::simd::LEVEL,
             self.peak / 1e9,
             bytes(plan.memory)

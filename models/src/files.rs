@@ -42,6 +42,11 @@ pub fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::
     commit(temporary, path)
 }
 
+/// An error if no file can be written at `path`: to be known before the work whose outcome goes there.
+pub fn try_at(path: &Path) -> io::Result<()> {
+    temporary_in(parent(path)).map(drop)
+}
+
 /// Writes the file `path` anew with these bytes.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_atomically(path, |out| out.write_all(bytes))
@@ -120,6 +125,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let failed = write_atomically(&dir.path().join("no/file"), |_| Ok(()));
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(try_at(&dir.path().join("no/file")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        try_at(&dir.path().join("file")).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing stays of a try");
     }
 
     #[test]

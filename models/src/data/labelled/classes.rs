@@ -11,7 +11,7 @@
 //! The columns of a comma-separated file stand in any order, and other columns and keys are passed over. Labels lose
 //! the spaces around them, for ` bad` and `bad` are one class; texts stay as they are.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 use serde::Deserialize;
@@ -27,6 +27,10 @@ pub struct Labelled {
     pub texts: Vec<String>,
     /// The label of each text; none is empty.
     pub labels: Vec<String>,
+    /// The line of each text, from 1.
+    pub lines: Vec<usize>,
+    /// The file.
+    pub path: PathBuf,
     /// What was passed over, a sentence each.
     pub notes: Vec<String>,
 }
@@ -42,7 +46,7 @@ pub struct Labelled {
 pub fn read(path: &Path) -> Result<Labelled> {
     let text = text_of(path)?;
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-    let labelled = match ending.to_str() {
+    let mut labelled = match ending.to_str() {
         Some("csv") => comma_separated(path, &text),
         Some("jsonl" | "json" | "ndjson") => json_lines(path, &text),
         _ => tab_separated(path, &text),
@@ -50,10 +54,25 @@ pub fn read(path: &Path) -> Result<Labelled> {
     if labelled.texts.is_empty() {
         return Err(Error::file(path, "it has a header and no example: add lines with a label and a text"));
     }
+    labelled.path = path.to_owned();
     Ok(labelled)
 }
 
 impl Labelled {
+    /// An error if all texts have the same label.
+    pub fn check_classes(&self) -> Result<()> {
+        match &self.labels[..] {
+            [first, rest @ ..] if rest.iter().all(|label| label == first) => {
+                let what = format!(
+                    "all of its texts have the label {}, and there is nothing to tell apart: add texts of another",
+                    shortened(first)
+                );
+                Err(Error::file(&self.path, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn push(&mut self, path: &Path, line: usize, label: &str, text: &str) -> Result<()> {
         let label = label.trim();
         if label.is_empty() {
@@ -64,6 +83,7 @@ impl Labelled {
         }
         self.labels.push(label.to_owned());
         self.texts.push(text.to_owned());
+        self.lines.push(line);
         Ok(())
     }
 }

@@ -13,7 +13,7 @@
 //! Meulder 2003).
 
 use std::mem;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Tally, bad_line, text_of};
 use crate::error::{Error, Result};
@@ -26,6 +26,8 @@ const DOCUMENT: &str = "-DOCSTART-";
 pub struct Tagged {
     /// In the file's order; none is empty.
     pub sentences: Vec<Sentence>,
+    /// The file.
+    pub path: PathBuf,
     /// What was passed over, a sentence each.
     pub notes: Vec<String>,
 }
@@ -51,7 +53,7 @@ pub struct Sentence {
 /// not `O`, `B-X` or `I-X`. The error names the line and what stands there.
 pub fn read(path: &Path) -> Result<Tagged> {
     let text = text_of(path)?;
-    let (mut tagged, mut sentence) = (Tagged::default(), Sentence::default());
+    let (mut tagged, mut sentence) = (Tagged { path: path.to_owned(), ..Tagged::default() }, Sentence::default());
     let (mut empty, mut documents) = (Tally::default(), Tally::default());
     let mut after_document = false; // the empty line there belongs to the mark
     for (i, line) in text.lines().enumerate() {
@@ -83,6 +85,17 @@ pub fn read(path: &Path) -> Result<Tagged> {
     empty.note_empty_lines(path, &mut tagged.notes);
     documents.note(path, "mark of a document passed over", "marks of documents passed over", &mut tagged.notes);
     Ok(tagged)
+}
+
+impl Tagged {
+    /// An error if no word is of an entity.
+    pub fn check_entities(&self) -> Result<()> {
+        if self.sentences.iter().flat_map(|sentence| &sentence.tags).any(|tag| tag != "O") {
+            return Ok(());
+        }
+        let what = "all of its words have the tag O, and there is nothing to find: tag entities with B-X and I-X";
+        Err(Error::file(&self.path, what))
+    }
 }
 
 /// The word and the tag of a line.

@@ -41,11 +41,7 @@ const SHOWN: usize = 48;
 /// An empty file is an error, and so is whatever suggests that its bytes mean something else than UTF-8 in lines:
 /// read on, it would yield wrong labels rather than none.
 pub(super) fn text_of(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|e| Error::io(path, "read", &e))?;
-    let mut text = String::from_utf8(bytes).map_err(|e| not_utf8(path, e.as_bytes(), e.utf8_error().valid_up_to()))?;
-    if text.starts_with('\u{feff}') {
-        text.drain(..'\u{feff}'.len_utf8());
-    }
+    let mut text = utf8(path, fs::read(path).map_err(|e| Error::io(path, "read", &e))?, 1)?;
     if text.ends_with('\r') {
         text.pop(); // half of a Windows line end, where a file was cut
     }
@@ -64,9 +60,21 @@ pub(super) fn text_of(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-fn not_utf8(path: &Path, bytes: &[u8], at: usize) -> Error {
+/// Bytes of a file from its line `first` on as text, without the mark that some editors put before the first.
+///
+/// Errors: they are not UTF-8; it names the line.
+pub fn utf8(path: &Path, bytes: Vec<u8>, first: usize) -> Result<String> {
+    let refuse = |e: std::string::FromUtf8Error| not_utf8(path, e.as_bytes(), first, e.utf8_error().valid_up_to());
+    let mut text = String::from_utf8(bytes).map_err(refuse)?;
+    if first == 1 && text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(text)
+}
+
+fn not_utf8(path: &Path, bytes: &[u8], first: usize, at: usize) -> Error {
     let start = bytes[..at].iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
-    let line = 1 + bytes[..start].iter().filter(|&&b| b == b'\n').count();
+    let line = first + bytes[..start].iter().filter(|&&b| b == b'\n').count();
     let end = bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| at + n);
     let wrong = format!("is not UTF-8, for its byte {} is 0x{:02X}", at - start + 1, bytes[at]);
     let way_out = "save the file as UTF-8; if it is from Windows, `iconv -f WINDOWS-1252 -t UTF-8` converts it";
@@ -116,14 +124,14 @@ pub(super) fn shortened(found: &str) -> String {
 }
 
 /// How often something was met, and where first.
-#[derive(Default)]
-pub(super) struct Tally {
-    pub(super) count: usize,
-    pub(super) first: String,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) count: usize,
+    pub(crate) first: String,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, place: impl FnOnce() -> String) {
+    pub(crate) fn add(&mut self, place: impl FnOnce() -> String) {
         if self.count == 0 {
             self.first = place();
         }
@@ -131,7 +139,7 @@ impl Tally {
     }
 
     /// Adds the sentence that says so, if there is something to say; `one` and `many` are what was met, in words.
-    pub(super) fn note(&self, path: &Path, one: &str, many: &str, notes: &mut Vec<String>) {
+    pub(crate) fn note(&self, path: &Path, one: &str, many: &str, notes: &mut Vec<String>) {
         let file = path.file_name().unwrap_or(path.as_os_str()).display();
         match self.count {
             0 => {}

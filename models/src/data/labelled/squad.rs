@@ -10,7 +10,8 @@
 //! edited by hand or by a program that counts otherwise have offsets that lead elsewhere. Such an answer is moved
 //! where there is one place for it, and left out where there is none or a choice; both are noted.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -23,6 +24,8 @@ use crate::error::{Error, Result};
 pub struct Answered {
     /// In the file's order.
     pub questions: Vec<Question>,
+    /// The file.
+    pub path: PathBuf,
     /// What was mended or left out, a sentence each.
     pub notes: Vec<String>,
 }
@@ -36,7 +39,7 @@ pub struct Question {
     pub question: String,
     /// The text that holds the answers, shared by all questions about it.
     pub context: Arc<str>,
-    /// One for training, several by different people for evaluation; none where none could be kept.
+    /// One for training, several by different people for evaluation; none where none is given or could be kept.
     pub answers: Vec<Answer>,
 }
 
@@ -92,14 +95,17 @@ struct RawAnswer {
 /// A file that cannot be read, is not UTF-8, is not SQuAD's JSON or has no question; a question that is empty.
 pub fn read(path: &Path) -> Result<Answered> {
     let file: File = parse(path)?;
-    let mut answered = Answered::default();
-    let mut mended = Mended::default();
+    let mut answered = Answered { path: path.to_owned(), ..Answered::default() };
+    let (mut mended, mut ids, mut twice) = (Mended::default(), HashSet::new(), Tally::default());
     for Paragraph { context, qas } in file.data.into_iter().flat_map(|article| article.paragraphs) {
         let context = Arc::<str>::from(context);
         for Qa { id, question, answers } in qas {
             if question.trim().is_empty() {
                 let what = format!("the question with id {id:?} is empty: write it or remove its entry");
                 return Err(Error::file(path, what));
+            }
+            if !ids.insert(id.clone()) {
+                twice.add(|| format!("{id:?}"));
             }
             let answers = mended.answers(&context, &id, answers);
             answered.questions.push(Question { id, question, context: context.clone(), answers });
@@ -109,6 +115,9 @@ pub fn read(path: &Path) -> Result<Answered> {
         return Err(Error::file(path, "it has no question: give a file whose \"qas\" are not all empty"));
     }
     mended.note(path, &mut answered.notes);
+    let one = "question has an id that another has before it, and by its id only the last of them is found";
+    let many = "questions have an id that another has before them, and by its id only the last of them is found";
+    twice.note(path, one, many, &mut answered.notes);
     Ok(answered)
 }
 
@@ -131,7 +140,6 @@ fn parse(path: &Path) -> Result<File> {
 struct Mended {
     moved: Tally,
     left_out: Tally,
-    unanswered: Tally,
 }
 
 impl Mended {
@@ -147,9 +155,6 @@ impl Mended {
             });
             kept.extend(start.map(|start| Answer { text, start }));
         }
-        if kept.is_empty() {
-            self.unanswered.add(|| format!("{id:?}"));
-        }
         kept
     }
 
@@ -160,9 +165,6 @@ impl Mended {
         let one = "answer stands neither at its offset nor at one other place alone, and was left out";
         let many = "answers stand neither at their offset nor at one other place alone, and were left out";
         self.left_out.note(path, one, many, notes);
-        let one = "question has no answer, and is left out";
-        let many = "questions have no answer, and are left out";
-        self.unanswered.note(path, one, many, notes);
     }
 }
 
@@ -195,7 +197,7 @@ mod tests {
     fn starts(context: &str, answers: &[(&str, i64)]) -> (Vec<usize>, Vec<String>) {
         let answers: Vec<_> = answers.iter().map(|(text, at)| json!({"text": text, "answer_start": at})).collect();
         let qas = json!([{"id": "q1", "question": "?", "answers": answers}]);
-        let Answered { questions, notes } = read_as("some.json", file(context, &qas), read).unwrap();
+        let Answered { questions, notes, .. } = read_as("some.json", file(context, &qas), read).unwrap();
         for Answer { text, start } in &questions[0].answers {
             assert_eq!(&context[*start..start + text.len()], text);
         }
@@ -244,19 +246,21 @@ mod tests {
     }
 
     #[test]
-    fn a_question_without_answers_is_kept_and_noted() {
+    fn a_question_without_answers_is_kept_and_one_whose_id_stands_before_is_noted() {
         let lost = json!([{"text": "x", "answer_start": 0}, {"text": "y", "answer_start": 0}]);
         let qas = json!([
             {"id": "q1", "question": "?", "answers": lost},
             {"id": "q2", "question": "?", "answers": []},
+            {"id": "q1", "question": "??", "answers": []},
         ]);
-        let Answered { questions, notes } = read_as("some.json", file("abc", &qas), read).unwrap();
-        assert!(questions.len() == 2 && questions.iter().all(|q| q.answers.is_empty()));
+        let Answered { questions, notes, .. } = read_as("some.json", file("abc", &qas), read).unwrap();
+        assert!(questions.len() == 3 && questions.iter().all(|q| q.answers.is_empty()));
         assert!(
             notes[0].starts_with("2 answers stand neither") && notes[0].contains("first is that of question \"q1\"")
         );
-        let unanswered = "2 questions have no answer, and are left out, the first is \"q1\" of some.json";
-        assert_eq!(notes[1..], [unanswered]);
+        let twice = "1 question has an id that another has before it, and by its id only the last of them is found: \"q1\" \
+                     of some.json";
+        assert_eq!(notes[1..], [twice]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::super::score::accuracy;
 use super::bag::{self, Words};
 use super::{Subject, Tuning, most_frequent};
 use crate::data::labelled::classes::Labelled;
+use crate::error::Result;
 
 /// Labelled texts to draw from and to test on.
 pub struct Classes<'a> {
@@ -36,7 +37,7 @@ impl Subject for Classes<'_> {
         self.examples.train.iter().map(|&(_, label)| label).collect()
     }
 
-    fn scores(&self, drawn: &[usize], seed: u64) -> [f64; 4] {
+    fn scores(&self, drawn: &[usize], seed: u64) -> Result<[f64; 4]> {
         let Examples { train, test, labels, .. } = &self.examples;
         let some = Examples {
             train: drawn.iter().map(|&i| train[i].clone()).collect(),
@@ -44,9 +45,9 @@ impl Subject for Classes<'_> {
             ..Examples::default()
         };
         let (pretrained, scratch) = self.with.both(seed, |model, recipe| {
-            let (classifier, _) = finetune(model, &some, self.with.reading, recipe, |_, _, _| {});
-            classifier.scores_on(&classifier.tuned.params, test).accuracy
-        });
+            let (classifier, _) = finetune(model, &some, self.with.reading, recipe, |_, _, _| {})?;
+            Ok(classifier.scores_on(&classifier.tuned.params, test).accuracy)
+        })?;
         let truth: Vec<usize> = test.iter().map(|&(_, label)| label).collect();
         let of: Vec<usize> = drawn.iter().map(|&i| train[i].1).collect();
         let [pool, rows] = &self.rows;
@@ -54,6 +55,6 @@ impl Subject for Classes<'_> {
         let bag = Logistic::train(&learned, &of, labels.len(), self.words.columns(), bag::TRUST);
         let guesses: Vec<usize> = rows.iter().map(|row| bag.predict(row)).collect();
         let always = vec![most_frequent(&of, labels.len()); truth.len()];
-        [pretrained, scratch, accuracy(&truth, &guesses), accuracy(&truth, &always)]
+        Ok([pretrained, scratch, accuracy(&truth, &guesses), accuracy(&truth, &always)])
     }
 }

@@ -23,6 +23,7 @@ use super::finetune::Recipe;
 use super::finetune::tuned::Reading;
 use super::pretrained::Pretrained;
 use super::score::{Mean, mean};
+use crate::error::Result;
 
 /// Who learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +94,9 @@ pub trait Subject {
     fn classes(&self) -> Vec<usize>;
     /// How well each of [`Learner::ALL`] does, from 0 to 1, after it has seen the examples `drawn` from the pool; `seed`
     /// decides all that is random in it.
-    fn scores(&self, drawn: &[usize], seed: u64) -> [f64; 4];
+    ///
+    /// Errors: a learner that does not learn.
+    fn scores(&self, drawn: &[usize], seed: u64) -> Result<[f64; 4]>;
 }
 
 /// A model of text to be fine-tuned, and how.
@@ -109,16 +112,19 @@ pub struct Tuning<'a> {
 
 impl Tuning<'_> {
     /// What becomes of the pre-trained model, and of the same with random weights.
-    fn both(&self, seed: u64, learn: impl Fn(&Pretrained, &Recipe) -> f64 + Sync) -> (f64, f64) {
+    fn both(&self, seed: u64, learn: impl Fn(&Pretrained, &Recipe) -> Result<f64> + Sync) -> Result<(f64, f64)> {
         let recipe = Recipe { seed, ..self.recipe.clone() };
         let scratch = self.from.from_scratch(seed);
         // Side by side: one after the other, threads would mostly wait for each other at so few examples a step.
-        parallel::both(|| learn(self.from, &recipe), || learn(&scratch, &recipe))
+        let (pretrained, scratch) = parallel::both(|| learn(self.from, &recipe), || learn(&scratch, &recipe));
+        Ok((pretrained?, scratch?))
     }
 }
 
 /// The curve of a task. `report` is told of each point as it is finished.
-pub fn curve<S: Subject>(subject: &S, plan: Plan, mut report: impl FnMut(&Point)) -> Vec<Point> {
+///
+/// Errors: those of the task's [`Subject::scores`].
+pub fn curve<S: Subject>(subject: &S, plan: Plan, mut report: impl FnMut(&Point)) -> Result<Vec<Point>> {
     let classes = subject.classes();
     let mut points = Vec::new();
     for labels in steps(&classes, plan.most) {
@@ -126,13 +132,13 @@ pub fn curve<S: Subject>(subject: &S, plan: Plan, mut report: impl FnMut(&Point)
         for seed in plan.seed..plan.seed + plan.seeds {
             let drawn = draw(&classes, labels, seed);
             point.examples = drawn.len();
-            let scores = subject.scores(&drawn, seed);
+            let scores = subject.scores(&drawn, seed)?;
             point.scores.iter_mut().zip(scores).for_each(|(all, score)| all.push(score));
         }
         report(&point);
         points.push(point);
     }
-    points
+    Ok(points)
 }
 
 /// The most frequent class; of equals the first.

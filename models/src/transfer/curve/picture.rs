@@ -19,17 +19,22 @@ const COLOURS: [RGBColor; 4] =
     [RGBColor(31, 119, 180), RGBColor(214, 96, 30), RGBColor(60, 140, 60), RGBColor(130, 130, 130)];
 
 /// Draws a curve as an SVG file at `path`, complete or not at all: the score in percent against the number of labels, the
-/// latter twice as many with each step to the right, a line for each learner with its interval at each point.
+/// latter twice as many with each step to the right, a line for each learner with its interval at each point. The title
+/// stands above, and what is to be `known` of points and intervals below.
 ///
 /// Errors: a file that cannot be written.
-pub fn draw<S: Subject>(path: &Path, title: &str, points: &[Point]) -> error::Result<()> {
+pub fn draw<S: Subject>(path: &Path, [title, known]: [&str; 2], points: &[Point]) -> error::Result<()> {
     let names = Learner::ALL.map(Learner::name::<S>);
-    let svg = render([title, S::COUNTED, S::MEASURED], names, points)
+    let svg = render([title, known, S::COUNTED, S::MEASURED], names, points)
         .map_err(|error| error::Error::file(path, format!("cannot be drawn: {error}")))?;
     files::write(path, svg.as_bytes()).map_err(|error| error::Error::io(path, "write", &error))
 }
 
-fn render([title, counted, measured]: [&str; 3], names: [&str; 4], points: &[Point]) -> Result<String, Box<dyn Error>> {
+fn render(
+    [title, known, counted, measured]: [&str; 4],
+    names: [&str; 4],
+    points: &[Point],
+) -> Result<String, Box<dyn Error>> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -49,7 +54,7 @@ fn render([title, counted, measured]: [&str; 3], names: [&str; 4], points: &[Poi
         };
         chart
             .configure_mesh()
-            .x_desc(counted)
+            .x_desc(format!("{counted} ({known})"))
             .y_desc(format!("{measured} (%)"))
             .x_labels(points.len().max(2) + 1)
             .x_label_formatter(&labels)
@@ -98,10 +103,10 @@ mod tests {
             examples: 3 * labels,
             scores: [0.9, 0.5, 0.6, 0.3].map(|x| vec![x, x + 0.05]),
         };
-        let said = ["a title", "labels of each class", "accuracy"];
+        let said = ["a title", "bars: an interval", "labels of each class", "accuracy"];
         let names = ["pre-trained", "from scratch", "bag of words", "majority"];
         let svg = render(said, names, &[point(1), point(2), point(4), point(7)]).unwrap();
-        let texts = [&said[..2], &names].concat();
+        let texts = [&said[..3], &names].concat();
         for text in texts {
             assert!(svg.contains(text), "{text}");
         }

@@ -143,12 +143,12 @@ impl Subject for Probe<'_> {
         self.labels[0].clone()
     }
 
-    fn scores(&self, drawn: &[usize], seed: u64) -> [f64; 4] {
+    fn scores(&self, drawn: &[usize], seed: u64) -> Result<[f64; 4]> {
         let labels: Vec<usize> = drawn.iter().map(|&i| self.labels[0][i]).collect();
         let scratch = self.scratch(seed);
         let [trained, random, raw] = [&self.trained, &*scratch, &self.raw].map(|of| self.learned(of, drawn, &labels));
         let always = vec![most_frequent(&labels, self.classes); self.labels[1].len()];
-        [trained, random, raw, accuracy(&self.labels[1], &always)]
+        Ok([trained, random, raw, accuracy(&self.labels[1], &always)])
     }
 }
 
@@ -250,7 +250,7 @@ mod tests {
         let with = untrained();
         let galleries = [Gallery::single(100, 112, 16, true), Gallery::single(0, 100, 16, true)];
         let probe = Probe::new(&with, galleries, |_, _| {}).unwrap();
-        let points = curve(&probe, Plan { most: 8, seeds: 2, seed: 1 }, |_| {});
+        let points = curve(&probe, Plan { most: 8, seeds: 2, seed: 1 }, |_| {}).unwrap();
         assert_eq!(points.iter().map(|point| point.labels).collect::<Vec<_>>(), [1, 2, 4, 8]);
         let last = &points[3];
         assert_eq!(last.examples, 64);

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 
-use super::super::finetune::examples::Sentence;
-use super::super::finetune::tag::{Tagged, finetune};
+use super::super::finetune::tag::{Tagged, finetune, known};
 use super::super::logistic::{Logistic, Row};
 use super::super::score::entity_score;
 use super::{Subject, Tuning};
+use crate::data::labelled::conll::{self, Sentence};
+use crate::error::Result;
 
 /// How far logistic regression trusts the examples: each of a word's features has the value 1.
 const TRUST: f64 = 1.0;
@@ -24,21 +25,34 @@ pub struct Tags<'a> {
     /// The sentences to test on, as a model sees them.
     seen: Tagged,
     columns: HashMap<String, u32>,
+    /// What should be known about them, as sentences.
+    pub notes: Vec<String>,
 }
 
 impl<'a> Tags<'a> {
     /// Sentences to draw from and others to test on.
-    pub fn new(with: Tuning<'a>, pool: Vec<Sentence>, test: Vec<Sentence>) -> Self {
-        let tags = super::super::finetune::tag::known(pool.iter().map(|(_, tags)| tags));
-        let seen = Tagged::new(with.from, test.iter().cloned(), &tags);
+    pub fn new(with: Tuning<'a>, [pool, test]: [conll::Tagged; 2]) -> Self {
+        let (tags, mut notes) = (known(&pool.sentences), Vec::new());
+        let [_, seen] = [("training", &pool), ("test", &test)].map(|(part, of)| {
+            notes.extend(of.notes.iter().cloned());
+            let tagged = Tagged::new(with.from, of.sentences.iter().cloned(), &tags);
+            tagged.note(part, &of.path, with.from.model.block_size(), &mut notes);
+            tagged
+        });
+        let (pool, test) = (pool.sentences, test.sentences);
         let mut columns = HashMap::new();
-        for (words, _) in &pool {
+        for Sentence { words, .. } in &pool {
             for feature in (0..words.len()).flat_map(|at| features(words, at)) {
                 let next = columns.len() as u32;
                 columns.entry(feature).or_insert(next);
             }
         }
-        Self { with, tags, pool, test, seen, columns }
+        Self { with, tags, pool, test, seen, columns, notes }
+    }
+
+    /// How many sentences there are to test on.
+    pub fn tests(&self) -> usize {
+        self.test.len()
     }
 
     /// The features of each word; those that are no column are left out.
@@ -50,15 +64,15 @@ impl<'a> Tags<'a> {
     /// The F1 of logistic regression on each word's features.
     fn by_words(&self, drawn: &[usize]) -> f64 {
         let (mut rows, mut numbers) = (Vec::new(), Vec::new());
-        for (words, tags) in drawn.iter().map(|&i| &self.pool[i]) {
+        for Sentence { words, tags, .. } in drawn.iter().map(|&i| &self.pool[i]) {
             rows.extend(self.rows(words));
             numbers.extend(tags.iter().map(|tag| self.tags.binary_search(tag).expect("a tag of the pool")));
         }
         let bag = Logistic::train(&rows, &numbers, self.tags.len(), self.columns.len(), TRUST);
-        let guesses = |(words, _): &Sentence| -> Vec<&String> {
-            self.rows(words).iter().map(|row| &self.tags[bag.predict(row)]).collect()
+        let guesses = |sentence: &Sentence| -> Vec<&String> {
+            self.rows(&sentence.words).iter().map(|row| &self.tags[bag.predict(row)]).collect()
         };
-        let truth: Vec<Vec<&String>> = self.test.iter().map(|(_, tags)| tags.iter().collect()).collect();
+        let truth: Vec<Vec<&String>> = self.test.iter().map(|sentence| sentence.tags.iter().collect()).collect();
         entity_score(&truth, &self.test.iter().map(guesses).collect::<Vec<_>>()).f1()
     }
 }
@@ -72,13 +86,13 @@ impl Subject for Tags<'_> {
         vec![0; self.pool.len()] // a sentence has tags of all kinds: they are drawn as they come
     }
 
-    fn scores(&self, drawn: &[usize], seed: u64) -> [f64; 4] {
+    fn scores(&self, drawn: &[usize], seed: u64) -> Result<[f64; 4]> {
         let (pretrained, scratch) = self.with.both(seed, |model, recipe| {
             let train = Tagged::new(model, drawn.iter().map(|&i| self.pool[i].clone()), &self.tags);
-            let (tagger, _) = finetune(model, [&train, &Tagged::default()], &self.tags, recipe, |_, _, _| {});
-            tagger.scores_on(&tagger.tuned.params, &self.seen).f1()
-        });
-        [pretrained, scratch, self.by_words(drawn), 0.0]
+            let (tagger, _) = finetune(model, [&train, &Tagged::default()], &self.tags, recipe, |_, _, _| {})?;
+            Ok(tagger.scores_on(&tagger.tuned.params, &self.seen).f1())
+        })?;
+        Ok([pretrained, scratch, self.by_words(drawn), 0.0])
     }
 }
 

@@ -24,6 +24,7 @@ use super::super::score::{answer_f1, exact_match};
 use super::tuned::{Kind, Reading, Tuned};
 use super::{Fitted, Recipe, Task, fit, layerwise};
 use crate::Model;
+use crate::data::labelled::Tally;
 use crate::data::labelled::squad::Question;
 use crate::error::Result;
 use crate::nn::Value;
@@ -98,39 +99,44 @@ pub struct Asked {
     pub questions: Vec<Question>,
     /// The windows of all of them, and which question each is of.
     windows: Vec<(usize, Window)>,
-    /// How many questions were too long to be taken whole.
-    cut: usize,
+    /// The questions that are too long to be taken whole.
+    cut: Tally,
 }
 
 impl Asked {
     /// Questions as a model of `block` positions sees them.
     pub fn new(tokenizer: &Tokenizer, block: usize, questions: Vec<Question>) -> Self {
-        let (mut all, mut questions_cut) = (Vec::new(), 0);
+        let (mut all, mut questions_cut) = (Vec::new(), Tally::default());
         for (i, q) in questions.iter().enumerate() {
             let (windows, cut) = windows(tokenizer, block, &q.question, &q.context);
             all.extend(windows.into_iter().map(|window| (i, window)));
-            questions_cut += usize::from(cut);
+            if cut {
+                questions_cut.add(|| format!("{:?}", q.id));
+            }
         }
         Self { questions, windows: all, cut: questions_cut }
     }
 
-    /// What should be known about them as `part` of a task, a sentence each.
-    pub fn notes(&self, part: &str) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.cut > 0 {
-            let n = self.cut;
-            notes.push(format!("{n} {part} questions fill more than half of what the model sees: cut there"));
-        }
+    /// Adds what should be known about these questions, each a `question` of the file `path`.
+    pub fn note(&self, question: &str, path: &Path, notes: &mut Vec<String>) {
+        let one = format!("{question} fills more than half of what the model sees, and is cut there");
+        let many = format!("{question}s fill more than half of what the model sees, and are cut there");
+        self.cut.note(path, &one, &many, notes);
+    }
+
+    /// Adds what should be known about their answers, if these are `part` of a task.
+    pub fn note_answers(&self, part: &str, path: &Path, notes: &mut Vec<String>) {
         let mut whole = vec![false; self.questions.len()];
         for (i, window) in &self.windows {
             let first = self.questions[*i].answers.first();
             whole[*i] |= first.is_none_or(|answer| window.places(&answer.place())[0] > 0);
         }
-        let torn = whole.iter().filter(|whole| !**whole).count();
-        if torn > 0 {
-            notes.push(format!("{torn} {part} answers are too long to stand whole in what the model sees at once"));
-        }
-        notes
+        let mut torn = Tally::default();
+        let questions = self.questions.iter().zip(whole).filter(|(_, whole)| !whole);
+        questions.for_each(|(question, _)| torn.add(|| format!("that to {:?}", question.id)));
+        let one = format!("{part} answer is too long to stand whole in what the model sees at once");
+        let many = format!("{part} answers are too long to stand whole in what the model sees at once");
+        torn.note(path, &one, &many, notes);
     }
 
     /// How many questions there are.
@@ -256,12 +262,12 @@ impl Answerer {
         found
     }
 
-    /// The answer to one question about a text.
-    pub fn answer(&self, tokenizer: &Tokenizer, question: &str, text: &str) -> Found {
+    /// The answer to one question about a text, and whether the question was cut, being too long to be taken whole.
+    pub fn answer(&self, tokenizer: &Tokenizer, question: &str, text: &str) -> (Found, bool) {
         let question =
             Question { id: String::new(), question: question.to_owned(), context: text.into(), answers: Vec::new() };
         let asked = Asked::new(tokenizer, self.tuned.model.block_size(), vec![question]);
-        self.answers(&self.tuned.params, &asked).swap_remove(0)
+        (self.answers(&self.tuned.params, &asked).swap_remove(0), asked.cut.count > 0)
     }
 
     /// How good its answers are with these parameters.
@@ -293,20 +299,22 @@ fn passage(text: &str, bytes: Range<usize>, score: f32) -> Found {
 }
 
 /// Fine-tunes what was pre-trained on questions. The best weights by the F1 on `val` are kept, if there are any.
+///
+/// Errors: those of [`fit`].
 pub fn finetune(
     from: &Pretrained,
     [train, val]: [&Asked; 2],
     recipe: &Recipe,
     report: impl FnMut(u64, f64, Option<f64>),
-) -> (Answerer, Fitted) {
+) -> Result<(Answerer, Fitted)> {
     let mut answerer = Answerer { tuned: Tuned::new(from, Kind::Answer, OUTPUTS.len(), Reading::Token, recipe) };
     let mut params = answerer.tuned.params.clone();
     let pace = layerwise(&answerer.tuned.model, recipe.layer_decay);
     let task = Learning { answerer: &answerer, windows: &learned_from(train), dropout: recipe.dropout };
     let score = |params: &Params| (!val.is_empty()).then(|| answerer.scores_on(params, val).f1);
-    let fitted = fit(&task, &mut params, recipe, pace, score, report);
+    let fitted = fit(&task, &mut params, recipe, pace, score, report)?;
     answerer.tuned.params = params;
-    (answerer, fitted)
+    Ok((answerer, fitted))
 }
 
 /// The windows of questions that have an answer, each with the places of the first one's begin and end.
@@ -417,11 +425,12 @@ mod tests {
             Asked::new(&from.tokenizer, 32, vec![question("What?", "café"), question("Where?", "in the middle")]);
         assert!(asked.windows.len() > 2, "{}", asked.windows.len());
         let recipe = Recipe { lr: 1e-2, dropout: 0.0, ..Recipe::default() };
-        let (answerer, fitted) = finetune(&from, [&asked, &Asked::default()], &recipe, |_, _, _| {});
+        let (answerer, fitted) = finetune(&from, [&asked, &Asked::default()], &recipe, |_, _, _| {}).unwrap();
         assert!(fitted.loss < 0.1, "{fitted:?}");
         let scores = answerer.scores_on(&answerer.tuned.params, &asked);
         assert_eq!(scores, Scores { exact_match: 1.0, f1: 1.0 });
-        let found = answerer.answer(&from.tokenizer, "Where?", TEXT);
+        let (found, cut) = answerer.answer(&from.tokenizer, "Where?", TEXT);
+        assert!(!cut && answerer.answer(&from.tokenizer, &"Where? ".repeat(20), TEXT).1);
         assert_eq!((&found.text[..], found.start), ("in the middle", TEXT.find("in the middle").unwrap()));
         assert!(found.score > 0.8, "{found:?}");
     }

@@ -144,40 +144,40 @@ impl Classifier {
         }
     }
 
-    /// Learns from examples. `score` is as for [`fit`].
+    /// Learns from examples. `score` and errors are as for [`fit`].
     pub fn learn(
         &mut self,
         examples: &[Example],
         recipe: &Recipe,
         score: impl FnMut(&Self, &Params) -> Option<f64>,
         report: impl FnMut(u64, f64, Option<f64>),
-    ) -> Fitted {
+    ) -> Result<Fitted> {
         let (mut params, mut score) = (self.tuned.params.clone(), score);
         let pace = layerwise(&self.tuned.model, recipe.layer_decay);
         let task = Learning { classifier: self, examples, dropout: recipe.dropout };
-        let fitted = fit(&task, &mut params, recipe, pace, |params| score(self, params), report);
+        let fitted = fit(&task, &mut params, recipe, pace, |params| score(self, params), report)?;
         self.tuned.params = params;
-        fitted
+        Ok(fitted)
     }
 }
 
 /// Fine-tunes what was pre-trained on a task's training examples: first the head alone, then all of it. The best weights by
-/// the accuracy on the validation examples are kept, where there are any.
+/// the accuracy on the validation examples are kept, where there are any. Errors: those of [`fit`].
 pub fn finetune(
     from: &Pretrained,
     examples: &Examples,
     reading: Reading,
     recipe: &Recipe,
     report: impl FnMut(u64, f64, Option<f64>),
-) -> (Classifier, Fitted) {
+) -> Result<(Classifier, Fitted)> {
     let labels = examples.labels.len();
     let mut classifier = Classifier { tuned: Tuned::new(from, Kind::Classify, labels, reading, recipe) };
     classifier.probe_first(&examples.train, labels);
     let score = |classifier: &Classifier, params: &Params| {
         (!examples.val.is_empty()).then(|| classifier.scores_on(params, &examples.val).accuracy)
     };
-    let fitted = classifier.learn(&examples.train, recipe, score, report);
-    (classifier, fitted)
+    let fitted = classifier.learn(&examples.train, recipe, score, report)?;
+    Ok((classifier, fitted))
 }
 
 struct Learning<'a> {

@@ -1,7 +1,7 @@
 //! From labelled texts to examples: ids and a label's number, and some of them held out to validate on; and likewise from
 //! tagged sentences and answered questions.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use tensor::random::{Random, Stream};
 
@@ -9,10 +9,10 @@ use super::super::pretrained::Pretrained;
 use super::answer::Asked;
 use super::tag::{self, Tagged};
 use crate::data::labelled::classes::Labelled;
-use crate::data::labelled::{conll, squad};
+use crate::data::labelled::{Tally, conll, squad};
 use crate::data::world::World;
 
-/// A text as ids, and its label's number; the number of labels stands for one that training never saw.
+/// A text as ids, and its label's number; the numbers beyond the labels are for those that training never saw, one for each.
 pub type Example = (Vec<u32>, usize);
 
 /// A task's examples.
@@ -56,15 +56,17 @@ impl Examples {
 
     /// The same with nothing held out.
     pub fn whole(with: &Pretrained, train: &Labelled, val: Option<&Labelled>, test: Option<&Labelled>) -> Self {
-        let labels: BTreeSet<&String> = train.labels.iter().collect();
-        let mut examples = Self { labels: labels.into_iter().cloned().collect(), ..Self::default() };
+        let mut count: BTreeMap<&String, usize> = BTreeMap::new();
+        train.labels.iter().for_each(|label| *count.entry(label).or_default() += 1);
+        let mut examples = Self { labels: count.keys().copied().cloned().collect(), ..Self::default() };
         let mut notes = Vec::new();
         examples.train = examples.of(with, train, "training", &mut notes);
-        for (i, label) in examples.labels.iter().enumerate() {
-            if examples.train.iter().filter(|(_, of)| *of == i).count() == 1 {
-                notes.push(format!("{label:?} has one training example only"));
-            }
+        let mut single = Tally::default();
+        for (label, line) in train.labels.iter().zip(&train.lines).filter(|(label, _)| count[label] == 1) {
+            single.add(|| format!("{label:?} in line {line}"));
         }
+        let [one, many] = ["label has", "labels have"].map(|of| format!("{of} one training example only"));
+        single.note(&train.path, &one, &many, &mut notes);
         examples.val = val.map_or_else(Vec::new, |val| examples.of(with, val, "validation", &mut notes));
         examples.test = test.map_or_else(Vec::new, |test| examples.of(with, test, "test", &mut notes));
         examples.notes = notes;
@@ -79,35 +81,45 @@ impl Examples {
 
     fn of(&self, with: &Pretrained, from: &Labelled, part: &str, notes: &mut Vec<String>) -> Vec<Example> {
         notes.extend(from.notes.iter().cloned());
-        let (mut examples, mut cut, mut unseen) = (Vec::new(), 0, Vec::new());
-        for (text, label) in from.texts.iter().zip(&from.labels) {
+        let (mut examples, mut cut, mut unseen) = (Vec::new(), Tally::default(), Tally::default());
+        let mut strange: Vec<&String> = Vec::new(); // the labels that training never saw
+        for ((text, label), line) in from.texts.iter().zip(&from.labels).zip(&from.lines) {
             let ids = with.ids(text);
-            cut += usize::from(ids.cut);
+            if ids.cut {
+                cut.add(|| format!("line {line}"));
+            }
             let number = self.labels.binary_search(label).unwrap_or_else(|_| {
-                unseen.push(label);
-                self.labels.len()
+                unseen.add(|| format!("line {line} ({label:?})"));
+                let place = strange.iter().position(|other| *other == label).unwrap_or_else(|| {
+                    strange.push(label);
+                    strange.len() - 1
+                });
+                self.labels.len() + place
             });
             examples.push((ids.ids, number));
         }
-        if cut > 0 {
-            let most = with.model.block_size();
-            notes.push(format!("{cut} {part} texts are longer than the {most} tokens that the model sees: cut there"));
-        }
-        if let Some(first) = unseen.first() {
-            let n = unseen.len();
-            notes.push(format!("{n} {part} examples have labels that training never saw (first {first:?}): all wrong"));
-        }
+        let sees = with.model.block_size();
+        let one = format!("{part} text is longer than the {sees} tokens that the model sees, and is cut there");
+        let many = format!("{part} texts are longer than the {sees} tokens that the model sees, and are cut there");
+        cut.note(&from.path, &one, &many, notes);
+        let one = format!("{part} example has a label that training never saw, and counts as wrong");
+        let many = format!("{part} examples have labels that training never saw, and count as wrong");
+        unseen.note(&from.path, &one, &many, notes);
         examples
     }
 }
+
+/// What stands in the place of a file's name where there is none.
+const BUILT_IN: &str = "the built-in world";
 
 /// The built-in world's stories, labelled by what happens last in them: some to learn from, and some to test on.
 pub fn world(seed: u64) -> [Labelled; 2] {
     let world = World::new(seed);
     [0..WORLD_TRAIN, WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST].map(|numbers| {
+        let lines = (1..=numbers.clone().count()).collect();
         let stories = numbers.map(|index| world.labelled(index));
         let (texts, labels) = stories.map(|story| (story.text, story.last_event.to_owned())).unzip();
-        Labelled { texts, labels, notes: Vec::new() }
+        Labelled { texts, labels, lines, path: BUILT_IN.into(), notes: Vec::new() }
     })
 }
 
@@ -143,69 +155,52 @@ pub struct Sentences {
     pub notes: Vec<String>,
 }
 
-/// Words and a tag for each.
-pub type Sentence = (Vec<String>, Vec<String>);
-
 impl Sentences {
     /// The sentences of some files. Without `val` some of `train` are held out, if there are enough.
     pub fn new(
         with: &Pretrained,
-        train: conll::Tagged,
+        mut train: conll::Tagged,
         val: Option<conll::Tagged>,
         test: Option<conll::Tagged>,
         seed: u64,
     ) -> Self {
-        let mut notes = Vec::new();
-        let mut pairs = |from: conll::Tagged| -> Vec<Sentence> {
-            notes.extend(from.notes);
-            from.sentences.into_iter().map(|s| (s.words, s.tags)).collect()
-        };
-        let mut train = pairs(train);
-        let test = test.map_or_else(Vec::new, &mut pairs);
-        let val = match val {
-            Some(val) => pairs(val),
-            None if train.len() >= ENOUGH => hold_out(&mut train, seed),
-            None => Vec::new(),
-        };
-        Self::of(with, train, val, test, notes)
-    }
-
-    fn of(
-        with: &Pretrained,
-        train: Vec<Sentence>,
-        val: Vec<Sentence>,
-        test: Vec<Sentence>,
-        notes: Vec<String>,
-    ) -> Self {
-        let tags = tag::known(train.iter().map(|(_, tags)| tags));
-        let mut sentences = Self { notes, ..Self::default() };
-        for (part, of) in [("validation", &val), ("test", &test)] {
-            let unseen: Vec<_> =
-                of.iter().flat_map(|(_, of)| of).filter(|tag| tags.binary_search(tag).is_err()).collect();
-            if let Some(first) = unseen.first() {
-                let n = unseen.len();
-                sentences.notes.push(format!(
-                    "{n} {part} words have tags that training never saw (first {first}): not to be found"
-                ));
-            }
-        }
-        let [train, val, test] = [train, val, test].map(|of| Tagged::new(with, of, &tags));
-        Self { tags, train, val, test, ..sentences }
+        let val = val.unwrap_or_else(|| {
+            let enough = train.sentences.len() >= ENOUGH;
+            let sentences = if enough { hold_out(&mut train.sentences, seed) } else { Vec::new() };
+            conll::Tagged { sentences, path: train.path.clone(), notes: Vec::new() }
+        });
+        let (tags, mut notes) = (tag::known(&train.sentences), Vec::new());
+        let parts = [("training", train), ("validation", val), ("test", test.unwrap_or_default())];
+        let [train, val, test] = parts.map(|(part, of)| {
+            notes.extend(of.notes);
+            let tagged = Tagged::new(with, of.sentences, &tags);
+            tagged.note(part, &of.path, with.model.block_size(), &mut notes);
+            tagged
+        });
+        Self { tags, train, val, test, notes }
     }
 
     /// The built-in world's stories, with the people, objects and places tagged that they name.
     pub fn world(with: &Pretrained, seed: u64) -> Self {
-        let [mut train, test] = world_sentences(seed);
-        let val = hold_out(&mut train, seed);
-        Self::of(with, train, val, test, Vec::new())
+        let [train, test] = world_sentences(seed);
+        Self::new(with, train, None, Some(test), seed)
     }
 }
 
 /// The built-in world's stories, tagged: some to learn from, and some to test on.
-pub fn world_sentences(seed: u64) -> [Vec<Sentence>; 2] {
+pub fn world_sentences(seed: u64) -> [conll::Tagged; 2] {
     let world = World::new(seed);
-    [0..WORLD_TRAIN, WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST]
-        .map(|numbers| numbers.map(|index| world.labelled(index).tagged()).collect())
+    [0..WORLD_TRAIN, WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST].map(|numbers| {
+        let sentence = |(line, index)| {
+            let (words, tags) = world.labelled(index).tagged();
+            conll::Sentence { words, tags, line }
+        };
+        conll::Tagged {
+            sentences: (1..).zip(numbers).map(sentence).collect(),
+            path: BUILT_IN.into(),
+            notes: Vec::new(),
+        }
+    })
 }
 
 /// A question-answering task's questions.
@@ -232,20 +227,31 @@ impl Questions {
         seed: u64,
     ) -> Self {
         let mut notes = Vec::new();
-        let mut questions = |from: squad::Answered| {
-            notes.extend(from.notes);
-            let answered = from.questions.into_iter().filter(|question| !question.answers.is_empty());
-            answered.collect::<Vec<_>>()
+        let mut answered = |mut from: squad::Answered| {
+            notes.append(&mut from.notes);
+            let mut unanswered = Tally::default();
+            for question in from.questions.iter().filter(|question| question.answers.is_empty()) {
+                unanswered.add(|| format!("{:?}", question.id));
+            }
+            let (one, many) = ("question has no answer, and is left out", "questions have no answer, and are left out");
+            unanswered.note(&from.path, one, many, &mut notes);
+            from.questions.retain(|question| !question.answers.is_empty());
+            from
         };
-        let mut train = questions(train);
-        let val = val.map(&mut questions);
-        let test = test.map_or_else(Vec::new, &mut questions);
-        let val =
-            val.unwrap_or_else(|| if train.len() >= ENOUGH { hold_out_contexts(&mut train, seed) } else { Vec::new() });
-        let [train, val, test] = [train, val, test].map(|of| Asked::new(&with.tokenizer, with.model.block_size(), of));
-        for (part, asked) in [("training", &train), ("validation", &val), ("test", &test)] {
-            notes.extend(asked.notes(part));
-        }
+        let mut train = answered(train);
+        let val = val.map(&mut answered);
+        let test = answered(test.unwrap_or_default());
+        let val = val.unwrap_or_else(|| {
+            let enough = train.questions.len() >= ENOUGH;
+            let questions = if enough { hold_out_contexts(&mut train.questions, seed) } else { Vec::new() };
+            squad::Answered { questions, path: train.path.clone(), notes: Vec::new() }
+        });
+        let [train, val, test] = [("training", train), ("validation", val), ("test", test)].map(|(part, of)| {
+            let asked = Asked::new(&with.tokenizer, with.model.block_size(), of.questions);
+            asked.note(&format!("{part} question"), &of.path, &mut notes);
+            asked.note_answers(part, &of.path, &mut notes);
+            asked
+        });
         Self { train, val, test, notes }
     }
 
@@ -254,6 +260,7 @@ impl Questions {
         let world = World::new(seed);
         let [train, test] = [0..WORLD_TRAIN, WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST].map(|numbers| squad::Answered {
             questions: numbers.map(|index| world.asked(index)).collect(),
+            path: BUILT_IN.into(),
             notes: Vec::new(),
         });
         Self::new(with, train, None, Some(test), seed)
@@ -262,7 +269,72 @@ impl Questions {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::score::macro_f1;
     use super::*;
+    use crate::Model;
+    use crate::gpt::{Gpt, GptConfig};
+
+    /// A model of bytes that sees 24 of them.
+    fn model() -> Pretrained {
+        let (model, params) = Gpt::init(&GptConfig::new(256, 24, 1, 1, 8), 1);
+        Pretrained { model: Model::Gpt(model), params, tokenizer: tokenizer::Tokenizer::bytes() }
+    }
+
+    fn labelled(name: &str, labels: &[&str]) -> Labelled {
+        let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
+        let texts = labels.iter().map(|label| format!("a text of {label}")).collect();
+        Labelled { texts, lines: (1..=labels.len()).collect(), labels, path: name.into(), notes: Vec::new() }
+    }
+
+    #[test]
+    fn labels_that_training_never_saw_are_classes_of_their_own() {
+        let train = labelled("train.tsv", &["a", "b", "a", "b"]);
+        let examples = Examples::whole(&model(), &train, None, Some(&labelled("test.tsv", &["a", "b", "c", "d", "c"])));
+        let truth: Vec<usize> = examples.test.iter().map(|(_, label)| *label).collect();
+        assert_eq!(truth, [0, 1, 2, 3, 2]);
+        // scikit-learn 1.9: f1_score(list("abcdc"), list("abaaa"), average="macro")
+        assert!((macro_f1(&truth, &[0, 1, 0, 0, 0]) - 0.35).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_odd_about_examples_is_counted_and_said_with_its_first_line() {
+        let mut train = labelled("train.tsv", &["a", "b", "a", "c", "d"]);
+        train.texts[2] += &" and more".repeat(9);
+        let test = labelled("test.tsv", &["a", "x", "b", "y"]);
+        assert_eq!(
+            Examples::whole(&model(), &train, None, Some(&test)).notes,
+            [
+                "1 training text is longer than the 24 tokens that the model sees, and is cut there: line 3 of train.tsv",
+                "3 labels have one training example only, the first is \"b\" in line 2 of train.tsv",
+                "2 test examples have labels that training never saw, and count as wrong, the first is line 2 (\"x\") of \
+                 test.tsv",
+            ]
+        );
+        let sentence = |line: usize, words: usize, tag: &str| conll::Sentence {
+            words: vec!["word".to_owned(); words],
+            tags: [vec!["O".to_owned(); words - 1], vec![tag.to_owned()]].concat(),
+            line,
+        };
+        let of = |path: &str, sentences: Vec<_>| conll::Tagged { sentences, path: path.into(), notes: Vec::new() };
+        let train = of("train.conll", vec![sentence(1, 3, "B-X"), sentence(5, 9, "O")]);
+        let test = of("test.conll", vec![sentence(2, 3, "B-Y"), sentence(7, 2, "I-Y")]);
+        assert_eq!(
+            Sentences::new(&model(), train, None, Some(test), 1).notes,
+            [
+                "1 training sentence is longer than the 24 tokens that the model sees, and is read in parts: line 5 of \
+                 train.conll",
+                "2 test words have tags that training never saw, and are not to be found, the first is line 4 (B-Y) of \
+                 test.conll",
+            ]
+        );
+        let mut long = World::new(1).asked(0);
+        (long.id, long.question) = ("q".to_owned(), "Where? ".repeat(9));
+        let bare = squad::Question { answers: Vec::new(), ..long.clone() };
+        let train = squad::Answered { questions: vec![bare, long], path: "train.json".into(), notes: Vec::new() };
+        let notes = Questions::new(&model(), train, None, None, 1).notes;
+        assert_eq!(notes[0], "1 question has no answer, and is left out: \"q\" of train.json");
+        assert!(notes[1].starts_with("1 training question fills more than half"), "{notes:?}");
+    }
 
     #[test]
     fn what_is_asked_about_a_context_is_held_out_with_it() {

@@ -16,6 +16,7 @@ use tensor::parallel;
 use tensor::random::{Random, Stream};
 
 use crate::Model;
+use crate::error::{Error, Result};
 use crate::nn::Value;
 
 pub mod answer;
@@ -95,6 +96,8 @@ pub struct Fitted {
 /// Trains `params` on a task. `pace` is each parameter's share of the learning rate, by its name. `score` says after each
 /// pass how good they are on other examples, if there are any (a larger score is better); the best are kept. `report` is
 /// told of each pass: its number, the mean loss, the score.
+///
+/// Errors: a loss that is no number any more.
 pub fn fit(
     task: &impl Task,
     params: &mut Params,
@@ -102,7 +105,7 @@ pub fn fit(
     pace: impl Fn(&str) -> f64,
     mut score: impl FnMut(&Params) -> Option<f64>,
     mut report: impl FnMut(u64, f64, Option<f64>),
-) -> Fitted {
+) -> Result<Fitted> {
     let n = task.examples();
     let a_pass = n.div_ceil(recipe.batch_size) as u64;
     let passes = recipe.epochs.max(recipe.least_steps.div_ceil(a_pass));
@@ -120,9 +123,11 @@ pub fn fit(
         let mut total = 0.0;
         for examples in order.chunks(recipe.batch_size) {
             let key = DropoutKey { seed: recipe.seed, step: fitted.steps, first_row: 0 };
-            total += gradient(task, params, &mut gradients, examples, key, recipe.precision) * examples.len() as f64;
-            optimizer.step(params, &gradients, schedule.at(fitted.steps));
+            let loss = gradient(task, params, &mut gradients, examples, key, recipe.precision);
+            let norm = optimizer.step(params, &gradients, schedule.at(fitted.steps));
             fitted.steps += 1;
+            check(fitted.steps, loss, norm)?;
+            total += loss * examples.len() as f64;
         }
         fitted.loss = total / n as f64;
         let now = score(params);
@@ -138,7 +143,18 @@ pub fn fit(
     if let Some(best) = kept {
         *params = best;
     }
-    fitted
+    Ok(fitted)
+}
+
+/// A loss or gradient that is no number ends it.
+fn check(step: u64, loss: f64, norm: f64) -> Result<()> {
+    if loss.is_finite() && norm.is_finite() {
+        return Ok(());
+    }
+    Err(Error::Training(format!(
+        "step {step} of the fine-tuning: the loss is {loss} and the gradient's norm {norm}; no model is kept; a smaller --lr \
+         usually helps"
+    )))
 }
 
 /// The mean loss of some examples and its gradient, in two halves side by side: one after the other, a small model's

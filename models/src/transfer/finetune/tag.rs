@@ -16,6 +16,8 @@ use super::super::score::{EntityScore, entities, entity_score};
 use super::tuned::{Kind, Reading, Tuned};
 use super::words::{self, Words};
 use super::{Fitted, Recipe, Task, fit, layerwise};
+use crate::data::labelled::Tally;
+use crate::data::labelled::conll::Sentence;
 use crate::error::Result;
 use crate::nn::Value;
 
@@ -28,25 +30,43 @@ pub struct Tagged {
     numbers: Vec<Vec<usize>>,
     /// The tags of each sentence, as they stand in the file.
     tags: Vec<Vec<String>>,
+    /// The sentences that are read in parts.
+    torn: Tally,
+    /// The words whose tags training never saw.
+    unseen: Tally,
 }
 
 impl Tagged {
     /// Sentences with their tags, of which `known` are those that training saw, in order.
-    pub fn new(
-        with: &Pretrained,
-        sentences: impl IntoIterator<Item = (Vec<String>, Vec<String>)>,
-        known: &[String],
-    ) -> Self {
+    pub fn new(with: &Pretrained, sentences: impl IntoIterator<Item = Sentence>, known: &[String]) -> Self {
         let mut all = Self::default();
-        for (sentence, tags) in sentences {
-            let mut left = tags.iter().map(|tag| known.binary_search(tag).unwrap_or(known.len()));
-            for part in words::of_sentence(&with.tokenizer, with.model.block_size(), &sentence) {
+        for Sentence { words, tags, line } in sentences {
+            let number = |tag| known.binary_search(tag).unwrap_or(known.len());
+            let unseen = tags.iter().enumerate().filter(|(_, tag)| number(tag) == known.len());
+            unseen.for_each(|(i, tag)| all.unseen.add(|| format!("line {} ({tag})", line + i)));
+            let mut left = tags.iter().map(number);
+            let parts = words::of_sentence(&with.tokenizer, with.model.block_size(), &words);
+            if parts.len() > 1 {
+                all.torn.add(|| format!("line {line}"));
+            }
+            for part in parts {
                 all.numbers.push(left.by_ref().take(part.firsts.len()).collect());
                 all.parts.push(part);
             }
             all.tags.push(tags);
         }
         all
+    }
+
+    /// Adds what should be known about them as `part` of a task, which stands in the file `path`.
+    pub fn note(&self, part: &str, path: &Path, sees: usize, notes: &mut Vec<String>) {
+        let one = format!("{part} sentence is longer than the {sees} tokens that the model sees, and is read in parts");
+        let many =
+            format!("{part} sentences are longer than the {sees} tokens that the model sees, and are read in parts");
+        self.torn.note(path, &one, &many, notes);
+        let one = format!("{part} word has a tag that training never saw, and is not to be found");
+        let many = format!("{part} words have tags that training never saw, and are not to be found");
+        self.unseen.note(path, &one, &many, notes);
     }
 
     /// How many sentences there are.
@@ -56,8 +76,8 @@ impl Tagged {
 }
 
 /// The tags that occur in sentences, in order.
-pub fn known<'a>(tags: impl IntoIterator<Item = &'a Vec<String>>) -> Vec<String> {
-    tags.into_iter().flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+pub fn known(sentences: &[Sentence]) -> Vec<String> {
+    sentences.iter().flat_map(|sentence| &sentence.tags).cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// A model that gives each word a tag.
@@ -155,22 +175,24 @@ fn within_entity(tag: &str) -> Cow<'_, str> {
 }
 
 /// Fine-tunes what was pre-trained on sentences. The best weights by the entity F1 on `val` are kept, if there are any.
+///
+/// Errors: those of [`fit`].
 pub fn finetune(
     from: &Pretrained,
     [train, val]: [&Tagged; 2],
     tags: &[String],
     recipe: &Recipe,
     report: impl FnMut(u64, f64, Option<f64>),
-) -> (Tagger, Fitted) {
+) -> Result<(Tagger, Fitted)> {
     let tuned = Tuned::new(from, Kind::Tag, tags.len(), Reading::Token, recipe);
     let mut tagger = Tagger { tuned, tags: tags.to_vec() };
     let mut params = tagger.tuned.params.clone();
     let pace = layerwise(&tagger.tuned.model, recipe.layer_decay);
     let task = Learning { tagger: &tagger, train, dropout: recipe.dropout };
     let score = |params: &Params| (val.sentences() > 0).then(|| tagger.scores_on(params, val).f1());
-    let fitted = fit(&task, &mut params, recipe, pace, score, report);
+    let fitted = fit(&task, &mut params, recipe, pace, score, report)?;
     tagger.tuned.params = params;
-    (tagger, fitted)
+    Ok((tagger, fitted))
 }
 
 struct Learning<'a> {

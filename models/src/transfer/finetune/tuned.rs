@@ -77,8 +77,7 @@ impl Tuned {
 
     /// Writes it into a directory that does not hold a model yet.
     pub fn save(&self, directory: &Path, kind: Kind, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
-        vacant(directory)?;
-        std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
+        prepare(directory)?;
         let by_id: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (i.to_string(), json!(label))).collect();
         let by_label: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (label.clone(), json!(i))).collect();
         let more = json!({ "id2label": by_id, "label2id": by_label });
@@ -99,6 +98,15 @@ pub fn vacant(directory: &Path) -> Result<()> {
         Some(file) => Err(Error::file(directory, format!("already holds a model ({file}): give another --out"))),
         None => Ok(()),
     }
+}
+
+/// Makes a directory for a model if it is not there. Before the training, so that nothing is lost for want of a place.
+///
+/// Errors: it holds a model already, or cannot be made or written into.
+pub fn prepare(directory: &Path) -> Result<()> {
+    vacant(directory)?;
+    std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
+    files::try_at(&directory.join("config.json")).map_err(|error| Error::io(directory, "write into", &error))
 }
 
 /// The labels of a checkpoint for a task, in order.
@@ -156,7 +164,7 @@ pub fn save_options(directory: &Path, options: &impl Serialize) -> Result<()> {
     files::write(&path, text.as_bytes()).map_err(|error| Error::io(&path, "write", &error))
 }
 
-/// Puts the results of a fine-tuning beside its model, as results.json.
+/// Puts the results of a fine-tuning, an object with its `trials`, beside its model, as results.json.
 pub fn save_results(directory: &Path, results: &impl Serialize) -> Result<()> {
     let path = directory.join("results.json");
     let json = serde_json::to_string_pretty(results).expect("numbers become JSON");

@@ -61,7 +61,7 @@ fn how(mut options: Table) -> String {
 
 /// Scores on test examples as a table, if they are what `finetune` writes.
 fn score_table(results: &Value) -> Option<String> {
-    let trials = results.as_array().filter(|trials| !trials.is_empty())?;
+    let trials = results.get("trials").unwrap_or(results).as_array().filter(|trials| !trials.is_empty())?;
     let names: Vec<&String> = trials[0]["test"].as_object()?.keys().collect();
     let percent = |x: &Value| x.as_f64().map_or("-".to_owned(), |x| format!("{:.1}%", 100.0 * x));
     let mut lines = vec![["seed", "steps", "validation"].map(str::to_owned).to_vec()];
@@ -83,7 +83,8 @@ mod tests {
     #[test]
     fn scores_become_a_table_and_other_results_none() {
         let trial = serde_json::json!({"seed": 3, "fitted": {"steps": 40, "best": null}, "test": {"accuracy": 0.9612}});
-        let table = score_table(&serde_json::json!([trial])).unwrap();
+        let table = score_table(&serde_json::json!({"kept": 3, "trials": [trial]})).unwrap();
+        assert_eq!(score_table(&serde_json::json!([trial])).as_ref(), Some(&table), "as it once was written");
         assert!(table.ends_with("| 3 | 40 | - | 96.1% |") && table.contains("| test accuracy |"), "{table}");
         assert_eq!(score_table(&serde_json::json!({"accuracy": 1})), None);
         assert_eq!(score_table(&serde_json::json!([])), None);
