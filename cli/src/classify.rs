@@ -13,7 +13,7 @@ use models::transfer::finetune::classify::Classifier;
 use models::transfer::pretrained;
 use serde_json::json;
 
-use crate::flags::{Texts, Threads, note_cut};
+use crate::flags::{Texts, Threads, note_cut, note_cut_at};
 use crate::pictures::{self, PictureFlags};
 
 /// Label texts with a model that `finetune … classify` made, or pictures with a CLIP, by nothing but the labels' names.
@@ -84,9 +84,11 @@ pub fn run(args: &Args) -> Result<()> {
     pictures::refuse(&args.dir, &given)?;
     pictures::refuse(&args.dir, &args.pictures.given())?;
     let (classifier, tokenizer, labels) = Classifier::open(&args.dir)?;
+    let mut first = 1;
     args.texts.each(AT_ONCE, |texts| {
         let ids: Vec<_> = texts.iter().map(|t| pretrained::ids(&tokenizer, classifier.block_size(), t)).collect();
-        note_cut(ids.iter().filter(|ids| ids.cut).count(), classifier.block_size());
+        note_cut_at(first, ids.iter().map(|ids| ids.cut), classifier.block_size(), |i| args.texts.place(i));
+        first += texts.len();
         let ids: Vec<&[u32]> = ids.iter().map(|ids| &ids.ids[..]).collect();
         let probabilities = classifier.probabilities(&classifier.tuned.params, &ids);
         texts.iter().zip(probabilities).try_for_each(|(text, p)| show(args, ("text", text), &labels, &p))

@@ -93,9 +93,12 @@ pub fn run(args: &Args) -> Result<()> {
         return judge(args, (&with, of), file, Judged::Sought);
     }
     let mut out = std::io::stdout().lock();
+    let mut first = 1;
     args.texts.each(AT_ONCE, |texts| {
         let some: Vec<&str> = texts.iter().map(String::as_str).collect();
-        flags::note_cut(cut(&with, &some, of), read_at_most(&with, of));
+        let too_long = some.iter().map(|text| cut(&with, &[text], of) > 0);
+        flags::note_cut_at(first, too_long, read_at_most(&with, of), |i| args.texts.place(i));
+        first += texts.len();
         let vectors = states(&with, &some, of);
         let mut both = texts.iter().zip(vectors.data().chunks_exact(with.model.width()));
         both.try_for_each(|(text, vector)| Ok(writeln!(out, "{}", json!({"text": text, "vector": vector}))?))

@@ -3,13 +3,16 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
-use models::transfer::fill::fill;
+use anyhow::{Result, anyhow};
+use clap::builder::RangedU64ValueParser;
+use models::transfer::fill::{Guess, able, fill};
 use models::transfer::pretrained::Pretrained;
+use serde_json::json;
 
-use crate::flags::{Texts, Threads};
+use crate::flags::{Texts, Threads, count};
 
-/// Find the likeliest tokens for each `[MASK]` of a text. Without a text: line by line from --in or standard input.
+/// Find the likeliest tokens for each `[MASK]` of a text. Without a text: line by line from --in or standard input; a line
+/// without `[MASK]` is left out, which is said at the end.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -21,7 +24,7 @@ pub struct Args {
     #[command(flatten)]
     texts: Texts,
     /// How many tokens for each place
-    #[arg(long, default_value_t = 5, value_name = "K")]
+    #[arg(long, default_value_t = 5, value_name = "K", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     top: usize,
     /// Print one JSON line a text
     #[arg(long)]
@@ -33,15 +36,40 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     let with = Pretrained::open(&args.dir)?;
-    args.texts.each(1, |texts| show(args, &with, &texts[0]))
+    able(&with)?;
+    let (mut n, mut left_out, mut first) = (0, 0, None);
+    args.texts.each(1, |texts| {
+        n += 1;
+        match tensor::parallel::inside(|| fill(&with, &texts[0], args.top)) {
+            Ok(places) => show(args, &texts[0], &places)?,
+            Err(error) => {
+                left_out += 1;
+                first.get_or_insert((n, error));
+            }
+        }
+        Ok(())
+    })?;
+    match first {
+        None => Ok(()),
+        Some((_, error)) if args.texts.one() => Err(error.into()),
+        Some((i, error)) => {
+            let is = if left_out == 1 { "is" } else { "are" };
+            let place = args.texts.place(i);
+            Err(anyhow!(
+                "{left_out} of {} {is} left out, the others are done; first {place}: {error}",
+                count(n, "text")
+            ))
+        }
+    }
 }
 
-fn show(args: &Args, with: &Pretrained, text: &str) -> Result<()> {
-    let places = tensor::parallel::inside(|| fill(with, text, args.top))?;
+fn show(args: &Args, text: &str, places: &[Vec<Guess>]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string(&places)?)?;
-        return Ok(());
+        return Ok(writeln!(out, "{}", json!({"text": text, "masks": places}))?);
+    }
+    if !args.texts.one() {
+        writeln!(out, "{text}")?;
     }
     for (i, guesses) in places.iter().enumerate() {
         if places.len() > 1 {
@@ -51,5 +79,5 @@ fn show(args: &Args, with: &Pretrained, text: &str) -> Result<()> {
             writeln!(out, "{:6.2}%  {}", 100.0 * guess.probability, guess.token.escape_debug())?;
         }
     }
-    Ok(())
+    if args.texts.one() { Ok(()) } else { Ok(writeln!(out)?) }
 }

@@ -1,7 +1,7 @@
 //! `pretext search`: what is nearest to a query, among the lines of a file, or among pictures and what is said of them.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::builder::RangedU64ValueParser;
@@ -19,7 +19,7 @@ use crate::pictures::{self, PictureFlags};
 /// Find what is nearest to a query.
 ///
 /// With a model of text: lines of a file. With a CLIP: pictures by a text or by a picture, or, with --texts, what is said of
-/// them. The vectors are kept beside the file, in FILE.index.safetensors, and made anew when the file or the model has changed.
+/// them. The vectors are kept beside the file, in FILE.index.safetensors, where that can be, and made anew when the file or the model has changed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,6 +40,9 @@ pub struct Args {
     /// How many
     #[arg(long, default_value_t = 5, value_name = "K", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     top: usize,
+    /// Where the vectors are kept [default: beside the first PATH]
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
     /// Print one JSON line a hit
     #[arg(long)]
     json: bool,
@@ -51,9 +54,6 @@ pub struct Args {
     /// Also write what was found as a page that stands alone, with the pictures
     #[arg(long, value_name = "FILE", help_heading = "Pictures")]
     html: Option<PathBuf>,
-    /// Where the vectors are kept [default: beside the first PATH]
-    #[arg(long, value_name = "FILE", help_heading = "Pictures")]
-    index: Option<PathBuf>,
     #[command(flatten)]
     pictures: PictureFlags,
 }
@@ -66,24 +66,35 @@ pub fn run(args: &Args) -> Result<()> {
     if pictures::is_clip(&args.dir)? {
         return among_pictures(args);
     }
-    let given = [("--texts", args.texts), ("--html", args.html.is_some()), ("--index", args.index.is_some())];
-    pictures::refuse(&args.dir, &given)?;
+    pictures::refuse(&args.dir, &[("--texts", args.texts), ("--html", args.html.is_some())])?;
     pictures::refuse(&args.dir, &args.pictures.given())?;
     pictures::refuse(&args.dir, &[("--in with more than one path", args.data.len() > 1)])?;
     let with = Pretrained::open(&args.dir)?;
     let of = beside::read_vectors(&args.dir)?;
     let index = match args.data.first() {
+        None if args.index.is_some() => {
+            let what = "--index is for the lines of a file: name one with --in, or leave it out";
+            return Err(crate::Usage(what.to_owned()).into());
+        }
         None => Index::over(&with, similar::world_lines(), of),
         Some(file) => {
-            let (index, new) = Index::of(&with, file, of)?;
-            if new {
-                let lines: Vec<&str> = index.lines().iter().map(String::as_str).collect();
-                flags::note_cut(cut(&with, &lines, of), read_at_most(&with, of));
-                eprintln!("note: the vectors are kept in {}", Index::path(file).display());
+            let path = args.index.clone().unwrap_or_else(|| Index::path(file));
+            let (index, kept) = Index::of(&with, file, &path, of)?;
+            if let Some(kept) = kept {
+                let too_long = index.lines().iter().map(|line| cut(&with, &[line], of) > 0);
+                let place = |i| format!("line {i} of {}", file.display());
+                flags::note_cut_at(1, too_long, read_at_most(&with, of), place);
+                tell(&path, kept);
             }
             index
         }
     };
+    if cut(&with, &[&args.query], of) > 0 {
+        eprintln!(
+            "note: the query is longer than the {} tokens that the model sees: cut there",
+            read_at_most(&with, of)
+        );
+    }
     let mut out = std::io::stdout().lock();
     for hit in index.search(&with, &args.query, of, args.top) {
         if args.json {
@@ -136,12 +147,17 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
     let texts = args.texts || !args.data.is_empty();
     let (index, new) = pictures::index(with, &gallery, texts, &path)?;
     if new {
-        match index.keep(&path, with, &gallery) {
-            Ok(()) => eprintln!("note: the vectors are kept in {}", path.display()),
-            Err(error) => eprintln!("note: the vectors are kept nowhere: {error} (--index FILE names one)"),
-        }
+        tell(&path, index.keep(&path, with, &gallery));
     }
     Ok((gallery, index))
+}
+
+/// Says where the vectors are kept, or why they are not.
+fn tell(path: &Path, kept: models::Result<()>) {
+    match kept {
+        Ok(()) => eprintln!("note: the vectors are kept in {}", path.display()),
+        Err(error) => eprintln!("note: the vectors are kept nowhere: {error} (--index FILE names a place)"),
+    }
 }
 
 /// A hit on its line; of a picture, the first of what is said of it.

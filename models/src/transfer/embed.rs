@@ -19,6 +19,7 @@ use tensor::tensor::Tensor;
 use tokenizer::Tokenizer;
 
 use super::pretrained::{Ids, Pretrained, ids, pooled_states};
+use crate::data::labelled::utf8;
 use crate::error::{Error, Result};
 use crate::hub::beside::Vectors;
 use crate::hub::weights::{self, Named, Weights};
@@ -99,7 +100,7 @@ struct Made {
 const KEY: &str = "pretext";
 
 impl Index {
-    /// Where the index of a file is kept: beside it.
+    /// Where the index of a file is kept, if nothing else is said: beside it.
     pub fn path(file: &Path) -> PathBuf {
         let mut name = file.as_os_str().to_owned();
         name.push(".index.safetensors");
@@ -119,30 +120,40 @@ impl Index {
         Self { lines, common, vectors }
     }
 
-    /// The index of a file's lines: the one that is kept, or a new one, which is then kept. Says whether it is new.
+    /// The index of a file's lines: the one that is kept at `path`, or a new one, and whether that could be kept there.
     ///
-    /// Errors: a file that cannot be read or has no line; an index that cannot be written.
-    pub fn of(with: &Pretrained, file: &Path, vectors: Vectors) -> Result<(Self, bool)> {
+    /// Errors: a file that cannot be read, is not UTF-8 or has no line.
+    pub fn of(with: &Pretrained, file: &Path, path: &Path, vectors: Vectors) -> Result<(Self, Option<Result<()>>)> {
         let bytes = std::fs::read(file).map_err(|error| Error::io(file, "read", &error))?;
-        let text = String::from_utf8_lossy(&bytes);
+        let digest_of_lines = hex(&bytes);
+        let text = utf8(file, bytes, 1)?;
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         if lines.iter().all(|line| line.trim().is_empty()) {
             return Err(Error::file(file, "has no line to search: give a file with a text on each line"));
         }
-        let made = Made { lines: hex(&bytes), model: digest(&with.params, &with.tokenizer), vectors };
-        let path = Self::path(file);
-        if let Some((common, vectors)) = kept(&path, &made, [lines.len(), with.model.width()]) {
-            return Ok((Self { lines, common, vectors }, false));
+        let made = Made { lines: digest_of_lines, model: digest(&with.params, &with.tokenizer), vectors };
+        if let Some((common, vectors)) = kept(path, &made, [lines.len(), with.model.width()]) {
+            return Ok((Self { lines, common, vectors }, None));
         }
         let index = Self::over(with, lines, vectors);
+        let kept = index.keep(path, &made);
+        Ok((index, Some(kept)))
+    }
+
+    /// Writes it to `path`, complete or not at all.
+    ///
+    /// Errors: another file stands there, for nobody's file is written over; or it cannot be written.
+    fn keep(&self, path: &Path, made: &Made) -> Result<()> {
+        if path.exists() && !Weights::open(path).is_ok_and(|file| made_of(&file).is_some()) {
+            let what = "is there already and is no index of lines: move it away";
+            return Err(Error::file(path, what));
+        }
         let named = |name: &str, shape: Vec<usize>, data| Named { name: name.to_owned(), shape, data };
         let tensors = [
-            named("vectors", index.vectors.shape().to_vec(), index.vectors.data()),
-            named("common", vec![index.common.len()], &index.common),
+            named("vectors", self.vectors.shape().to_vec(), self.vectors.data()),
+            named("common", vec![self.common.len()], &self.common),
         ];
-        let made = serde_json::to_string(&made).expect("strings become JSON");
-        weights::write(&path, &tensors, (KEY, &made))?;
-        Ok((index, true))
+        weights::write(path, &tensors, (KEY, &serde_json::to_string(made).expect("strings become JSON")))
     }
 
     /// The lines, in the file's order.
@@ -165,9 +176,14 @@ impl Index {
 /// The index at `path`, if there is one of just this and it is whole.
 fn kept(path: &Path, made: &Made, shape: [usize; 2]) -> Option<(Vec<f32>, Tensor)> {
     let file = path.exists().then(|| Weights::open(path).ok())??;
-    let of: Made = serde_json::from_str(&file.metadata(KEY)?).ok()?;
+    let of = made_of(&file)?;
     let ((has, vectors), (_, common)) = (file.numbers("vectors").ok()?, file.numbers("common").ok()?);
     (of == *made && has == shape && common.len() == shape[1]).then(|| (common, Tensor::of(shape, &vectors)))
+}
+
+/// What an index was made from, if the file is one.
+fn made_of(file: &Weights) -> Option<Made> {
+    serde_json::from_str(&file.metadata(KEY)?).ok()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -196,22 +212,31 @@ mod tests {
     }
 
     #[test]
-    fn a_line_finds_itself_first_and_an_index_is_used_again_until_its_file_changes() {
+    fn a_line_finds_itself_first_and_an_index_is_used_again_until_its_file_changes_and_no_other_file_is_touched() {
         let directory = tempfile::tempdir().unwrap();
         let (file, with) = (directory.path().join("lines.txt"), model());
         std::fs::write(&file, "one thing\n\nanother thing\nsomething else\n").unwrap();
-        let (index, new) = Index::of(&with, &file, Pooling::Mean.into()).unwrap();
-        assert!(new);
+        let at = Index::path(&file);
+        let of = |pooling: Pooling| Index::of(&with, &file, &at, pooling.into()).unwrap();
+        let (index, new) = of(Pooling::Mean);
+        assert!(matches!(new, Some(Ok(()))));
         let hits = index.search(&with, "another thing", Pooling::Mean.into(), 9);
         assert_eq!((hits.len(), hits[0].line, &hits[0].text[..]), (3, 3, "another thing"));
         assert!((hits[0].score - 1.0).abs() < 1e-5 && hits[1].score < hits[0].score);
-        let (again, new) = Index::of(&with, &file, Pooling::Mean.into()).unwrap();
-        assert!(!new && again.search(&with, "another thing", Pooling::Mean.into(), 9) == hits);
-        assert!(Index::of(&with, &file, Pooling::Last.into()).unwrap().1, "another pooling is another index");
-        std::fs::write(&file, "one thing\n").unwrap();
-        assert!(Index::of(&with, &file, Pooling::Last.into()).unwrap().1, "the file has changed");
-        std::fs::write(Index::path(&file), "no index").unwrap();
-        assert!(Index::of(&with, &file, Pooling::Last.into()).unwrap().1, "a damaged index is made anew");
+        let (again, new) = of(Pooling::Mean);
+        assert!(new.is_none() && again.search(&with, "another thing", Pooling::Mean.into(), 9) == hits);
+        assert!(of(Pooling::Last).1.is_some(), "another pooling is another index");
+        std::fs::write(&file, "\u{feff}one thing\n").unwrap();
+        let (changed, new) = of(Pooling::Last);
+        assert!(new.is_some(), "the file has changed");
+        assert_eq!(changed.lines(), ["one thing"]);
+        std::fs::write(&at, "somebody's notes").unwrap();
+        let refused = of(Pooling::Last).1.unwrap().unwrap_err().to_string();
+        assert!(refused.contains("is no index of lines"), "{refused}");
+        assert_eq!(std::fs::read(&at).unwrap(), b"somebody's notes");
+        std::fs::write(&file, b"one\ntw\xff\n").unwrap();
+        let refused = Index::of(&with, &file, &at, Pooling::Last.into()).err().unwrap().to_string();
+        assert!(refused.contains("line 2 is not UTF-8"), "{refused}");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use autograd::{IGNORE, Tape};
 use tensor::{Tensor, rows};
+use tokenizer::Frame;
 
 use super::pretrained::{Packed, Pretrained};
 use crate::Model;
+use crate::bert::Bert;
 use crate::error::{Error, Result};
 
 /// A token that may stand in a hidden place.
@@ -18,11 +20,10 @@ pub struct Guess {
     pub probability: f32,
 }
 
-/// The `k` likeliest tokens for each \[MASK\] of a text, the likeliest first. Of several masks each is filled while the
-/// others stay hidden.
+/// The model and the marks of its texts, if it can fill.
 ///
-/// Errors: a model that does not see both sides; a text without a mask, or longer than the model sees.
-pub fn fill(with: &Pretrained, text: &str, k: usize) -> Result<Vec<Vec<Guess>>> {
+/// Errors: a model that does not see both sides, or has no head that finds tokens.
+pub fn able(with: &Pretrained) -> Result<(&Bert, Frame)> {
     let (Model::Bert(model), Some(frame)) = (&with.model, with.tokenizer.frame()) else {
         return Err(Error::Options(
             "the model sees only what came before: fill needs one trained by `train bert`".into(),
@@ -32,6 +33,15 @@ pub fn fill(with: &Pretrained, text: &str, k: usize) -> Result<Vec<Vec<Guess>>> 
         let what = "the checkpoint was saved without the head that finds hidden tokens: fill needs one that has it";
         return Err(Error::Options(what.to_owned()));
     }
+    Ok((model, frame))
+}
+
+/// The `k` likeliest tokens for each \[MASK\] of a text, the likeliest first. Of several masks each is filled while the
+/// others stay hidden.
+///
+/// Errors: those of [`able`]; a text without a mask, or longer than the model sees.
+pub fn fill(with: &Pretrained, text: &str, k: usize) -> Result<Vec<Vec<Guess>>> {
+    let (model, frame) = able(with)?;
     let text = with.ids_with_special(text)?;
     if text.cut {
         let block = with.model.block_size();

@@ -38,7 +38,7 @@ fn a_classifier_learns_is_kept_and_labels_texts() {
     let learn = ["finetune", model, "classify", "--data", &data, "--test-data", &test, "--out", out, "--lr", "1e-2"];
     let (content, text) = words(&learn);
     assert!(content && text.contains("test accuracy 66.7%"), "{text}");
-    assert!(text.contains("1 test examples have labels that training never saw (first \"other\")"), "{text}");
+    assert!(text.contains("training never saw, and counts as wrong: line 4 (\"other\") of test.csv"), "{text}");
     let (content, text) = words(&["classify", out, "very nice indeed", "awful, just awful"]);
     let labels: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
     assert!(content && labels[..2] == ["good", "bad"], "{text}");
@@ -95,18 +95,91 @@ fn an_answerer_learns_is_kept_and_answers() {
     let data = file(here, "train.json", &squad(context, &questions));
     let learn = ["finetune", model, "answer", "--data", &data, "--test-data", &data, "--out", out, "--lr", "1e-2"];
     let (content, text) = words(&[&learn[..], &["--dropout", "0", "--least-steps", "200"]].concat());
-    assert!(content && text.contains("2 examples to learn from"), "{text}");
-    assert!(text.contains("question has no answer"), "a passage that stands nowhere is said: {text}");
+    assert!(content && text.contains("2 questions to learn from"), "{text}");
+    assert!(text.contains("question has no answer, and is left out"), "a passage that stands nowhere is said: {text}");
     assert!(text.contains("test exact match 100.0%") && text.contains("test answer F1 100.0%"), "{text}");
     let (content, text) = words(&["answer", out, "Where is it?", context]);
     assert!(content && text.contains("%\tin the café"), "{text}");
     let (content, text) = words(&["answer", out, "--data", &data]);
     assert!(content && text.contains(r#""q0":"Mia""#) && text.contains(r#""q2":"#), "{text}");
+    assert!(!text.contains("question has no answer"), "it is answered all the same: {text}");
+    let (content, text) = words(&["answer", out, &"Where is it? ".repeat(60), context]);
+    assert!(content && text.contains("the question fills more than half"), "{text}");
     let (content, text) = words(&["answer", out, "Where is it?", " "]);
     assert!(!content && text.contains("one of them is empty"), "{text}");
     let nothing = file(here, "nothing.json", &squad(context, &questions[2..]));
     let (content, text) = words(&["finetune", model, "answer", "--data", &nothing]);
     assert!(!content && text.contains("nothing to learn from"), "{text}");
+}
+
+#[test]
+fn a_fine_tuning_that_comes_to_nothing_ends_with_a_sentence_and_no_model() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
+    let texts = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let tags = file(here, "train.conll", &"Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9));
+    let asked = file(here, "train.json", &squad("Mia sees Oslo.", &[("Who?", "Mia"), ("What?", "Oslo")]));
+    let alike = file(here, "alike.tsv", &"good\tvery nice indeed\n".repeat(8));
+    let empty = file(here, "empty.conll", "Mia O\nsees O\n");
+    let svg = here.join("curve.svg");
+    let (to, drawn) = (["--out", out.to_str().unwrap()], ["--svg", svg.to_str().unwrap()]);
+    let (gone, held) = (format!("{texts}/x"), ["--test-data", &texts]);
+    for (said, wants) in [
+        (&["finetune", model, "classify", "--data", &texts, "--lr", "1e30", to[0], to[1]][..], "a smaller --lr"),
+        (&["finetune", model, "tag", "--data", &tags, "--lr", "1e30", to[0], to[1]], "a smaller --lr"),
+        (&["finetune", model, "answer", "--data", &asked, "--lr", "1e30", to[0], to[1]], "a smaller --lr"),
+        (&["curve", model, "classify", "--data", &texts, held[0], held[1], "--lr", "1e30", drawn[0], drawn[1]], "--lr"),
+        (&["finetune", model, "classify", "--data", &alike], "all of its texts have the label \"good\""),
+        (
+            &["curve", model, "classify", "--data", &alike, held[0], held[1], drawn[0], drawn[1]],
+            "nothing to tell apart",
+        ),
+        (&["finetune", model, "tag", "--data", &empty], "all of its words have the tag O"),
+        (&["finetune", model, "classify", "--data", &texts, "--out", &gone], "a file is in the way"),
+        (&["curve", model, "classify", "--svg", &gone], "cannot write it"),
+        (&["finetune", model, "classify", "--epochs", "0"], "0 is not in 1.."),
+        (&["finetune", model, "classify", "--layer-decay", "0"], "nothing below the new layer"),
+        (&["fill", model, "a [MASK]", "--top", "0"], "0 is not in 1.."),
+    ] {
+        let (content, text) = words(said);
+        assert!(!content && text.contains(wants) && !text.contains("panicked"), "{said:?}: {text}");
+        assert!(!text.contains("the model is in") && !text.contains("the picture is"), "{said:?}: {text}");
+    }
+    assert!(!out.join("config.json").exists() && !svg.exists());
+}
+
+#[test]
+fn of_several_seeds_each_pass_says_its_own_and_the_results_say_the_mean_and_which_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
+    let data = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let learn = ["finetune", model, "classify", "--data", &data, "--test-data", &data, "--least-steps", "2"];
+    let (content, text) = words(&[&learn[..], &["--seeds", "2", "--json", "--out", out.to_str().unwrap()]].concat());
+    assert!(content && text.contains("seed 1  pass 1") && text.contains("seed 2  pass 1"), "{text}");
+    let results: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
+    assert_eq!((&results["kept"], results["trials"].as_array().unwrap().len()), (&1.into(), 2));
+    assert!(results["test"]["accuracy"]["half_width"].is_number() && text.contains("\"kept\":1"), "{text}");
+}
+
+#[test]
+fn lines_without_a_mask_are_left_out_and_said_at_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let model = model.to_str().unwrap();
+    let lines = file(here, "lines.txt", "\u{feff}Mia has a [MASK].\nno hidden place\n\nIt was [MASK].\n");
+    let (content, text) = words(&["fill", model, "--in", &lines, "--top", "1"]);
+    assert!(!content && text.starts_with("Mia has a [MASK].\n") && text.contains("\nIt was [MASK].\n"), "{text}");
+    assert!(text.contains("2 of 4 texts are left out, the others are done; first line 2 of"), "{text}");
+    let (content, text) = words(&["fill", model, "It was [MASK].", "It is [MASK].", "--json"]);
+    assert!(content && text.contains(r#""text":"It is [MASK].""#), "{text}");
+    fs::write(&lines, b"It was [MASK].\nIt w\xe4s [MASK].\n").unwrap();
+    for said in [&["fill", model, "--in", &lines][..], &["search", model, "It", "--in", &lines]] {
+        let (content, text) = words(said);
+        assert!(!content && text.contains("line 2 is not UTF-8, for its byte 5"), "{said:?}: {text}");
+    }
 }
 
 #[test]
@@ -186,6 +259,14 @@ fn texts_become_vectors_and_a_search_finds_the_line_itself() {
         let (content, text) = words(&["search", model, "another thing", "--in", &lines, "--top", "1"]);
         assert!(content && text.contains("1.000\t2\tanother thing") && text.contains(kept), "{text}");
     }
+    let notes = file(here, "lines.txt.index.safetensors", "somebody's notes");
+    let (content, text) = words(&["search", model, "another thing", "--in", &lines, "--top", "1"]);
+    assert!(content && text.contains("kept nowhere") && text.contains("1.000\t2\tanother thing"), "{text}");
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "somebody's notes");
+    let elsewhere = here.join("elsewhere");
+    let (content, text) =
+        words(&["search", model, &"thing ".repeat(200), "--in", &lines, "--index", elsewhere.to_str().unwrap()]);
+    assert!(content && elsewhere.exists() && text.contains("the query is longer than"), "{text}");
     let pairs = file(here, "pairs.tsv", "5\tone thing\tone thing\n1\tone thing\tZZZ\n3.5\tthis\tthat\n");
     let (content, text) = words(&["embed", model, "--pairs", &pairs]);
     assert!(content && text.contains("\"spearman\":1.0"), "{text}");
