@@ -17,7 +17,7 @@ use models::transfer::finetune::examples;
 use models::transfer::finetune::tuned::Reading;
 use models::transfer::pretrained::Pretrained;
 
-use crate::flags::{MOST_DROPOUT, Precision, ReadingName, Threads, check_share};
+use crate::flags::{MOST_DROPOUT, Precision, ReadingName, Threads, check_share, count};
 use crate::pictures::{self, PictureFlags};
 
 /// Measure how good a task is learned from 1, 2, 4 … labels of each class (or tagged sentences): by the pre-trained model, by
@@ -199,7 +199,7 @@ impl Options {
         let points = tensor::parallel::inside(|| curve(subject, plan, |point| say(row(point))))?;
         let task = if matches!(args.task, Task::Tag(_)) { "tag" } else { "classify" };
         let model = args.dir.file_name().unwrap_or(args.dir.as_os_str()).display();
-        let title = format!("what pre-training is worth: {model}, {task}, {tests} examples to test on");
+        let title = format!("what pre-training is worth: {model}, {task}, {} to test on", count(tests, "example"));
         let known = match self.seeds {
             1 => "one seed".to_owned(),
             n => format!("means over {n} seeds; the bars are their 95% intervals"),

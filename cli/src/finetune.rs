@@ -313,7 +313,8 @@ impl Options {
         recipe: &Recipe,
         learn: impl Fn(&Recipe) -> models::Result<(M, Fitted, Scores)> + Sync,
     ) -> models::Result<(M, Outcome)> {
-        let (mut trials, mut best): (Vec<Trial>, Option<(Option<f64>, u64, M)>) = (Vec::new(), None);
+        let mut trials: Vec<Trial> = Vec::new();
+        let mut best: Option<(Option<f64>, u64, M)> = None;
         for seed in self.seed..self.seed + self.seeds {
             let recipe = Recipe { seed, ..recipe.clone() };
             let (model, fitted, test) = tensor::parallel::inside(|| learn(&recipe))?;

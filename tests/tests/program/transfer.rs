@@ -171,7 +171,7 @@ fn lines_without_a_mask_are_left_out_and_said_at_the_end() {
     let model = model.to_str().unwrap();
     let lines = file(here, "lines.txt", "\u{feff}Mia has a [MASK].\nno hidden place\n\nIt was [MASK].\n");
     let (content, text) = words(&["fill", model, "--in", &lines, "--top", "1"]);
-    assert!(!content && text.starts_with("Mia has a [MASK].\n") && text.contains("\nIt was [MASK].\n"), "{text}");
+    assert!(!content && text.contains("\nMia has a [MASK].\n") && text.contains("\nIt was [MASK].\n"), "{text}");
     assert!(text.contains("2 of 4 texts are left out, the others are done; first line 2 of"), "{text}");
     let (content, text) = words(&["fill", model, "It was [MASK].", "It is [MASK].", "--json"]);
     assert!(content && text.contains(r#""text":"It is [MASK].""#), "{text}");
