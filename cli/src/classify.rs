@@ -130,7 +130,7 @@ fn label(args: &Args, with: &Encoders, words: Vec<String>) -> Result<()> {
             ZeroShot::world(with)
         }
     };
-    let gallery = Gallery::Files(words.into_iter().map(PathBuf::from).collect(), args.pictures.ground());
+    let gallery = Gallery::Files(words.into_iter().map(PathBuf::from).collect(), args.pictures.ground(with));
     let seen = seen(with, &gallery);
     let probabilities = names.probabilities(&seen.vectors);
     for (&number, p) in seen.numbers.iter().zip(probabilities.data().chunks_exact(names.names().len())) {
@@ -149,7 +149,7 @@ fn seen(with: &Encoders, gallery: &Gallery) -> Seen {
 /// Names pictures whose classes are known, and says how well.
 fn measure(args: &Args, with: &Encoders) -> Result<()> {
     let given = args.labels.as_deref().map(zero_shot::read_names).transpose()?;
-    let gallery = args.pictures.open(&args.data, given.as_deref().unwrap_or_default())?;
+    let gallery = args.pictures.open(with, &args.data, given.as_deref().unwrap_or_default())?;
     let names = names(args, with, given.unwrap_or_else(|| gallery.classes().to_vec()))?;
     let seen = seen(with, &gallery);
     pictures::note(&seen.faults);

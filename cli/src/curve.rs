@@ -159,7 +159,9 @@ fn with_pictures(args: &Args, o: &Options) -> Result<()> {
     };
     let probe = match (&o.data[..], &o.test_data[..]) {
         ([], _) => Probe::world(&with, done)?,
-        (data, test) => Probe::new(&with, [o.pictures.open(data, &[])?, o.pictures.open(test, &[])?], done)?,
+        (data, test) => {
+            Probe::new(&with, [o.pictures.open(&with, data, &[])?, o.pictures.open(&with, test, &[])?], done)?
+        }
     };
     bar.finish_and_clear();
     probe.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));

@@ -145,7 +145,7 @@ fn with_pictures(args: &Args) -> Result<()> {
         return retrieval(args, &with, &data);
     }
     if let [_, ..] = &args.data[..] {
-        let gallery = args.pictures.open(&args.data, &[])?;
+        let gallery = args.pictures.open(&with, &args.data, &[])?;
         let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
         let (index, new) = pictures::index(&with, &gallery, true, &path)?;
         if new {
@@ -163,7 +163,7 @@ fn with_pictures(args: &Args) -> Result<()> {
     args.texts.each(1, |words| {
         n += 1;
         let word = &words[0];
-        match args.pictures.query(word) {
+        match args.pictures.query(&with, word) {
             Ok(query) => {
                 let kind = if matches!(query, Query::Picture(..)) { "image" } else { "text" };
                 let vector = pictures::vector(&with, &query);
@@ -180,7 +180,7 @@ fn with_pictures(args: &Args) -> Result<()> {
 fn retrieval(args: &Args, with: &Encoders, data: &[PathBuf]) -> Result<()> {
     let gallery = match data {
         [] => Gallery::scenes_of_several(SCENES, with.preprocess.size),
-        _ => args.pictures.open(data, &[])?,
+        _ => args.pictures.open(with, data, &[])?,
     };
     let bar = pictures::counting(gallery.len());
     let measured = recall::retrieval(with, &gallery, |n| bar.set_position(n as u64));

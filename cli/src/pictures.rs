@@ -32,7 +32,8 @@ pub struct PictureFlags {
     /// Take the rows of tables for which this holds: COLUMN=VALUE or COLUMN!=VALUE
     #[arg(long = "where", num_args = 1.., value_name = "CONDITION")]
     filters: Vec<String>,
-    /// The colour behind transparent pictures: red, green and blue from 0 to 255 [default: 255 255 255]
+    /// The colour behind transparent pictures: red, green and blue from 0 to 255 [default: that of the model's training,
+    /// or white]
     #[arg(long, num_args = 3, value_names = ["R", "G", "B"])]
     ground: Vec<u8>,
 }
@@ -59,11 +60,11 @@ impl PictureFlags {
         }
     }
 
-    /// The pictures of these sources. `classes` are the names of classes that are numbers in them.
-    pub fn open(&self, data: &[PathBuf], classes: &[String]) -> Result<Gallery> {
+    /// The pictures of these sources, for a model. `classes` are the names of classes that are numbers in them.
+    pub fn open(&self, with: &Encoders, data: &[PathBuf], classes: &[String]) -> Result<Gallery> {
         let options = PictureOptions {
             data: data.to_vec(),
-            ground: self.ground(),
+            ground: self.ground(with),
             image: self.image_column.clone(),
             captions: self.captions.clone(),
             class: self.class_column.clone(),
@@ -76,15 +77,15 @@ impl PictureFlags {
         Ok(gallery)
     }
 
-    /// The colour behind transparent pictures.
-    pub fn ground(&self) -> [u8; 3] {
-        <[u8; 3]>::try_from(&self.ground[..]).unwrap_or(PictureOptions::default().ground)
+    /// The colour behind transparent pictures: that of the model's training, if none is given.
+    pub fn ground(&self, with: &Encoders) -> [u8; 3] {
+        <[u8; 3]>::try_from(&self.ground[..]).unwrap_or(with.preprocess.ground)
     }
 
     /// A query: a picture, if it is the name of a file or looks like one, or else a text.
-    pub fn query(&self, word: &str) -> models::Result<Query> {
+    pub fn query(&self, with: &Encoders, word: &str) -> models::Result<Query> {
         if is_picture(word) {
-            return Ok(Query::Picture(word.to_owned(), Box::new(gallery::read(Path::new(word), self.ground())?)));
+            return Ok(Query::Picture(word.to_owned(), Box::new(gallery::read(Path::new(word), self.ground(with))?)));
         }
         Ok(Query::Text(word.to_owned()))
     }

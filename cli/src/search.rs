@@ -111,7 +111,7 @@ fn among_pictures(args: &Args) -> Result<()> {
     pictures::vacant([&args.html])?;
     let with = Encoders::open(&args.dir)?;
     args.pictures.need(&args.data)?;
-    let query = args.pictures.query(&args.query)?;
+    let query = args.pictures.query(&with, &args.query)?;
     let (gallery, index) = searched(args, &with)?;
     let wanted = if args.texts || gallery.is_empty() { Wanted::Texts } else { Wanted::Pictures };
     if wanted == Wanted::Texts && index.sizes()[1] == 0 {
@@ -140,7 +140,7 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
         Some(lines) if lines.extension().is_some_and(|ending| ending == "txt") => {
             (Gallery::lines(lines)?, kept::path(&args.data))
         }
-        Some(_) => (args.pictures.open(&args.data, &[])?, kept::path(&args.data)),
+        Some(_) => (args.pictures.open(with, &args.data, &[])?, kept::path(&args.data)),
     };
     let path = args.index.clone().unwrap_or(path);
     // Of the world's pictures so much is said that it is encoded only when it is sought.

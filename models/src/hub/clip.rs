@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::clip::ClipConfig;
 use crate::clip::config::{TEXT, VISION};
 use crate::data::pictures::Preprocess;
+use crate::data::pictures::decode::WHITE;
 use crate::error::{Error, Result};
 
 /// config.json of a model, with everything that `transformers` wants to know.
@@ -29,15 +30,24 @@ const PREPROCESSOR: &str = "preprocessor_config.json";
 /// The file in which newer directories say it, with more.
 const PROCESSOR: &str = "processor_config.json";
 
+/// The field with the colour under what is transparent, where it is not white.
+const GROUND: &str = "ground";
+
 /// What `transformers` calls, and called, what prepares pictures in this way.
 const PROCESSORS: [&str; 4] =
     ["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor"];
 
-/// Writes how pictures are prepared for a model of these sizes, for who prepares them elsewhere.
-pub(super) fn write_preprocessor(directory: &Path, config: &ClipConfig) -> Result<()> {
-    let Preprocess { size, mean, std } = preprocess(config);
+/// Writes how pictures are prepared for a model of these sizes, unless the directory says it already.
+pub(super) fn write_usual_preprocessor(directory: &Path, config: &ClipConfig) -> Result<()> {
+    if directory.join(PREPROCESSOR).exists() { Ok(()) } else { write_preprocessor(directory, &preprocess(config)) }
+}
+
+/// Writes how pictures are prepared for a model, for who prepares them elsewhere. What lies under transparent ones is a field
+/// of our own, which others pass over.
+pub fn write_preprocessor(directory: &Path, preprocess: &Preprocess) -> Result<()> {
+    let Preprocess { size, mean, std, ground } = *preprocess;
     let plain = |numbers: [f32; 3]| numbers.map(|x| x.to_string().parse::<f64>().unwrap_or(f64::from(x)));
-    let json = json!({
+    let mut json = json!({
         "image_processor_type": "CLIPImageProcessor",
         "do_convert_rgb": true,
         "do_resize": true,
@@ -51,6 +61,9 @@ pub(super) fn write_preprocessor(directory: &Path, config: &ClipConfig) -> Resul
         "image_mean": plain(mean),
         "image_std": plain(std),
     });
+    if ground != WHITE {
+        json[GROUND] = json!(ground);
+    }
     super::beside::write_json(&directory.join(PREPROCESSOR), &json)
 }
 
@@ -129,7 +142,12 @@ pub fn parse_preprocess(
             "image_mean {mean:?} and image_std {std:?}: these must be finite, and the second more than 0"
         ));
     }
-    Ok(Some(Preprocess { mean, std, ..usual }))
+    let ground = match json.get(GROUND) {
+        None => usual.ground,
+        Some(colour) => serde_json::from_value(colour.clone())
+            .map_err(|error| format!("{GROUND} is no colour of three numbers from 0 to 255: {error}"))?,
+    };
+    Ok(Some(Preprocess { mean, std, ground, ..usual }))
 }
 
 /// The sizes in a config.json, unless it asks for what is not computed here. Old files say the parts once more in

@@ -286,7 +286,7 @@ pub fn save_for(
         Model::Clip(model) => clip::config_json(&model.config),
     };
     if let Model::Clip(model) = model {
-        clip::write_preprocessor(directory, &model.config)?;
+        clip::write_usual_preprocessor(directory, &model.config)?;
     }
     let mut tensors = weights::named(params);
     if let Some(task) = task {

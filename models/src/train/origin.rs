@@ -51,9 +51,13 @@ pub fn lay_in(table: &mut Table, flags: &Table, from: &Path, model: ModelName) -
                 v.hidden_size,
                 c.projection_dim,
             ];
-            let table = table.entry("clip").or_insert(Value::Table(Table::new()));
-            for (key, value) in DECIDED_OF_CLIP.iter().zip(vision) {
-                table.as_table_mut().and_then(|table| table.insert((*key).to_owned(), (value as i64).into()));
+            let ground = hub::clip::open_preprocess(from, c)?.ground;
+            if let Value::Table(table) = table.entry("clip").or_insert(Value::Table(Table::new())) {
+                table.extend(
+                    DECIDED_OF_CLIP.iter().zip(vision).map(|(key, value)| ((*key).to_owned(), (value as i64).into())),
+                );
+                // What it has seen under transparent pictures it sees on, unless something else is said.
+                table.entry("ground").or_insert(ground.map(i64::from).to_vec().into());
             }
             let longest = t.max_position_embeddings;
             ([t.vocab_size, longest, t.num_hidden_layers, t.num_attention_heads, t.hidden_size], None)

@@ -1,5 +1,6 @@
 //! The loop: batch, loss, gradients, step; and around it what makes a run safe to leave alone.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ use super::step::{self, Compute, loss_and_gradients, timed};
 use super::watch::Watch;
 use crate::Model;
 use crate::bert::model::HEADS;
+use crate::data::Corpus;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::{self, beside};
@@ -37,8 +39,8 @@ pub struct Run {
     position: Position,
     metrics: MetricsWriter,
     advice: Advice,
-    /// Broken pictures that were named.
-    broken: usize,
+    /// What was said of broken pictures.
+    broken: BTreeSet<String>,
     /// Where the time goes, if that is wanted.
     pub profile: Option<Profile>,
 }
@@ -168,7 +170,7 @@ impl Run {
             position,
             metrics,
             advice,
-            broken: 0,
+            broken: BTreeSet::new(),
             profile: None,
         })
     }
@@ -185,9 +187,12 @@ impl Run {
     }
 
     fn save_model(&self, directory: &Path) -> Result<()> {
-        let Setup { model, params, tokenizer, .. } = &self.setup;
+        let Setup { model, params, tokenizer, corpus, .. } = &self.setup;
         if self.setup.options.objective == Some(ObjectiveName::Simcse) {
             beside::write_pooling(directory, model)?;
+        }
+        if let Corpus::Captioned(captioned) = corpus {
+            hub::clip::write_preprocessor(directory, &captioned.rows().preprocess)?;
         }
         hub::save(directory, model, params, tokenizer)
     }
@@ -201,9 +206,7 @@ impl Run {
         let data = (corpus, self.setup.validation());
         let evaluation = evaluate(model, params, data, o.block_size, [o.batch_size, o.micro_batch], limit)?;
         let representation = self.setup.representation()?;
-        let broken = corpus.broken();
-        broken.iter().skip(self.broken).for_each(|sentence| watch.note(sentence));
-        self.broken = broken.len();
+        self.name_broken(watch);
         let loss = evaluation.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
             self.position.best = Some((loss, self.position.step));
@@ -215,6 +218,24 @@ impl Run {
             watch.note(&format!("the validation loss after step {} is {loss}", self.position.step));
         }
         Ok((evaluation, representation))
+    }
+
+    /// Names the pictures that were found broken since this was last asked.
+    fn name_broken(&mut self, watch: &mut dyn Watch) {
+        for sentence in self.setup.corpus.broken() {
+            if !self.broken.contains(&sentence) {
+                watch.note(&sentence);
+                self.broken.insert(sentence);
+            }
+        }
+    }
+
+    /// Saves, if the weights give a loss that is a number: a step that was too large shows only here.
+    fn save_if_good(&self, val_loss: Option<f64>, batch: &Batch, norm: f64) -> Result<()> {
+        let Setup { model, params, options, .. } = &self.setup;
+        let next = val_loss.unwrap_or_else(|| step::loss(model, params, batch, options.micro_batch));
+        check(self.step(), next, norm, &self.directory)?;
+        self.save()
     }
 
     /// How the run stands, with the loss over the whole validation part if it is finished.
@@ -272,7 +293,16 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let begin = Instant::now();
         let profile = run.profile.as_ref();
         // Keyed by (seed, step): nothing to replay.
-        timed(profile, "Batch", || run.setup.fill(&mut batch, step))?;
+        if let Err(error) = timed(profile, "Batch", || run.setup.fill(&mut batch, step)) {
+            // Between two steps nothing is half done, and the batch is still that of the last.
+            run.name_broken(watch);
+            if step > first {
+                run.save_if_good(None, &batch, 0.0)?;
+                run.draw()?;
+            }
+            let what = format!("{error}; nothing is lost: then go on with --resume {}", run.directory.display());
+            return Err(Error::Training(what));
+        }
         let Setup { model, params, .. } = &mut run.setup;
         let how = Compute { profile, ..o.compute() };
         let loss = loss_and_gradients(model, params, &mut gradients, &batch, how, o.seed, step);
@@ -322,11 +352,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         watch.progress(&metric);
         run.advice.look(&metric).iter().for_each(|sentence| watch.note(sentence));
         if due(o.save_every) || stop {
-            // A checkpoint is good if the loss that it gives is a number; a step too large shows only here.
-            let Setup { model, params, .. } = &run.setup;
-            let next = val_loss.unwrap_or_else(|| step::loss(model, params, &batch, o.micro_batch));
-            check(run.position.step, next, norm, &run.directory)?;
-            run.save()?;
+            run.save_if_good(val_loss, &batch, norm)?;
         }
         if val_loss.is_some() || stop {
             run.draw()?;
@@ -334,6 +360,11 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         if stop {
             break;
         }
+    }
+    run.name_broken(watch);
+    if !run.broken.is_empty() {
+        let n = run.broken.len();
+        watch.note(&format!("broken pictures that were passed over, others being taken in their place: {n}"));
     }
     run.outcome()
 }

@@ -234,7 +234,7 @@ fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mu
         let (n, longest) = (captions.len(), o.block_size);
         watch.note(&format!("{cut} of {n} captions are longer than {longest} tokens, and are cut"));
     }
-    let preprocess = Preprocess { size: of.image_size, ..Preprocess::default() };
+    let preprocess = Preprocess { size: of.image_size, ground: of.ground, ..Preprocess::default() };
     Ok(Captioned::new(Rows { source, tokenizer, block: o.block_size, preprocess, augment: of.augment() }))
 }
 

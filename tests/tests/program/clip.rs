@@ -15,10 +15,15 @@ fn clip<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
 
 /// A folder with twelve whole pictures, under their own names and captions, and the table of them.
 fn folder(directory: &Path) -> PathBuf {
+    folder_of(12, directory)
+}
+
+/// The same with another number of pictures.
+fn folder_of(count: usize, directory: &Path) -> PathBuf {
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pictures");
     let names = ["rgb.png", "rgba.png", "grey.png", "baseline.jpg", "lossless.webp", "still.gif"];
     let mut table = String::from("path\tlabel\ttags\tsplit\n");
-    for (i, name) in names.iter().cycle().take(12).enumerate() {
+    for (i, name) in names.iter().cycle().take(count).enumerate() {
         fs::copy(pictures.join(name), directory.join(format!("{i}-{name}"))).unwrap();
         table += &format!("{i}-{name}\tpicture number {i}\tsmall, round\ttrain\n");
     }
@@ -124,9 +129,64 @@ fn folders_that_people_have_are_read_or_refused_in_a_sentence() {
     let output = run(clip(&out, &["--data", &long, "--captions", "{label}", "--steps", "1"]));
     assert!(output.status.success() && said(&output).contains("longer than 32 tokens"), "{}", said(&output));
     fs::remove_dir_all(&out).unwrap();
-    // One picture that is none is passed over and named.
-    let broken = directory.path().join("0-rgb.png");
-    fs::write(&broken, "no picture at all").unwrap();
-    let output = run(clip(&out, &["--data", path, "--steps", "6", "--eval-every", "2"]));
-    assert!(output.status.success() && said(&output).contains("0-rgb.png"), "{}", said(&output));
+    // Pictures that are none are passed over, and each is named once, whenever it is met.
+    let broken = ["0-rgb.png", "2-grey.png", "5-still.gif", "7-rgba.png"];
+    broken.iter().for_each(|name| fs::write(directory.path().join(name), "no picture at all").unwrap());
+    let output = run(clip(&out, &["--data", path, "--val-share", "0.4", "--steps", "12", "--eval-every", "1"]));
+    let text = said(&output);
+    assert!(output.status.success() && text.contains("others being taken in their place: 4"), "{text}");
+    broken.iter().for_each(|name| assert_eq!(text.matches(name).count(), 1, "{name} in {text}"));
+}
+
+#[test]
+fn a_run_that_stops_for_broken_pictures_keeps_what_it_learned_and_goes_on_when_they_are_mended() {
+    let directory = tempfile::tempdir().unwrap();
+    let (out, whole) = (directory.path().join("run"), directory.path().join("whole"));
+    let path = folder_of(60, directory.path());
+    fs::create_dir(&whole).unwrap();
+    folder_of(60, &whole);
+    let names = fs::read_dir(&whole).unwrap().map(|entry| entry.unwrap().file_name());
+    let broken: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with(['1', '2'])).collect();
+    broken.iter().for_each(|name| fs::write(directory.path().join(name), "<html>").unwrap());
+    fails(
+        clip(&out, &["--data", path.to_str().unwrap(), "--steps", "40", "--val-share", "0.1"]),
+        1,
+        &["pictures are broken so far", "it is text", "nothing is lost", "--resume"],
+    );
+    assert!(out.join("state.safetensors").exists());
+    for name in &broken {
+        fs::copy(whole.join(name), directory.path().join(name)).unwrap();
+    }
+    let output = run(["train", "--resume", out.to_str().unwrap()]);
+    let text = said(&output);
+    assert!(output.status.success() && !text.contains("has no checkpoint yet"), "{text}");
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    assert!(metrics.lines().count() == 40 && metrics.lines().last().unwrap().contains("val_loss"), "{metrics}");
+}
+
+#[test]
+fn what_lies_under_transparent_pictures_in_training_lies_there_ever_after_unless_something_else_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = folder(directory.path());
+    let out = directory.path().join("run");
+    let more = ["--data", table.to_str().unwrap(), "--steps", "1", "--ground", "0", "0", "0"];
+    let output = run(clip(&out, &more));
+    assert!(output.status.success(), "{}", said(&output));
+    let seen = directory.path().join("1-rgba.png");
+    let embed = |more: &[&str]| {
+        let output = run([&["embed", out.to_str().unwrap(), seen.to_str().unwrap()], more].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        output.stdout
+    };
+    assert_eq!(embed(&[]), embed(&["--ground", "0", "0", "0"]));
+    assert_ne!(embed(&[]), embed(&["--ground", "255", "255", "255"]));
+    let best = fs::read_to_string(out.join("best/preprocessor_config.json")).unwrap();
+    assert!(best.contains("\"ground\"") && best.contains("CLIPImageProcessor"), "{best}");
+    let on = directory.path().join("on");
+    let more = ["--data", table.to_str().unwrap(), "--steps", "1", "--batch-size", "4"];
+    let from = ["train", "clip", "--from", out.to_str().unwrap(), "--out", on.to_str().unwrap()];
+    let output = run([&from[..], &more].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    let options = fs::read_to_string(on.join("train.toml")).unwrap().replace(char::is_whitespace, "");
+    assert!(options.contains("ground=[0,0,0"), "{options}");
 }

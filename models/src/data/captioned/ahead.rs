@@ -27,17 +27,17 @@ pub struct Ahead {
 
 impl Ahead {
     /// Puts the batch of (seed, step) with `rows` rows in the place of `batch`, whose memory is used again, and begins the
-    /// next step's.
+    /// next step's. After an error `batch` is what it was.
     pub fn fill(&self, rows: &Arc<Rows>, batch: &mut Batch, [seed, step]: [u64; 2], count: usize) -> Result<()> {
         let mut coming = self.coming.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let spare = std::mem::take(&mut batch.pixels);
-        *batch = match coming.take() {
+        let made = match coming.take() {
             Some(next) if next.of == ([seed, step], count) => {
                 next.batch.join().expect("a thread that makes a batch does not panic")?
             }
             // Nobody waits for what another step would have been.
             _ => rows.batch(Vec::new(), [seed, step], count)?,
         };
+        let spare = std::mem::replace(batch, made).pixels;
         let (rows, of) = (Arc::clone(rows), ([seed, step + 1], count));
         let batch = std::thread::spawn(move || rows.batch(spare, of.0, of.1));
         *coming = Some(Coming { of, batch });

@@ -7,6 +7,8 @@
 mod ahead;
 mod source;
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use tensor::random::{Random, Stream};
@@ -38,15 +40,24 @@ pub struct Rows {
     pub augment: Augment,
 }
 
-/// Pictures' numbers with their captions in ids.
-type Numbered = Vec<(u64, Vec<u32>)>;
+/// Pictures' [marks](Row::marks) with their captions in ids.
+type Marked = Vec<([u64; 2], Vec<u32>)>;
 
 /// A picture on its way into a batch.
 struct Row {
     picture: Arc<Picture>,
     caption: String,
-    /// Pictures of the same number are not told apart.
+    /// Pictures of the same number are not told apart: the same is said of them.
     number: u64,
+}
+
+impl Row {
+    /// What pictures are not told apart by: what is said of them, and what they show.
+    fn marks(&self) -> [u64; 2] {
+        let mut hash = DefaultHasher::new();
+        self.picture.hash(&mut hash);
+        [self.number, hash.finish()]
+    }
 }
 
 impl Captioned {
@@ -57,8 +68,9 @@ impl Captioned {
 
     /// Fills `batch` with the `rows` pairs of step `step`.
     ///
-    /// Errors: too many pictures that cannot be read.
+    /// Errors: too many pictures that cannot be read; `batch` is then what it was.
     pub fn fill(&self, batch: &mut Batch, seed: u64, step: u64, rows: usize) -> Result<()> {
+        self.rows.source.check_broken()?;
         self.ahead.fill(&self.rows, batch, [seed, step], rows)
     }
 
@@ -71,15 +83,15 @@ impl Captioned {
     pub fn val_batch(&self, rows: &[usize]) -> Result<Batch> {
         let of = &self.rows;
         let chosen = rows.iter().map(|&row| of.source.val_row(row, of.preprocess.size));
-        let mut batch = Batch::new();
+        let (mut batch, mut marks) = (Batch::new(), Vec::new());
         for (i, row) in chosen.enumerate() {
             let row = row?;
             batch.pixels.resize((i + 1) * of.preprocess.numbers(), 0.0);
             of.preprocess.apply(&row.picture, &mut batch.pixels[i * of.preprocess.numbers()..]);
-            batch.pictures.push(row.number);
+            marks.push(row.marks());
             batch.texts.push(of.ids(&row.caption));
         }
-        of.close(&mut batch);
+        of.close(&mut batch, &marks);
         Ok(batch)
     }
 
@@ -101,37 +113,40 @@ impl Rows {
         let mut batch = Batch { pixels: spare, ..Batch::new() };
         batch.pixels.resize(rows * numbers, 0.0);
         let parts = batch.pixels.chunks_mut(rows.div_ceil(ahead::WORKERS) * numbers);
-        let made: Vec<Result<Numbered>> = std::thread::scope(|scope| {
+        let made: Vec<Result<Marked>> = std::thread::scope(|scope| {
             let workers: Vec<_> = parts
                 .enumerate()
                 .map(|(part, pixels)| scope.spawn(move || self.part(pixels, [seed, step], rows, part)))
                 .collect();
             workers.into_iter().map(|worker| worker.join().expect("a worker that makes rows does not panic")).collect()
         });
+        let mut marks = Vec::new();
         for part in made {
-            for (number, ids) in part? {
-                batch.pictures.push(number);
+            for (of, ids) in part? {
+                marks.push(of);
                 batch.texts.push(ids);
             }
         }
-        self.close(&mut batch);
+        self.close(&mut batch, &marks);
         Ok(batch)
     }
 
-    /// Part number `part` of a step's rows: the pictures' numbers and captions.
-    fn part(&self, pixels: &mut [f32], [seed, step]: [u64; 2], rows: usize, part: usize) -> Result<Numbered> {
+    /// Part number `part` of a step's rows: the pictures' marks and captions.
+    fn part(&self, pixels: &mut [f32], [seed, step]: [u64; 2], rows: usize, part: usize) -> Result<Marked> {
         let first = part * rows.div_ceil(ahead::WORKERS);
         let row = |(i, pixels): (usize, &mut [f32])| {
             let at = (first + i) as u64;
             let row = self.source.row(seed, step, at, rows as u64, self.preprocess.size)?;
             self.augment.apply(&row.picture, &self.preprocess, [seed, step, at], pixels);
-            Ok((row.number, self.ids(&row.caption)))
+            Ok((row.marks(), self.ids(&row.caption)))
         };
         pixels.chunks_exact_mut(self.preprocess.numbers()).enumerate().map(row).collect()
     }
 
-    /// Lays the texts of a batch out as rows of ids, all as long as the longest; what stands behind an end is not seen.
-    fn close(&self, batch: &mut Batch) {
+    /// Lays the texts of a batch out as rows of ids, all as long as the longest; what stands behind an end is not seen. And
+    /// numbers the pictures by their marks.
+    fn close(&self, batch: &mut Batch, marks: &[[u64; 2]]) {
+        batch.pictures = numbers(marks);
         let longest = batch.texts.iter().map(Vec::len).max().unwrap_or(0);
         let (_, end) = ends(&self.tokenizer);
         batch.rows = batch.texts.len();
@@ -140,6 +155,21 @@ impl Rows {
             batch.ids.extend(ids);
         }
     }
+}
+
+/// A number for each picture of a batch, the same for all that are linked by a mark in common.
+fn numbers(marks: &[[u64; 2]]) -> Vec<u64> {
+    let mut numbers: Vec<u64> = (0..marks.len() as u64).collect();
+    let mut first = HashMap::new();
+    for (i, marks) in marks.iter().enumerate() {
+        for mark in marks.iter().enumerate() {
+            let [from, to] = [i, *first.entry(mark).or_insert(i)].map(|at| numbers[at]);
+            if from != to {
+                numbers.iter_mut().filter(|number| **number == from).for_each(|number| *number = to);
+            }
+        }
+    }
+    numbers
 }
 
 /// A caption's ids with their ends, at most `block`, and whether they were cut.
@@ -162,4 +192,54 @@ pub fn ends(tokenizer: &Tokenizer) -> (Option<u32>, u32) {
 /// Which of `n` captions a row has.
 fn drawn(n: usize, seed: u64, step: u64, row: u64) -> usize {
     Random::new(seed, Stream::Text, step).at(row * 16).below(n as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::data::pictures::PictureOptions;
+
+    #[test]
+    fn pictures_are_one_if_a_mark_links_them_and_only_then() {
+        assert_eq!(numbers(&[[1, 1], [2, 2], [3, 3]]), [0, 1, 2]);
+        assert_eq!(numbers(&[[1, 2], [2, 1]]), [0, 1], "marks of two kinds are not compared");
+        assert_eq!(numbers(&[[1, 1], [2, 2], [3, 3], [1, 2]]), [1, 1, 2, 1], "the last links the first two");
+    }
+
+    #[test]
+    fn copies_of_a_picture_have_one_number_whatever_is_said_of_them_and_however_much_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut table = "path\tlabel\n".to_owned();
+        for i in 0..40u8 {
+            let name = format!("{i}.png");
+            // Four pictures, ten times each.
+            image::RgbImage::from_pixel(4, 4, image::Rgb([i % 4; 3])).save(directory.path().join(&name)).unwrap();
+            table += &format!("{name}\tthing {i}\n");
+        }
+        let path = directory.path().join("t.tsv");
+        fs::write(&path, table).unwrap();
+        let batches = [0, 60, 1 << 20].map(|memory| {
+            let options = PictureOptions { data: vec![path.clone()], memory, ..PictureOptions::default() };
+            let rows = Rows {
+                source: Source::open(&options, &[], 0.5).unwrap(),
+                tokenizer: Tokenizer::train(&[b"thing"], 257).unwrap(),
+                block: 16,
+                preprocess: Preprocess { size: 4, ..Preprocess::default() },
+                augment: Augment::default(),
+            };
+            let captioned = Captioned::new(rows);
+            let mut batch = Batch::new();
+            captioned.fill(&mut batch, 7, 0, 16).unwrap();
+            (batch, captioned.val_batch(&(0..20).collect::<Vec<_>>()).unwrap())
+        });
+        assert!(batches[0] == batches[1] && batches[0] == batches[2]);
+        for batch in [&batches[0].0, &batches[0].1] {
+            let shows: Vec<&[f32]> = batch.pixels.chunks_exact(48).collect();
+            for (i, j) in (0..batch.rows).flat_map(|i| (0..i).map(move |j| (i, j))) {
+                assert_eq!(batch.pictures[i] == batch.pictures[j], shows[i] == shows[j], "rows {i} and {j}");
+            }
+        }
+    }
 }

@@ -81,6 +81,14 @@ impl Source {
         }
     }
 
+    /// An error if too many pictures were found broken: see [`PictureFiles::check_broken`].
+    pub fn check_broken(&self) -> Result<()> {
+        match self {
+            Self::World(_) => Ok(()),
+            Self::Files(files) => files.train.check_broken().and_then(|()| files.val.check_broken()),
+        }
+    }
+
     /// The picture of row `row` among the `rows` of a step, and one of its captions; drawn with `side` pixels a side, where
     /// it is not a file.
     pub(super) fn row(&self, seed: u64, step: u64, row: u64, rows: u64, side: usize) -> Result<Row> {

@@ -41,7 +41,7 @@ const SHOWN: usize = 48;
 /// An empty file is an error, and so is whatever suggests that its bytes mean something else than UTF-8 in lines:
 /// read on, it would yield wrong labels rather than none.
 pub(super) fn text_of(path: &Path) -> Result<String> {
-    let mut text = utf8(path, fs::read(path).map_err(|e| Error::io(path, "read", &e))?, 1)?;
+    let mut text = utf8_of(path)?;
     if text.ends_with('\r') {
         text.pop(); // half of a Windows line end, where a file was cut
     }
@@ -58,6 +58,11 @@ pub(super) fn text_of(path: &Path) -> Result<String> {
         return Err(bad_line(path, line_at(&text, at), wrong, line_around(&text, at), way_out));
     }
     Ok(text)
+}
+
+/// The whole file as text; an error as of [`utf8`], or if it cannot be read.
+pub(crate) fn utf8_of(path: &Path) -> Result<String> {
+    utf8(path, fs::read(path).map_err(|e| Error::io(path, "read", &e))?, 1)
 }
 
 /// Bytes of a file from its line `first` on as text, without the mark that some editors put before the first.

@@ -1,10 +1,11 @@
 //! A set of pictures with captions, to be drawn from by many threads.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sha2::{Digest as _, Sha256};
+use tensor::random::{Random, Stream};
 
 use super::sources::{Item, gather, tolerated};
 use super::{Picture, PictureOptions, order};
@@ -23,7 +24,8 @@ pub struct PictureFiles {
     kept: Vec<OnceLock<Arc<Picture>>>,
     /// Bytes that may still be kept; the parts of a split share them.
     memory: Arc<AtomicU64>,
-    broken: Broken,
+    /// What is wrong with each picture that was passed over.
+    broken: Mutex<BTreeMap<usize, String>>,
 }
 
 impl PictureFiles {
@@ -46,7 +48,7 @@ impl PictureFiles {
 
     fn of(items: Vec<Item>, classes: Vec<String>, notes: Vec<String>, ground: [u8; 3], memory: Arc<AtomicU64>) -> Self {
         let kept = items.iter().map(|_| OnceLock::new()).collect();
-        Self { items, classes, notes, ground, kept, memory, broken: Broken::default() }
+        Self { items, classes, notes, ground, kept, memory, broken: Mutex::default() }
     }
 
     /// How many pictures there are, broken ones included.
@@ -98,24 +100,55 @@ impl PictureFiles {
         Ok(picture)
     }
 
-    /// Picture `i`, or the next whole one if it is broken, and which one it is.
+    /// Picture `i`, or one that is drawn in its place if it is broken, and which one it is.
     ///
-    /// Broken ones are remembered for [`PictureFiles::broken`]. More than 1 % of those looked at (and more than ten) are
-    /// an error: then it is not a picture that is wrong.
+    /// Broken ones are remembered for [`PictureFiles::broken`].
+    ///
+    /// # Errors
+    ///
+    /// More broken ones in a row than there may be in the whole set: then it is not a picture that is wrong.
     pub fn sample(&self, i: usize) -> Result<(usize, Arc<Picture>)> {
-        for at in (i..self.len()).chain(0..i) {
-            self.broken.looked_at.fetch_add(1, Ordering::Relaxed);
+        let tries = self.tolerated() + 1;
+        for at in places(i, self.len()).take(tries) {
             match self.picture(at) {
                 Ok(picture) => return Ok((at, picture)),
-                Err(error) => self.broken.add(at, &error, self.len())?,
+                Err(error) => drop(self.found().insert(at, error.to_string())),
             }
         }
-        Err(Error::file(self.name(i), "it is broken, and so are all others: fetch them again"))
+        let others = tries.min(self.len()) - 1;
+        Err(Error::file(
+            self.name(i),
+            format!("it is broken, and so are {others} others that were tried: fetch them again"),
+        ))
     }
 
     /// What is wrong with the pictures that were passed over, a sentence each.
     pub fn broken(&self) -> Vec<String> {
-        self.broken.found().values().cloned().collect()
+        self.found().values().cloned().collect()
+    }
+
+    /// An error if more than 1 % of all pictures (and more than ten) were found broken. Of all, as some are always broken
+    /// together, and of the few that were looked at so far these may be many.
+    pub fn check_broken(&self) -> Result<()> {
+        let found = self.found();
+        match found.values().next() {
+            Some(first) if found.len() > self.tolerated() => {
+                let (broken, all) = (found.len(), self.len());
+                let what =
+                    format!("{broken} of {all} pictures are broken so far: fetch them again; the first is {first}");
+                Err(Error::Training(what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many may be broken.
+    fn tolerated(&self) -> usize {
+        tolerated(self.len())
+    }
+
+    fn found(&self) -> MutexGuard<'_, BTreeMap<usize, String>> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The order in which epoch `epoch` visits the pictures, a function of (seed, epoch) alone: each occurs once.
@@ -128,8 +161,8 @@ impl PictureFiles {
 
     /// Sets a share of the pictures aside: those to train on, and those to validate on.
     ///
-    /// A picture's name and length alone decide its place in a row, of which the last part is set aside; so a set that grows
-    /// a little is divided nearly as before.
+    /// A picture's name alone decides its place in a row, of which the last part is set aside; so a set that grows a little
+    /// is divided nearly as before, and one of which some files are mended just as before.
     ///
     /// # Errors
     ///
@@ -155,16 +188,28 @@ impl PictureFiles {
         Ok((Self::of(train, self.classes, self.notes, self.ground, self.memory), val))
     }
 
-    /// Names everything that samples depend on: which pictures, how long their files are, what is said of them and what
-    /// they are laid on. A run that is resumed on data with another fingerprint is not the run that was begun.
+    /// Names what samples depend on: which pictures, what is said of them and what they are laid on. A run that is resumed on
+    /// data with another fingerprint is not the run that was begun.
+    ///
+    /// What is in the files does not count: a copy is the same data, and a run goes on when broken pictures were fetched again.
     pub fn fingerprint(&self) -> String {
+        self.digest(|item| item.place.identity())
+    }
+
+    /// The same with when the files were written and how many bytes they have: what was computed from pictures of another
+    /// version has to be computed again.
+    pub fn version(&self) -> String {
+        self.digest(|item| item.place.identity() + ":" + &item.place.version())
+    }
+
+    fn digest(&self, identity: impl Fn(&Item) -> String) -> String {
         let mut hash = Sha256::new_with_prefix(self.ground);
         let mut add = |text: &str| {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);
         };
         for (i, item) in self.items.iter().enumerate() {
-            add(&item.place.identity());
+            add(&identity(item));
             add(self.class(i).unwrap_or_default());
             add(&item.captions.len().to_string());
             item.captions.iter().for_each(|caption| add(caption));
@@ -173,33 +218,22 @@ impl PictureFiles {
     }
 }
 
-/// The pictures that were passed over.
-#[derive(Debug, Default)]
-struct Broken {
-    looked_at: AtomicUsize,
-    /// What is wrong with each.
-    found: Mutex<BTreeMap<usize, String>>,
+/// Picture `i` of `n`, and then all others in strides that are drawn, for where one is broken its neighbours often are.
+fn places(i: usize, n: usize) -> impl Iterator<Item = usize> {
+    let (i, n) = (i as u64, n as u64);
+    let mut random = Random::new(0, Stream::Data, i);
+    let stride = loop {
+        let stride = 1 + random.below(n);
+        if common_divisor(stride, n) == 1 {
+            break stride;
+        }
+    };
+    (0..n).map(move |k| ((i + k * stride) % n) as usize)
 }
 
-impl Broken {
-    /// Remembers a broken picture of a set of `all`; an error if there are too many.
-    fn add(&self, i: usize, error: &Error, all: usize) -> Result<()> {
-        let mut found = self.found();
-        found.insert(i, error.to_string());
-        let looked_at = self.looked_at.load(Ordering::Relaxed).min(all); // an epoch later, they are the same
-        if found.len() <= tolerated(looked_at) {
-            return Ok(());
-        }
-        let first = found.values().next().expect("one was added");
-        Err(Error::Training(format!(
-            "{} of the {looked_at} pictures looked at are broken; the first is {first}",
-            found.len()
-        )))
-    }
-
-    fn found(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, String>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The largest number that divides both (Euclid).
+fn common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 #[cfg(test)]

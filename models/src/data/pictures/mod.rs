@@ -28,7 +28,7 @@
 //! let options = PictureOptions { data: vec![table], captions: vec!["a photo of {label}".into()], ..Default::default() };
 //! let pictures = PictureFiles::open(&options)?;
 //! assert_eq!(pictures.captions(0), ["a photo of an apple"]);
-//! assert_eq!(pictures.notes(), ["1 picture without a caption passed over: line 3 of captions.tsv"]);
+//! assert_eq!(pictures.notes(), ["1 picture without a caption passed over: b.png of captions.tsv"]);
 //!
 //! let clip = Preprocess { size: 4, ..Preprocess::default() };
 //! let mut numbers = vec![0.0; clip.numbers()]; // [3, 4, 4]
@@ -54,7 +54,7 @@ pub use files::PictureFiles;
 pub use preprocess::Preprocess;
 
 /// A picture as a program sees it: H rows of W pixels, from the top left, each of red, green and blue from 0 to 255.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Picture {
     /// W: pixels of a row.
     pub width: usize,

@@ -14,6 +14,7 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use serde::{Deserialize, Serialize};
 
 use super::Picture;
+use super::decode::WHITE;
 
 /// How pictures become a model's input.
 ///
@@ -33,12 +34,15 @@ pub struct Preprocess {
     pub mean: [f32; 3],
     /// Their deviations.
     pub std: [f32; 3],
+    /// What lies under what is transparent: red, green and blue. Pictures are laid on it when they are decoded.
+    pub ground: [u8; 3],
 }
 
 impl Default for Preprocess {
-    /// CLIP's: S = 224, and the means and deviations of the pictures that it was trained on.
+    /// CLIP's: S = 224, and the means and deviations of the pictures that it was trained on; white under what is transparent.
     fn default() -> Self {
-        Self { size: 224, mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.2613026, 0.2757771] }
+        let (mean, std) = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.2613026, 0.2757771]);
+        Self { size: 224, mean, std, ground: WHITE }
     }
 }
 

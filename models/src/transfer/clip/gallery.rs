@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tensor::random::Stream;
 
+use crate::data::labelled::utf8_of;
 use crate::data::pictures::decode::decode;
 use crate::data::pictures::{Picture, PictureFiles, PictureOptions};
 use crate::data::world::World;
@@ -30,8 +31,8 @@ pub enum Gallery {
     Files(Vec<PathBuf>, [u8; 3]),
     /// Tables, folders, shards and IDX files.
     Data(Box<PictureFiles>),
-    /// Texts, and no picture.
-    Lines(Vec<String>),
+    /// Texts with the numbers of their lines, and no picture.
+    Lines(Vec<(usize, String)>),
 }
 
 impl Gallery {
@@ -73,12 +74,11 @@ impl Gallery {
 
     /// The lines of a file, without empty ones.
     ///
-    /// Errors: a file that cannot be read, or has none.
+    /// Errors: a file that cannot be read, is not UTF-8, or has none.
     pub fn lines(file: &Path) -> Result<Self> {
-        let bytes = std::fs::read(file).map_err(|error| Error::io(file, "read", &error))?;
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<String> =
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        let text = utf8_of(file)?;
+        let numbered = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim().to_owned()));
+        let lines: Vec<_> = numbered.filter(|(_, line)| !line.is_empty()).collect();
         if lines.is_empty() {
             return Err(Error::file(file, "has no line to search: give a file with a text on each line"));
         }
@@ -114,7 +114,7 @@ impl Gallery {
             Self::World { scenes, .. } => format!("scene {}", scenes[i].1),
             Self::Files(files, _) => files[i].display().to_string(),
             Self::Data(files) => files.name(i),
-            Self::Lines(_) => format!("line {}", i + 1),
+            Self::Lines(lines) => format!("line {}", lines[i].0),
         }
     }
 
@@ -127,7 +127,7 @@ impl Gallery {
                 files.class(i).map(str::to_owned).into_iter().collect()
             }
             Self::Data(files) => files.captions(i).to_vec(),
-            Self::Lines(lines) => vec![lines[i].clone()],
+            Self::Lines(lines) => vec![lines[i].1.clone()],
         }
     }
 
@@ -186,4 +186,24 @@ pub fn read(path: &Path, ground: [u8; 3]) -> Result<Picture> {
     }
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", &error))?;
     decode(&bytes, ground).map_err(|what| Error::file(path, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn lines_keep_their_numbers_in_the_file_and_bytes_that_are_no_text_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("lines.txt");
+        fs::write(&file, "\u{feff}a cat\n\n \n a dog\n").unwrap();
+        let lines = Gallery::lines(&file).unwrap();
+        let named = [0, 1].map(|i| (lines.name(i), lines.captions(i).concat()));
+        assert_eq!(named, [("line 1", "a cat"), ("line 4", "a dog")].map(|(name, text)| (name.into(), text.into())));
+        fs::write(&file, b"a cat\na caf\xe9\n").unwrap();
+        let refused = Gallery::lines(&file).err().unwrap().to_string();
+        assert!(refused.contains("lines.txt: line 2 is not UTF-8"), "{refused}");
+    }
 }

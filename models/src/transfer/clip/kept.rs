@@ -1,8 +1,8 @@
 //! An index on the disk: vectors that need not be computed again while pictures, texts and model stay what they are.
 //!
 //! It is a safetensors file with `pictures` `[n, E]` and `texts` `[m, E]`, and a line that says what they were made of: a
-//! fingerprint of the pictures and of what is said of them, and a digest of the model with how it sees pictures. If either differs, the index is made
-//! anew. Names and captions are not in it; they are read from where the pictures are.
+//! fingerprint of the pictures with when their files were written, and of what is said of them; and a digest of the model with
+//! how it sees pictures. If either differs, the index is made anew. Names and captions are not in it; they are read from where the pictures are.
 
 use std::path::{Path, PathBuf};
 
@@ -101,7 +101,7 @@ impl Index {
 /// What an index of this gallery would be made of, but for pictures that cannot be read.
 fn made(with: &Encoders, gallery: &Gallery) -> Made {
     let pictures = match gallery {
-        Gallery::Data(files) => files.fingerprint(),
+        Gallery::Data(files) => files.version(),
         _ => {
             let mut hash = Sha256::new();
             let lines = if let Gallery::Lines(lines) = gallery { lines.len() } else { 0 };
@@ -179,6 +179,10 @@ mod tests {
         assert!(anew(&with), "another caption");
         fs::write(folder.join("a.txt"), "picture a").unwrap();
         assert!(!anew(&with));
+        fs::write(folder.join("b.png"), "no pixture").unwrap();
+        let written = fs::File::options().write(true).open(folder.join("b.png")).unwrap();
+        written.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(1)).unwrap();
+        assert!(anew(&with), "another picture of as many bytes");
         fs::write(&at, "somebody's notes").unwrap();
         assert!(anew(&with), "a file that is no index");
         let refused = index.keep(&at, &with, &here).unwrap_err().to_string();

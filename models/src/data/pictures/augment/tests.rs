@@ -4,7 +4,7 @@ use super::*;
 
 /// Shows levels as they are: no mean is taken off.
 fn plain(size: usize) -> Preprocess {
-    Preprocess { size, mean: [0.0; 3], std: [1.0 / 255.0; 3] }
+    Preprocess { size, mean: [0.0; 3], std: [1.0 / 255.0; 3], ..Preprocess::default() }
 }
 
 /// Red grows to the right, green downwards, blue is their middle.

@@ -55,31 +55,47 @@ fn threads_that_ask_for_the_same_pictures_pay_for_each_once() {
 }
 
 #[test]
-fn a_broken_picture_is_passed_over_for_the_next_whole_one_and_named() {
+fn a_broken_picture_is_passed_over_for_one_that_is_always_the_same_and_named() {
     let (_dir, options) = table(20, |i| [4, 5, 19].contains(&i));
-    let set = PictureFiles::open(&options).unwrap();
-    for (asked, got) in [(3, 3), (4, 6), (5, 6), (19, 0), (4, 6)] {
-        assert_eq!(set.sample(asked).unwrap().0, got);
-    }
-    let broken = set.broken();
+    let drawn = || {
+        let set = PictureFiles::open(&options).unwrap();
+        (set.sample(4).unwrap().0, set.sample(5).unwrap().0, set.sample(19).unwrap().0, set.broken())
+    };
+    let (of_4, of_5, of_19, broken) = drawn();
+    assert!([of_4, of_5, of_19].iter().all(|at| ![4, 5, 19].contains(at)), "{of_4} {of_5} {of_19}");
+    assert_eq!(drawn(), (of_4, of_5, of_19, broken.clone()));
     assert_eq!(broken.len(), 3);
     assert!(broken[0].contains("0004.png: it is text"), "{}", broken[0]);
+    assert_eq!(PictureFiles::open(&options).unwrap().sample(3).unwrap().0, 3, "a whole one is itself");
 }
 
 #[test]
-fn more_than_one_in_a_hundred_and_more_than_ten_broken_pictures_are_an_error() {
-    let first_error = |count, every| {
-        let (_dir, options) = table(count, |i| i % every == 0);
+fn where_one_is_broken_all_others_are_tried_and_not_its_neighbours_first() {
+    for n in [1, 2, 3, 17, 256, 1000] {
+        let mut seen: Vec<_> = places(n / 2, n).collect();
+        assert_eq!(seen[0], n / 2);
+        seen.sort();
+        assert!(seen.into_iter().eq(0..n), "of {n}");
+    }
+    let far = (0..1000).filter(|&i| places(i, 1000).nth(1).unwrap().abs_diff(i) > 10).count();
+    assert!(far > 950, "{far} of 1000");
+}
+
+#[test]
+fn more_than_one_in_a_hundred_of_all_and_more_than_ten_broken_pictures_are_an_error() {
+    let looked_at = |count, broken: &dyn Fn(usize) -> bool, first| {
+        let (_dir, options) = table(count, broken);
         let set = PictureFiles::open(&options).unwrap();
-        (0..count).find_map(|i| Some((i, set.sample(i).err()?.to_string())))
+        (0..first).for_each(|i| drop(set.sample(i).unwrap()));
+        set.check_broken().map_err(|error| error.to_string())
     };
-    assert_eq!(first_error(1200, 120), None, "ten are borne");
-    let (at, error) = first_error(1200, 60).unwrap();
-    assert_eq!(at, 600, "the eleventh is not: {error}");
-    assert!(error.contains("11 of the 611 pictures") && error.contains("0000.png"), "{error}");
+    assert_eq!(looked_at(200, &|i| i < 10, 200), Ok(()), "ten are borne");
+    assert_eq!(looked_at(1800, &|i| i < 17, 20), Ok(()), "neighbours are no sample of all");
+    let error = looked_at(200, &|i| i % 10 == 0, 200).unwrap_err();
+    assert!(error.contains("20 of 200 pictures are broken so far") && error.contains("0000.png"), "{error}");
     let (_dir, options) = table(3, |_| true);
     let error = PictureFiles::open(&options).unwrap().sample(1).unwrap_err().to_string();
-    assert!(error.contains("0001.png") && error.contains("so are all others"), "{error}");
+    assert!(error.contains("0001.png") && error.contains("so are 2 others"), "{error}");
 }
 
 #[test]
@@ -112,6 +128,20 @@ fn the_fingerprint_changes_with_what_is_learned_from_and_not_with_where_it_lies(
     assert_ne!(before, of(&PictureOptions { ground: [0; 3], ..options.clone() }));
     assert_ne!(before, of(&PictureOptions { captions: vec!["a {label}".to_owned()], ..options.clone() }));
     assert_ne!(before, of(&PictureOptions { filters: vec!["label!=number 1".to_owned()], ..options.clone() }));
-    fs::write(dir.path().join("0001.png"), "other bytes").unwrap();
-    assert_ne!(before, of(&options));
+    fs::write(dir.path().join("0001.png"), "mended").unwrap();
+    assert_eq!(before, of(&options), "a run goes on when a broken picture was fetched again");
+}
+
+#[test]
+fn a_picture_that_was_written_anew_makes_another_version_even_of_as_many_bytes() {
+    let (dir, options) = table(3, |_| false);
+    let version = || PictureFiles::open(&options).unwrap().version();
+    let before = version();
+    assert_eq!(before, version());
+    let path = dir.path().join("0001.png");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, bytes.iter().rev().copied().collect::<Vec<_>>()).unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+    File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+    assert_ne!(before, version());
 }

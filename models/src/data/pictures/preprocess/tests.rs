@@ -31,7 +31,7 @@ fn the_square_is_that_of_transformers_within_two_grey_levels() {
 fn a_picture_of_the_right_size_keeps_its_pixels() {
     let rgb: Vec<u8> = (0..8 * 8 * 3).map(|i| (i * 37 % 251) as u8).collect();
     let picture = Picture { width: 8, height: 8, rgb };
-    let plain = Preprocess { size: 8, mean: [0.0; 3], std: [1.0 / 255.0; 3] };
+    let plain = Preprocess { size: 8, mean: [0.0; 3], std: [1.0 / 255.0; 3], ..Preprocess::default() };
     let mut out = vec![0.0; plain.numbers()];
     plain.apply(&picture, &mut out);
     for (i, &level) in picture.rgb.iter().enumerate() {

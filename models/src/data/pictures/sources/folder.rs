@@ -34,7 +34,7 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
         }
         let name = file.strip_prefix(folder).unwrap_or(&file);
         let place = Place::of_file(&source, name).ok_or_else(|| Error::file(&file, "it is gone: let the folder be"))?;
-        to.add(Item::new(place, wording.captions(&record)), wording.class(&record), || name.display().to_string());
+        to.add(Item::new(place, wording.captions(&record)), wording.class(&record));
     }
     to.close(folder, &wording)
 }

@@ -36,6 +36,7 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     }
     let mut wording = Wording::of(to.options, path, &["class".to_owned()])?;
     let (source, bytes) = (Arc::<Path>::from(path), u64::from(width) * u64::from(height));
+    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
     for (i, &digit) in labels[8..].iter().enumerate() {
         let names = &to.options.classes;
         let class = match names.get(usize::from(digit)) {
@@ -49,8 +50,8 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
         let record = Record::from_iter([("class".to_owned(), Value::from(class))]);
         if wording.keeps(&record) {
             let form = Form::Grey { offset: 16 + i as u64 * bytes, width, height };
-            let place = Place { source: source.clone(), key: i.to_string().into(), bytes, form };
-            to.add(Item::new(place, wording.captions(&record)), wording.class(&record), || format!("picture {i}"));
+            let place = Place { source: source.clone(), key: i.to_string().into(), bytes, modified, form };
+            to.add(Item::new(place, wording.captions(&record)), wording.class(&record));
         }
     }
     to.close(path, &wording)

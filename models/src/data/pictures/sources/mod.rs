@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::decode::{MOST_PIXELS, decode};
 use super::{Picture, PictureOptions};
@@ -63,6 +64,8 @@ pub(super) struct Place {
     /// Its name within.
     key: PathBuf,
     bytes: u64,
+    /// When the file was last written.
+    modified: Option<SystemTime>,
     form: Form,
 }
 
@@ -77,7 +80,8 @@ impl Place {
     /// The file of this name in a folder, if it is there.
     fn of_file(folder: &Arc<Path>, name: &Path) -> Option<Self> {
         let meta = fs::metadata(folder.join(name)).ok().filter(fs::Metadata::is_file)?;
-        Some(Self { source: folder.clone(), key: name.to_owned(), bytes: meta.len(), form: Form::File })
+        let modified = meta.modified().ok();
+        Some(Self { source: folder.clone(), key: name.to_owned(), bytes: meta.len(), modified, form: Form::File })
     }
 
     /// The path, or `SHARD:KEY`.
@@ -88,10 +92,17 @@ impl Place {
         }
     }
 
-    /// What tells it from others wherever the data lies, and the bytes of its file.
+    /// What tells it from others wherever the data lies, and whatever becomes of its file: one that is broken and is fetched
+    /// again is the same picture.
     pub(super) fn identity(&self) -> String {
         let shard = self.source.file_name().filter(|_| !matches!(self.form, Form::File)).unwrap_or_default();
-        format!("{}:{}:{}", shard.display(), self.key.display(), self.bytes)
+        format!("{}:{}", shard.display(), self.key.display())
+    }
+
+    /// What changes when the file is written anew, if only by as many other bytes.
+    pub(super) fn version(&self) -> String {
+        let since = self.modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        format!("{}:{}", self.bytes, since.as_nanos())
     }
 
     /// Reads and decodes it. The file is opened anew each time: so thousands of shards keep no file open, and threads
@@ -133,10 +144,9 @@ pub(super) struct Gathering<'a> {
     classes: Vec<String>,
     class_of: HashMap<String, u32>,
     pub notes: Vec<String>,
-    /// Of the source that is being read: its first item, its files, and its pictures without captions.
+    /// Of the source that is being read: its first item, and its files.
     start: usize,
     files: HashMap<PathBuf, usize>,
-    silent: Tally,
     shards: u32,
 }
 
@@ -150,7 +160,6 @@ pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
         notes: Vec::new(),
         start: 0,
         files: HashMap::new(),
-        silent: Tally::default(),
         shards: 0,
     };
     for path in &options.data {
@@ -199,11 +208,8 @@ fn in_folder(folder: &Path, to: &mut Gathering) -> Result<()> {
 }
 
 impl Gathering<'_> {
-    /// Adds a picture, or, if a row before had the same file, what this one says of it; `here` says where it was found.
-    fn add(&mut self, mut item: Item, class: Option<String>, here: impl FnOnce() -> String) {
-        if item.captions.is_empty() {
-            self.silent.add(here);
-        }
+    /// Adds a picture, or, if a row before had the same file, what this one says of it.
+    fn add(&mut self, mut item: Item, class: Option<String>) {
         if let Form::File = item.place.form {
             if let Some(&known) = self.files.get(&item.place.key) {
                 let known = &mut self.items[known].captions;
@@ -230,8 +236,11 @@ impl Gathering<'_> {
         if found.is_empty() {
             return Err(wording.nothing_kept(path));
         }
-        let silent = std::mem::take(&mut self.silent);
-        if found.iter().any(|item| !item.captions.is_empty()) {
+        // Only now is it known of which pictures no row says anything.
+        let mut silent = Tally::default();
+        let without = found.iter().filter(|item| item.captions.is_empty());
+        without.for_each(|item| silent.add(|| item.place.key.display().to_string()));
+        if silent.count < found.len() {
             silent.note(
                 path,
                 "picture without a caption passed over",

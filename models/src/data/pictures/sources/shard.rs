@@ -3,10 +3,13 @@
 //! The shard is read once, in sequence, for its captions and for where each picture begins; nothing is unpacked, and the
 //! pictures stay on the disk until they are wanted. A text file has a caption on each line and is column `text`, a file
 //! of a class is column `class`, and the keys of a JSON object are columns themselves.
+//!
+//! As in WebDataset, a key ends at the first dot of a file's name: `7.seg.png` is no picture, but what `7` has under
+//! `seg.png`. What a shard has twice counts as it would if it were unpacked: the later stands.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::fs::{self, File};
+use std::io::{BufReader, Read as _, Seek as _};
 use std::path::{Component, Path};
 use std::sync::Arc;
 
@@ -14,60 +17,84 @@ use tar::{Archive, Entry};
 
 use super::wording::{Record, Wording};
 use super::{Form, Gathering, Item, Place, is_picture};
+use crate::data::labelled::{Tally, shortened};
 use crate::error::{Error, Result};
 
 /// Bytes of a text beside a picture: far more than a caption, and few enough to be read without thought.
 const MOST_TEXT: u64 = 1 << 20;
 
+/// The first bytes of what `gzip` makes.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// What a shard has under one key.
 #[derive(Default)]
 struct Sample {
     key: String,
-    record: Record,
+    /// What its file of JSON says.
+    json: Record,
+    /// What files of their own say. It stands before what the other says, for it was put there to be read.
+    said: Record,
     /// Where the picture begins and how many bytes it has.
     picture: Option<(u64, u64)>,
 }
 
 /// Adds the shard's pictures, in its order.
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
-    let samples: Vec<_> = samples(path)?.into_iter().filter(|sample| sample.picture.is_some()).collect();
+    let (samples, replaced) = samples(path)?;
+    let samples: Vec<_> = samples.into_iter().filter(|sample| sample.picture.is_some()).collect();
     if samples.is_empty() {
-        let what = "there is no picture in it (.png, .jpg, .jpeg, .webp or .gif): give a shard of KEY.jpg and KEY.txt";
+        let what = "there is no picture in it (.png, .jpg, .jpeg, .webp or .gif): give a shard of KEY.jpg \
+                    and KEY.txt, where KEY has no dot";
         return Err(Error::file(path, what));
     }
-    let mut columns: Vec<_> = samples.iter().flat_map(|sample| sample.record.keys().cloned()).collect();
+    let mut columns: Vec<_> = samples.iter().flat_map(|of| of.json.keys().chain(of.said.keys()).cloned()).collect();
     columns.sort();
     columns.dedup();
     let mut wording = Wording::of(to.options, path, &columns)?;
     let source: Arc<Path> = path.into();
-    for Sample { key, record, picture } in samples {
+    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    for Sample { key, json: mut record, said, picture } in samples {
+        record.extend(said);
         let Some((offset, bytes)) = picture.filter(|_| wording.keeps(&record)) else { continue };
-        let place = Place { source: source.clone(), key: key.as_str().into(), bytes, form: Form::Member { offset } };
-        to.add(Item::new(place, wording.captions(&record)), wording.class(&record), || key);
+        let place = Place { source: source.clone(), key: key.into(), bytes, modified, form: Form::Member { offset } };
+        to.add(Item::new(place, wording.captions(&record)), wording.class(&record));
     }
+    let one = "second picture or text of a key, which counts in the place of the first";
+    let many = "second pictures or texts of a key, which count in the place of the first";
+    replaced.note(path, one, many, &mut to.notes);
     to.close(path, &wording)
 }
 
-/// Everything that belongs together, in the order in which it begins.
-fn samples(path: &Path) -> Result<Vec<Sample>> {
+/// Everything that belongs together, in the order in which it begins, and what there was more than once.
+fn samples(path: &Path) -> Result<(Vec<Sample>, Tally)> {
     let unreadable = |e| Error::io(path, "read", &e);
-    let file = File::open(path).map_err(unreadable)?;
+    let mut file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
+    let mut start = Vec::new();
+    file.by_ref().take(2).read_to_end(&mut start).and_then(|_| file.rewind()).map_err(unreadable)?;
+    if start == GZIP {
+        return Err(Error::file(path, "it is compressed (gzip), and pictures are read where they lie: unpack it"));
+    }
     let mut archive = Archive::new(BufReader::new(file));
+    archive.set_ignore_zeros(true); // after an end mark another archive may follow, as `cat` leaves it
     let (mut samples, mut places, mut whole) = (Vec::<Sample>::new(), HashMap::new(), 0);
+    let mut replaced = Tally::default();
     for entry in archive.entries_with_seek().map_err(unreadable)? {
-        let mut entry = entry.map_err(|e| cut_off(path, whole, samples.len(), &e.to_string()))?;
+        let mut entry = entry.map_err(|e| cut_off(path, whole, samples.len(), &shortened(&e.to_string())))?;
         let (offset, bytes) = (entry.raw_file_position(), entry.size());
-        if offset + bytes > length {
+        if offset.saturating_add(bytes) > length {
             return Err(cut_off(path, whole, samples.len(), "the file ends within its next member"));
         }
-        if entry.header().entry_type().is_file() {
-            let (key, ending) = name(path, &entry)?;
+        if entry.header().entry_type().is_file()
+            && let Some((key, ending)) = name(path, &entry)?
+        {
             let at = *places.entry(key.clone()).or_insert(samples.len());
             if at == samples.len() {
                 samples.push(Sample { key, ..Sample::default() });
             }
-            take(path, &mut samples[at], &ending, &mut entry)?;
+            if take(path, &mut samples[at], &ending, &mut entry)? {
+                replaced.add(|| format!("{}.{ending}", samples[at].key));
+            }
         }
         whole = offset + bytes.next_multiple_of(512);
     }
@@ -75,7 +102,7 @@ fn samples(path: &Path) -> Result<Vec<Sample>> {
     if whole + 512 > length {
         return Err(cut_off(path, whole, samples.len(), "its end mark is missing"));
     }
-    Ok(samples)
+    Ok((samples, replaced))
 }
 
 fn cut_off(path: &Path, whole: u64, count: usize, how: &str) -> Error {
@@ -85,8 +112,9 @@ fn cut_off(path: &Path, whole: u64, count: usize, how: &str) -> Error {
     Error::file(path, what)
 }
 
-/// The key and the ending of a member's name; an error if the name leads out of the shard, which no honest one does.
-fn name(path: &Path, entry: &Entry<BufReader<File>>) -> Result<(String, String)> {
+/// The key and the ending of a member's name, if it has both; an error if the name leads out of the shard, which no honest
+/// one does.
+fn name(path: &Path, entry: &Entry<BufReader<File>>) -> Result<Option<(String, String)>> {
     let name = entry.path().map_err(|e| Error::io(path, "read a name in", &e))?;
     if name.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
         let what = format!(
@@ -95,18 +123,19 @@ fn name(path: &Path, entry: &Entry<BufReader<File>>) -> Result<(String, String)>
         );
         return Err(Error::file(path, what));
     }
-    let ending = name.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    Ok((name.with_extension("").to_string_lossy().into_owned(), ending))
+    let file = name.file_name().unwrap_or_default().to_string_lossy();
+    let parts = file.split_once('.').filter(|(key, _)| !key.is_empty());
+    Ok(parts
+        .map(|(key, ending)| (name.with_file_name(key).to_string_lossy().into_owned(), ending.to_ascii_lowercase())))
 }
 
-/// Takes what a member says of the picture that it belongs to, or where the picture is.
-fn take(path: &Path, sample: &mut Sample, ending: &str, entry: &mut Entry<BufReader<File>>) -> Result<()> {
+/// Takes what a member says of the picture that it belongs to, or where the picture is. Says whether another did before.
+fn take(path: &Path, sample: &mut Sample, ending: &str, entry: &mut Entry<BufReader<File>>) -> Result<bool> {
     if is_picture(ending) {
-        sample.picture.get_or_insert((entry.raw_file_position(), entry.size()));
-        return Ok(());
+        return Ok(sample.picture.replace((entry.raw_file_position(), entry.size())).is_some());
     }
     if !matches!(ending, "txt" | "json" | "cls") {
-        return Ok(());
+        return Ok(false);
     }
     let refuse =
         |wrong: &str, way_out| Error::file(path, format!("its member {}.{ending} {wrong}: {way_out}", sample.key));
@@ -118,18 +147,13 @@ fn take(path: &Path, sample: &mut Sample, ending: &str, entry: &mut Entry<BufRea
     let text =
         String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8", "write the shard anew with text that is"))?;
     let text = text.trim_start_matches('\u{feff}');
-    match ending {
-        "txt" => sample.record.insert("text".to_owned(), text.lines().collect::<Vec<_>>().into()),
-        "cls" => sample.record.insert("class".to_owned(), text.trim().into()),
+    Ok(match ending {
+        "txt" => sample.said.insert("text".to_owned(), text.lines().collect::<Vec<_>>().into()).is_some(),
+        "cls" => sample.said.insert("class".to_owned(), text.trim().into()).is_some(),
         _ => {
-            let object: Record = serde_json::from_str(text)
+            let object = serde_json::from_str(text)
                 .map_err(|e| refuse(&format!("is no JSON object ({e})"), r#"write {"caption": "a cat"}"#))?;
-            // What a file of its own says stands, for it was put there to be read.
-            for (key, value) in object {
-                sample.record.entry(key).or_insert(value);
-            }
-            None
+            !std::mem::replace(&mut sample.json, object).is_empty()
         }
-    };
-    Ok(())
+    })
 }

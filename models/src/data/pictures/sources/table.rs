@@ -56,7 +56,7 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
         }
         match Place::of_file(&folder, Path::new(&file)) {
             Some(place) => {
-                to.add(Item::new(place, wording.captions(record)), wording.class(record), || format!("line {line}"));
+                to.add(Item::new(place, wording.captions(record)), wording.class(record));
             }
             None => missing.add(|| format!("{file} in line {line}")),
         }

@@ -80,9 +80,19 @@ fn a_list_of_captions_and_rows_of_the_same_picture_are_its_captions() {
         ("t.jsonl", br#"{"image":"a.png","captions":["one","two","one"]}"#),
         ("t.csv", b"image,caption\na.png,one\nb.png,other\na.png,two\na.png,one\n"),
     ]);
-    for (name, len) in [("t.jsonl", 1), ("t.csv", 2)] {
-        let set = PictureFiles::open(&options(&dir, name)).unwrap();
-        assert_eq!((set.len(), set.captions(0)), (len, &["one".to_owned(), "two".to_owned()][..]), "{name}");
+    for (name, len, template) in [
+        ("t.jsonl", 1, None),
+        ("t.jsonl", 1, Some("{captions}")),
+        ("t.jsonl", 1, Some(" {captions} ")),
+        ("t.csv", 2, None),
+    ] {
+        let captions = template.into_iter().map(str::to_owned).collect();
+        let set = PictureFiles::open(&PictureOptions { captions, ..options(&dir, name) }).unwrap();
+        assert_eq!(
+            (set.len(), set.captions(0)),
+            (len, &["one".to_owned(), "two".to_owned()][..]),
+            "{name} {template:?}"
+        );
     }
 }
 
@@ -116,7 +126,7 @@ fn a_table_that_cannot_be_meant_is_refused_with_its_line_or_its_columns() {
         ("t.tsv", b"path\tlabel\tlabel\na.png\tA\tB\n", &["two of its columns are called \"label\""]),
         ("t.tsv", b"path\tlabel\n\tA\n", &["line 2 has no picture in column \"path\""]),
         ("t.jsonl", b"{\"path\":\"a.png\",\"label\":\"A\"}\n[1]\n", &["line 2 is no object"]),
-        ("t.tsv", b"path\tlabel\na.png\t \n", &["none of its 1 pictures has a caption", "line 2"]),
+        ("t.tsv", b"path\tlabel\na.png\t \n", &["none of its 1 pictures has a caption", "such as a.png"]),
         ("t.tsv", b"path\tlabel\n", &["it has no row but the names"]),
         ("t.tsv", b"path\tlabel\nx.png\tX\n", &["1 of its 1 pictures are not there", "x.png in line 2"]),
         ("t.xls", b"path\tlabel\n", &["no source of pictures", ".tsv"]),
@@ -144,8 +154,11 @@ fn what_is_passed_over_is_counted_and_named() {
         missing.starts_with("1 picture that is not there: ") && missing.ends_with("x.png in line 4 of t.tsv"),
         "{missing}"
     );
-    assert_eq!(silent, "2 pictures without a caption passed over, the first is line 3 of t.tsv");
+    assert_eq!(silent, "2 pictures without a caption passed over, the first is b.png of t.tsv");
     assert_eq!(set.len(), 1);
+    write(&dir, &[("t.tsv", b"path\tlabel\na.png\t\nb.png\t\nb.png\tB\n")]);
+    let set = PictureFiles::open(&options(&dir, "t.tsv")).unwrap();
+    assert_eq!(set.notes(), ["1 picture without a caption passed over: a.png of t.tsv"], "a later row speaks of b.png");
     let rows: String = (0..20).map(|i| format!("gone{i}.png\tA\n")).collect();
     write(&dir, &[("t.tsv", format!("path\tlabel\na.png\tA\n{rows}").as_bytes())]);
     refused(&options(&dir, "t.tsv"), &["20 of its 21 pictures are not there", "gone0.png in line 3", "table's folder"]);
@@ -197,8 +210,10 @@ fn a_shard_is_read_where_it_lies() {
         ("x/1.txt", b"one\nuno\n"),
         ("x/1.PNG", &png(1)),
         ("x/1.cls", b"cat\n"),
-        ("x/2.v1.png", &png(2)),
-        ("x/2.v1.json", br#"{"caption": "two", "size": 4}"#),
+        ("x/2.png", &png(2)),
+        ("x/2.json", br#"{"caption": "two", "size": 4}"#),
+        ("x/2.seg.png", &png(9)),
+        ("x/._2.png", b"of a Macintosh"),
         ("x/3.png", &png(3)),
         ("x/4.txt", b"no picture"),
         ("readme", b"anything"),
@@ -207,12 +222,39 @@ fn a_shard_is_read_where_it_lies() {
     let set = PictureFiles::open(&options(&dir, "s.tar")).unwrap();
     assert_eq!((set.len(), set.captions(0), set.class(0)), (2, &["one".to_owned(), "uno".to_owned()][..], Some("cat")));
     assert_eq!((set.captions(1), set.class(1)), (&["two".to_owned()][..], None));
-    assert!(set.name(1).ends_with("s.tar:x/2.v1"), "{}", set.name(1));
+    assert!(set.name(1).ends_with("s.tar:x/2"), "{}", set.name(1));
     assert_eq!((set.picture(0).unwrap().rgb[0], set.picture(1).unwrap().rgb[0]), (1, 2));
     assert_eq!(set.notes(), ["1 picture without a caption passed over: x/3 of s.tar"]);
     let set =
         PictureFiles::open(&PictureOptions { captions: vec!["{caption} of {size}".into()], ..options(&dir, "s.tar") });
     assert_eq!(set.unwrap().captions(0), ["two of 4"]);
+}
+
+#[test]
+fn what_a_shard_has_twice_counts_as_if_it_were_unpacked() {
+    let (first, later) = ([("k.png", &png(1)[..]), ("k.txt", b"one")], [("k.png", &png(2)[..]), ("k.txt", b"two")]);
+    let json = [("k.json", &br#"{"caption": "old"}"#[..]), ("k.json", br#"{"title": "new", "text": "no"}"#)];
+    let dir = folder(&[("s.tar", &tar_of(&[first, json, later].concat()))]);
+    let set = PictureFiles::open(&options(&dir, "s.tar")).unwrap();
+    assert_eq!(
+        (set.len(), set.captions(0), set.picture(0).unwrap().rgb[0]),
+        (1, &["two".to_owned(), "new".into()][..], 2)
+    );
+    let note =
+        "3 second pictures or texts of a key, which count in the place of the first, the first is k.json of s.tar";
+    assert_eq!(set.notes(), [note]);
+}
+
+#[test]
+fn shards_that_were_joined_by_cat_are_read_to_the_end_and_a_compressed_one_is_called_so() {
+    let shards = [[("1.png", &png(1)[..]), ("1.txt", b"one")], [("2.png", &png(2)[..]), ("2.txt", b"two")]];
+    let both = shards.map(|members| tar_of(&members)).concat();
+    let dir =
+        folder(&[("s.tar", &both), ("z.tar", b"\x1f\x8b\x08 and so on"), ("cut.tar", &both[..both.len() - 1024])]);
+    let set = PictureFiles::open(&options(&dir, "s.tar")).unwrap();
+    assert_eq!((set.len(), set.captions(1), set.picture(1).unwrap().rgb[0]), (2, &["two".to_owned()][..], 2));
+    refused(&options(&dir, "z.tar"), &["z.tar", "it is compressed (gzip)", "unpack it"]);
+    refused(&options(&dir, "cut.tar"), &["its end mark is missing"]);
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Template {
         let refuse = |wrong: &str| {
             format!("the caption template {text:?} {wrong}: write columns in braces, such as \"a photo of {{label}}\"")
         };
-        let (mut pieces, mut rest) = (Vec::new(), text);
+        let (mut pieces, mut rest) = (Vec::new(), text.trim());
         while let Some((before, after)) = rest.split_once('{') {
             let (column, after) = after.split_once('}').ok_or_else(|| refuse("has a { without a }"))?;
             pieces.extend([Piece::Text(before.to_owned()), Piece::Column(column.to_owned())]);
@@ -163,6 +163,8 @@ impl Template {
             return Err(refuse("has no column"));
         }
         pieces.push(Piece::Text(rest.to_owned()));
+        // So that a column alone is a single piece.
+        pieces.retain(|piece| !matches!(piece, Piece::Text(text) if text.is_empty()));
         Ok(Self(pieces))
     }
 
