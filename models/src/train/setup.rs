@@ -13,6 +13,7 @@ use super::{origin, step};
 use crate::Model;
 use crate::data::Corpus;
 use crate::data::captioned::{Captioned, Rows, Source, caption_ids};
+use crate::data::labelled::shortened;
 use crate::data::pictures::Preprocess;
 use crate::data::stories::Stories;
 use crate::data::text::{self, TextFiles};
@@ -223,9 +224,9 @@ fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mu
         (cut, differ) = (cut + usize::from(too_long), differ || ids != first);
     }
     if !differ {
-        let (n, said) = (captions.len(), captions.first().map_or("", String::as_str));
+        let (n, said) = (captions.len(), shortened(captions.first().map_or("", String::as_str)));
         let what = format!(
-            "all {n} captions to learn from are the same to the model, such as {said:?}, and pictures cannot be told apart by \
+            "all {n} captions to learn from are the same to the model, such as {said}, and pictures cannot be told apart by \
              them: give --captions that differ, or a longer --block-size"
         );
         return Err(Error::Options(what));

@@ -123,7 +123,8 @@ fn pictures_of_ones_own_are_named_and_what_is_no_picture_is_said_when_the_others
     let none = file(here, "none.txt", "\n\n");
     fails(&["classify", model, &rgb, "--labels", &none], 1, &["none.txt", "has no label"]);
     fails(&[&named[..], &["--template", "a picture"]].concat(), 2, &["no place for a label"]);
-    fails(&["embed", model, "a text", &text, "--pooling", "mean"], 1, &["\"vector\":[", "text.png", "1 of 2"]);
+    fails(&["embed", model, "a text", &text], 1, &["\"vector\":[", "text.png", "1 of 2"]);
+    fails(&["embed", model, "a text", "--pooling", "mean"], 2, &["--pooling is for models of text"]);
 }
 
 #[test]

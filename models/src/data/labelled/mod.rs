@@ -121,7 +121,7 @@ pub(super) fn bad_line(path: &Path, line: usize, wrong: &str, found: &str, way_o
 }
 
 /// The beginning of `found` in quotes, with TABs and the like made visible.
-pub(super) fn shortened(found: &str) -> String {
+pub(crate) fn shortened(found: &str) -> String {
     match found.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}…", &found[..end]),
         None => format!("{found:?}"),
