@@ -123,7 +123,7 @@ impl<T: Float> Muon<T> {
         let scale = Gradients::<T>::clip_scale(norm, self.options.grad_clip);
         self.adamw.step_scaled(params, grads, lr, scale);
 
-        // The matrices with their momenta and gradients, cut out of the flat buffers.
+        // The matrices with their momenta, cut out of the flat buffers, and their gradients.
         let (mut w, mut m, mut at) = (params.flat_mut(), &mut self.adamw.m[..], 0);
         let mut turns = Vec::new();
         for matrix in &self.matrices {

@@ -1,11 +1,15 @@
-//! Where parameters live: one flat buffer of values, one of gradients, with the names of the checkpoint.
+//! Where parameters live: one flat buffer of values, with the names of the checkpoint, and the gradient of each.
 //!
-//! The optimiser, the gradient's norm and a checkpoint are then each one pass over contiguous memory. A layer
-//! holds handles ([`ParamId`]); using one handle twice is weight tying.
+//! The optimiser and a checkpoint are then each one pass over contiguous memory. A layer holds handles ([`ParamId`]); using one
+//! handle twice is weight tying.
+//!
+//! Gradients are not one buffer, for a reason of memory: a backward pass gives back the values that the forward pass kept, from
+//! the last layer to the first, while it makes the parameters' gradients in the same order. Each gradient by itself can lie
+//! where a value lay just before, so that a step needs little more than the larger of the two instead of both.
 
 use std::convert::Infallible;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tensor::parallel::chunks;
 use tensor::pool::{Buffer, Pooled};
@@ -285,79 +289,64 @@ impl<T: Float> Params<T> {
     }
 }
 
-/// The gradient of every parameter, laid out as the store's values.
+/// The gradient of every parameter.
 ///
-/// A step's gradient begins at nothing, and with millions of parameters even zeros take their time to be written, and to be
-/// read again by the product that is added to them. So [`Self::forget`] writes none: what is first to arrive for a
-/// parameter in the next backward pass takes the place of what stands there.
+/// One that nothing was added to is zero and takes no memory. What is first to arrive for a parameter is written, not added:
+/// with millions of parameters even zeros take their time to be written, and to be read again by a product that is added to
+/// them.
 #[derive(Clone, Debug)]
 pub struct Gradients<T: Float = f32> {
     places: Arc<[Range<usize>]>,
-    values: Buffer<T>,
-    /// Whether what stands there of each parameter is forgotten.
-    forgotten: Vec<bool>,
+    /// Of each parameter; nothing where it is zero.
+    values: Vec<OnceLock<Buffer<T>>>,
 }
 
 impl<T: Float> Gradients<T> {
     /// Zero gradients for a store.
     pub fn new(params: &Params<T>) -> Self {
         let places: Arc<[_]> = params.entries.iter().map(|entry| entry.place.clone()).collect();
-        let forgotten = vec![false; places.len()];
-        Self { places, values: Buffer::zeros(params.values.len()), forgotten }
+        Self { values: vec![OnceLock::new(); places.len()], places }
     }
 
-    /// Others for the same store, for a backward pass to fill: as after [`Self::forget`].
+    /// Zero gradients for the same store.
     #[must_use]
     pub fn another(&self) -> Self {
-        let (places, mut values) = (Arc::clone(&self.places), Buffer::scratch(self.values.len()));
-        // What lies between parameters is nobody's, but counts in sums over all: it is zero from the beginning.
-        let starts = places.iter().skip(1).map(|place| place.start).chain([values.len()]);
-        for (place, start) in places.iter().zip(starts) {
-            values[place.end..start].fill(T::ZERO);
-        }
-        Self { forgotten: vec![true; places.len()], places, values }
+        Self { values: vec![OnceLock::new(); self.places.len()], places: Arc::clone(&self.places) }
+    }
+
+    /// g ← 0. The memory is free for the next forward pass.
+    pub fn clear(&mut self) {
+        self.values.fill(OnceLock::new());
     }
 
     /// g ← g + other
     pub fn add(&mut self, other: &Self) {
-        other.check();
-        elementwise::add(&mut self.values, &other.values);
-    }
-
-    /// g ← a·g
-    pub fn scale(&mut self, a: f64) {
-        elementwise::scale(&mut self.values, T::of(a));
-    }
-
-    /// Ends the use of what stands here: the next backward pass puts its gradients in its place, and until then nothing can be
-    /// read.
-    pub fn forget(&mut self) {
-        self.forgotten.fill(true);
-    }
-
-    /// The end of a backward pass: parameters that it did not reach have gradients of zero.
-    pub(crate) fn settle(&mut self) {
-        for (place, forgotten) in self.places.iter().zip(&mut self.forgotten) {
-            if std::mem::take(forgotten) {
-                chunks(&mut self.values[place.clone()], tensor::parallel::GRAIN, |_, part| part.fill(T::ZERO));
+        for (i, theirs) in other.values.iter().enumerate() {
+            let Some(theirs) = theirs.get() else { continue };
+            let (ours, there) = self.first(ParamId(i));
+            if there {
+                elementwise::add(ours, theirs);
+            } else {
+                elementwise::map(ours, theirs, |x| x);
             }
         }
     }
 
-    /// Where a sum for one parameter goes, and whether there is something to add it to; if not, it has to be written whole.
-    pub(crate) fn first(&mut self, id: ParamId) -> (&mut [T], bool) {
-        let first = std::mem::take(&mut self.forgotten[id.0]);
-        (&mut self.values[self.places[id.0].clone()], !first)
+    /// g ← a·g
+    pub fn scale(&mut self, a: f64) {
+        self.values.iter_mut().filter_map(OnceLock::get_mut).for_each(|g| elementwise::scale(g, T::of(a)));
     }
 
-    fn check(&self) {
-        debug_assert!(!self.forgotten.contains(&true), "gradients that were forgotten: a backward pass makes new ones");
+    /// Where a sum for one parameter goes, and whether there is something to add it to; if not, it has to be written whole.
+    pub(crate) fn first(&mut self, id: ParamId) -> (&mut [T], bool) {
+        let (there, len) = (self.values[id.0].get().is_some(), self.places[id.0].len());
+        self.values[id.0].get_or_init(|| Buffer::scratch(len));
+        (self.values[id.0].get_mut().expect("made just now"), there)
     }
 
     /// The gradient of one parameter.
     pub fn of(&self, id: ParamId) -> &[T] {
-        self.check();
-        &self.values[self.places[id.0].clone()]
+        self.values[id.0].get_or_init(|| Buffer::zeros(self.places[id.0].len()))
     }
 
     /// The gradient of one parameter, to be added to.
@@ -366,19 +355,24 @@ impl<T: Float> Gradients<T> {
         if !there {
             chunks(gradient, tensor::parallel::GRAIN, |_, part| part.fill(T::ZERO));
         }
-        &mut self.values[self.places[id.0].clone()]
+        gradient
     }
 
-    /// All gradients in one slice.
-    pub fn flat(&self) -> &[T] {
-        self.check();
-        &self.values
+    /// A copy of all gradients, laid out as the store's values.
+    pub fn flat(&self) -> Vec<T> {
+        let mut flat = vec![T::ZERO; self.places.last().map_or(0, |last| last.end.next_multiple_of(ALIGN))];
+        for (place, gradient) in self.places.iter().zip(&self.values) {
+            if let Some(gradient) = gradient.get() {
+                flat[place.clone()].copy_from_slice(gradient);
+            }
+        }
+        flat
     }
 
     /// ‖g‖ over all parameters together.
     pub fn norm(&self) -> f64 {
-        self.check();
-        elementwise::sum_of_squares(&self.values).sqrt()
+        let squares = self.values.iter().filter_map(OnceLock::get).map(|g| elementwise::sum_of_squares(g));
+        squares.sum::<f64>().sqrt()
     }
 
     /// What every gradient is multiplied with so that their common norm, now `norm`, is at most `limit` (Pascanu et al.
@@ -393,7 +387,7 @@ impl<T: Float> Gradients<T> {
         let norm = self.norm();
         let scale = Self::clip_scale(norm, limit);
         if scale < 1.0 {
-            elementwise::scale(&mut self.values, T::of(scale));
+            self.scale(scale);
         }
         norm
     }
@@ -420,15 +414,17 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_between_parameters_counts_in_no_sum() {
+    fn a_gradient_that_nothing_was_added_to_is_zero() {
         let ([ln, w], params) = store(); // a parameter of 3 numbers, then 13 of nobody
-        let mut dirty = Buffer::<f32>::scratch(params.flat().len());
-        dirty.fill(1e9);
-        drop(dirty); // the next buffer of this size may be the same memory
         let (mut gradients, mut another) = (Gradients::new(&params), Gradients::new(&params).another());
-        [ln, w].iter().for_each(|&id| another.of_mut(id).fill(0.0));
+        another.of_mut(w).fill(1.0);
+        another.clear();
+        another.of_mut(ln).fill(2.0);
         gradients.add(&another);
-        assert_eq!((another.norm(), gradients.norm()), (0.0, 0.0));
+        for gradients in [&gradients, &another] {
+            assert_eq!((gradients.norm(), gradients.flat().len()), (12f64.sqrt(), params.flat().len()));
+            assert!(gradients.of(w).iter().chain(&gradients.flat()[3..]).all(|&g| g == 0.0));
+        }
     }
 
     #[test]

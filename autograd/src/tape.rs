@@ -367,8 +367,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// `self`: a tape is differentiated once.
     #[track_caller]
     pub fn backward(self, store: &mut Gradients<T>) {
-        let slots = self.walk(Some(&mut *store));
-        store.settle();
+        let slots = self.walk(Some(store));
         self.tape.slots.set(slots);
     }
 
@@ -381,13 +380,10 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Both in one walk: [`Self::backward`] into `store`, if there is one, and [`Self::gradients`].
     #[track_caller]
-    pub fn gradients_and(self, mut store: Option<&mut Gradients<T>>, of: &[Var<'t, T>]) -> Vec<Tensor<T>> {
+    pub fn gradients_and(self, store: Option<&mut Gradients<T>>, of: &[Var<'t, T>]) -> Vec<Tensor<T>> {
         let is_leaf = |x: &Var<'t, T>| matches!(self.tape.nodes.borrow()[x.id].op, Op::Leaf);
         assert!(of.iter().all(is_leaf), "gradients: asked for that of a value that is no variable");
-        let slots = self.walk(store.as_deref_mut());
-        if let Some(store) = store {
-            store.settle();
-        }
+        let slots = self.walk(store);
         let gradient = |x: &Var<'t, T>| slots.get(x.id).cloned().flatten();
         of.iter().map(|x| gradient(x).unwrap_or_else(|| Tensor::zeros(x.shape()))).collect()
     }
@@ -408,6 +404,11 @@ impl<'t, T: Float> Var<'t, T> {
                 continue;
             }
             let Some(dy) = slots[id].take() else { continue };
+            // All that were computed from it are done with its value: it goes back to the pool, for what comes now to lie in.
+            let reads_output = matches!(nodes[id].op.traits().0, Reads::Output | Reads::Both);
+            if !reads_output && id != self.id {
+                nodes[id].value.take();
+            }
             let values = Values { nodes: &nodes[..=id], params: self.tape.params, precision: self.tape.precision };
             let mut grads = Grads { slots: &mut slots, nodes: &nodes, store: store.as_deref_mut() };
             nodes[id].op.backward(&values, dy, &mut grads);

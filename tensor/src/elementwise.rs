@@ -58,27 +58,29 @@ pub fn scale<T: Float>(y: &mut [T], a: T) {
 }
 
 /// (w, m, v) ← f(part, w, m, v, g), element by element: an optimiser's one pass over all parameters, two moments and
-/// the gradient. `parts` are ranges of them in ascending order, each with what the formula wants to know of it; numbers
-/// between them stay.
-pub fn update3<T: Float, P: Sync>(
+/// the gradient. `parts` are ranges of the parameters in ascending order, each with what the formula wants to know of it, of
+/// which `gradient` gives its g; numbers between them stay.
+pub fn update3<'g, T: Float, P: Sync>(
     w: &mut [T],
     m: &mut [T],
     v: &mut [T],
-    g: &[T],
+    gradient: impl Fn(&P) -> &'g [T] + Send + Sync,
     parts: &[(Range<usize>, P)],
     f: impl Fn(&P, T::Lanes, T::Lanes, T::Lanes, T::Lanes) -> (T::Lanes, T::Lanes, T::Lanes) + Send + Sync,
 ) {
-    assert!(w.len() == m.len() && w.len() == v.len() && w.len() == g.len(), "update3: lengths differ");
+    assert!(w.len() == m.len() && w.len() == v.len(), "update3: lengths differ");
     let n = T::Lanes::N;
     let load = |x: &[T]| T::Lanes::load_part(x, T::ZERO);
-    let chunks =
-        w.par_chunks_mut(GRAIN).zip(m.par_chunks_mut(GRAIN)).zip(v.par_chunks_mut(GRAIN)).zip(g.par_chunks(GRAIN));
-    chunks.enumerate().for_each(|(i, (((w, m), v), g))| {
+    let chunks = w.par_chunks_mut(GRAIN).zip(m.par_chunks_mut(GRAIN)).zip(v.par_chunks_mut(GRAIN));
+    chunks.enumerate().for_each(|(i, ((w, m), v))| {
         let (at, end) = (i * GRAIN, i * GRAIN + w.len());
         let first = parts.partition_point(|(part, _)| part.end <= at);
         for (part, about) in parts[first..].iter().take_while(|(part, _)| part.start < end) {
-            let here = part.start.max(at) - at..part.end.min(end) - at;
-            let (w, m, v, g) = (&mut w[here.clone()], &mut m[here.clone()], &mut v[here.clone()], &g[here]);
+            let (from, to) = (part.start.max(at), part.end.min(end));
+            let (here, g) = (from - at..to - at, gradient(about));
+            assert_eq!(g.len(), part.len(), "update3: a gradient of {} for {} numbers", g.len(), part.len());
+            let (w, m, v) = (&mut w[here.clone()], &mut m[here.clone()], &mut v[here]);
+            let g = &g[from - part.start..to - part.start];
             for (((w, m), v), g) in w.chunks_mut(n).zip(m.chunks_mut(n)).zip(v.chunks_mut(n)).zip(g.chunks(n)) {
                 let (new_w, new_m, new_v) = f(about, load(w), load(m), load(v), load(g));
                 new_w.store_part(w);
@@ -124,7 +126,8 @@ mod tests {
         let parts: Vec<_> = places.iter().cloned().zip(1..).collect();
         let [mut w, mut m, mut v] = [(); 3].map(|()| vec![0.5f32; n]);
         let g: Vec<f32> = (0..n).map(|i| i as f32).collect();
-        update3(&mut w, &mut m, &mut v, &g, &parts, |&part, w, m, v, g| {
+        let gradient = |&part: &i32| &g[places[part as usize - 1].clone()];
+        update3(&mut w, &mut m, &mut v, gradient, &parts, |&part, w, m, v, g| {
             (w + <f32 as Float>::Lanes::of(f64::from(part)), m + g, v * v)
         });
         for i in 0..n {

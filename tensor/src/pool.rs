@@ -1,7 +1,13 @@
-//! Where buffers come from and return to. Training repeats the same shapes at every step, so a freed buffer is
-//! kept and handed out again: from the second step on nothing large is asked of the system. (Freed memory that is
-//! given back costs a page fault for every 4 KiB when it is taken again, which is more than half of some engines'
-//! step.)
+//! Where buffers come from and return to. Training repeats the same shapes at every step, so memory that is free again is
+//! kept and handed out again: from the second step on nothing large is asked of the system. (Memory that is given back to it
+//! costs a page fault for every 4 KiB when it is taken again, which is more than half of some engines' step.)
+//!
+//! Small buffers, the work space of kernels, are kept by size, and the last to return is the first to go: it is still in the
+//! processor's cache. Large ones are ranges of a few maps of memory. A new one takes the smallest free range that holds it and
+//! leaves the rest; one that returns joins its free neighbours ("best fit", Knuth 1997, The Art of Computer Programming, volume
+//! 1, section 2.5). So whatever size comes next finds its place where others lay: in a backward pass the gradients of the
+//! parameters take the place of values that are no longer needed, and a step needs little more than what lives at one time.
+#![allow(unsafe_code)] // ranges of a map: see `Arena::take`
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,51 +16,100 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
 use bytemuck::Pod;
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapRaw};
 
 use crate::simd::{Float, Lanes};
 
-/// Free buffers by size class.
-pub struct Pool<T: Float>(Mutex<BTreeMap<usize, Vec<Store<T>>>>);
+/// From this many bytes on a buffer is a range of a map.
+const LARGE: usize = 1 << 18;
 
-/// From this many bytes on a buffer has pages of its own, huge ones where the system gives them: 2 MiB of memory with
-/// one entry in the processor's table of pages instead of 512.
-const HUGE: usize = 4 << 20;
+/// Ranges begin at multiples of this many bytes: two cache lines, which processors fetch together.
+const ALIGN: usize = 128;
 
-/// The memory of one buffer.
-enum Store<T: Float> {
-    Vec(Vec<T::Lanes>),
-    Pages(MmapMut),
+/// A map has at least this many bytes, and a quarter of what there is already, so that there are few.
+const LEAST_MAP: usize = 32 << 20;
+
+/// A map is whole huge pages, where the system gives them: 2 MiB of memory with one entry in the processor's table of
+/// pages instead of 512.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// The memory of all large buffers.
+struct Arena {
+    maps: Vec<Map>,
+    /// The length of each free range by its place: its map, and where it begins there.
+    free: BTreeMap<(usize, usize), usize>,
 }
 
-impl<T: Float> Store<T> {
-    /// Zeros for `n` vectors.
-    fn new(n: usize) -> Self {
-        let bytes = n * size_of::<T::Lanes>();
-        if bytes >= HUGE
-            && let Ok(pages) = MmapMut::map_anon(bytes)
+/// Zeros from the system, never given back.
+struct Map {
+    memory: MmapRaw,
+    /// Nothing from here on was ever lent.
+    untouched: usize,
+}
+
+static ARENA: Mutex<Arena> = Mutex::new(Arena { maps: Vec::new(), free: BTreeMap::new() });
+
+impl Arena {
+    /// A range of `bytes` bytes, a multiple of [`ALIGN`], and whether it is known to be all zeros; none if the system has no
+    /// more.
+    fn take(&mut self, bytes: usize) -> Option<(&'static mut [u8], bool)> {
+        let fits = self.free.iter().filter(|(_, len)| **len >= bytes).min_by_key(|(_, len)| **len);
+        let ((map, start), len) = fits.map(|(&place, &len)| (place, len)).or_else(|| self.grow(bytes))?;
+        self.free.remove(&(map, start));
+        if len > bytes {
+            self.free.insert((map, start + bytes), len - bytes);
+        }
+        let Map { memory, untouched } = &mut self.maps[map];
+        let zero = start >= *untouched;
+        *untouched = (*untouched).max(start + bytes);
+        // SAFETY: the range lies within the map, which lives as long as the program. It is no longer among the free ranges,
+        // and comes back there only when `give` is handed this very slice: until then nobody else reads or writes it.
+        let range = unsafe { std::slice::from_raw_parts_mut(memory.as_mut_ptr().add(start), bytes) };
+        Some((range, zero))
+    }
+
+    /// A range that was taken is free again, together with its free neighbours.
+    fn give(&mut self, range: &'static mut [u8]) {
+        let (at, mut len) = (range.as_ptr().addr(), range.len());
+        let place = |map: &Map| at.checked_sub(map.memory.as_ptr().addr()).filter(|&start| start < map.memory.len());
+        let places = self.maps.iter().enumerate();
+        let Some((map, mut start)) = places.filter_map(|(i, map)| Some((i, place(map)?))).next() else { return };
+        if let Some((&(m, before), &size)) = self.free.range(..(map, start)).next_back()
+            && (m, before + size) == (map, start)
         {
+            self.free.remove(&(map, before));
+            (start, len) = (before, size + len);
+        }
+        len += self.free.remove(&(map, start + len)).unwrap_or(0);
+        self.free.insert((map, start), len);
+    }
+
+    /// A new map with room for `bytes` bytes: its place and length.
+    fn grow(&mut self, bytes: usize) -> Option<((usize, usize), usize)> {
+        let some = self.mapped() / 4;
+        let memory = [bytes.max(some).max(LEAST_MAP), bytes].into_iter().find_map(|size| {
+            let memory = MmapMut::map_anon(size.next_multiple_of(HUGE_PAGE)).ok()?;
             #[cfg(target_os = "linux")]
-            let _it_is_but_advice = pages.advise(memmap2::Advice::HugePage);
-            return Self::Pages(pages);
-        }
-        Self::Vec(vec![T::Lanes::splat(T::ZERO); n])
+            let _it_is_but_advice = memory.advise(memmap2::Advice::HugePage);
+            Some(MmapRaw::from(memory))
+        })?;
+        let len = memory.len();
+        self.maps.push(Map { memory, untouched: 0 });
+        Some(((self.maps.len() - 1, 0), len))
     }
 
-    fn lanes(&self) -> &[T::Lanes] {
-        match self {
-            Self::Vec(lanes) => lanes,
-            Self::Pages(pages) => bytemuck::cast_slice(pages),
-        }
-    }
-
-    fn lanes_mut(&mut self) -> &mut [T::Lanes] {
-        match self {
-            Self::Vec(lanes) => lanes,
-            Self::Pages(pages) => bytemuck::cast_slice_mut(pages),
-        }
+    fn mapped(&self) -> usize {
+        self.maps.iter().map(|map| map.memory.len()).sum()
     }
 }
+
+/// How many bytes of maps the program has asked of the system so far.
+pub fn mapped() -> usize {
+    ARENA.lock().map_or(0, |arena| arena.mapped())
+}
+
+/// Free small buffers by size class.
+pub struct Pool<T: Float>(Mutex<BTreeMap<usize, Vec<Vec<T::Lanes>>>>);
 
 impl<T: Float> Pool<T> {
     /// A pool with nothing in it.
@@ -69,13 +124,50 @@ impl<T: Float> Pool<T> {
         n.div_ceil(step) * step
     }
 
-    fn take(&self, class: usize) -> Option<Store<T>> {
+    fn take(&self, class: usize) -> Option<Vec<T::Lanes>> {
         self.0.lock().ok()?.get_mut(&class)?.pop()
     }
 
-    fn give(&self, store: Store<T>) {
+    fn give(&self, lanes: Vec<T::Lanes>) {
         if let Ok(mut free) = self.0.lock() {
-            free.entry(store.lanes().len()).or_default().push(store);
+            free.entry(lanes.len()).or_default().push(lanes);
+        }
+    }
+}
+
+/// The memory of one buffer.
+enum Store<T: Float> {
+    Small(Vec<T::Lanes>),
+    Large(&'static mut [u8]),
+}
+
+impl<T: Float> Store<T> {
+    /// Room for `n` vectors, and whether it is known to be all zeros.
+    fn take(n: usize) -> (Self, bool) {
+        let bytes = n * size_of::<T::Lanes>();
+        if bytes >= LARGE
+            && let Ok(mut arena) = ARENA.lock()
+            && let Some((range, zero)) = arena.take(bytes.next_multiple_of(ALIGN))
+        {
+            return (Self::Large(range), zero);
+        }
+        let class = Pool::<T>::class(n);
+        let used = T::pool().take(class);
+        let zero = used.is_none();
+        (Self::Small(used.unwrap_or_else(|| vec![T::Lanes::splat(T::ZERO); class])), zero)
+    }
+
+    fn lanes(&self) -> &[T::Lanes] {
+        match self {
+            Self::Small(lanes) => lanes,
+            Self::Large(range) => bytemuck::cast_slice(range),
+        }
+    }
+
+    fn lanes_mut(&mut self) -> &mut [T::Lanes] {
+        match self {
+            Self::Small(lanes) => lanes,
+            Self::Large(range) => bytemuck::cast_slice_mut(range),
         }
     }
 }
@@ -89,21 +181,17 @@ pub struct Buffer<T: Float> {
 impl<T: Float> Buffer<T> {
     /// `len` numbers of unspecified value: for outputs of which every element is about to be written.
     pub fn scratch(len: usize) -> Self {
-        let class = Pool::<T>::class(len.div_ceil(T::Lanes::N));
-        Self { store: T::pool().take(class).unwrap_or_else(|| Store::new(class)), len }
+        Self { store: Store::take(len.div_ceil(T::Lanes::N)).0, len }
     }
 
-    /// `len` zeros.
+    /// `len` zeros. What the system has just given is left as it is: pages that nobody has touched take no memory yet.
     pub fn zeros(len: usize) -> Self {
-        let class = Pool::<T>::class(len.div_ceil(T::Lanes::N));
-        match T::pool().take(class) {
-            Some(store) => {
-                let mut used = Self { store, len };
-                used.fill(T::ZERO);
-                used
-            }
-            None => Self { store: Store::new(class), len }, // pages that nobody has touched take no memory yet
+        let (store, zero) = Store::take(len.div_ceil(T::Lanes::N));
+        let mut buffer = Self { store, len };
+        if !zero {
+            buffer.fill(T::ZERO);
         }
+        buffer
     }
 
     /// The buffer as whole vectors, the last of which may reach beyond `len`.
@@ -114,8 +202,14 @@ impl<T: Float> Buffer<T> {
 
 impl<T: Float> Drop for Buffer<T> {
     fn drop(&mut self) {
-        if !self.store.lanes().is_empty() {
-            T::pool().give(std::mem::replace(&mut self.store, Store::Vec(Vec::new())));
+        match std::mem::replace(&mut self.store, Store::Small(Vec::new())) {
+            Store::Small(lanes) if lanes.is_empty() => {}
+            Store::Small(lanes) => T::pool().give(lanes),
+            Store::Large(range) => {
+                if let Ok(mut arena) = ARENA.lock() {
+                    arena.give(range);
+                }
+            }
         }
     }
 }
@@ -196,13 +290,14 @@ impl<U: Pod> DerefMut for Pooled<U> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::{Random, Stream};
 
     #[test]
     fn a_freed_buffer_is_used_again() {
-        let a = Buffer::<f64>::zeros(123_457); // a size that no other test uses
+        let a = Buffer::<f64>::zeros(12_345); // a size that no other test uses
         let place = a.as_ptr();
         drop(a);
-        assert_eq!(Buffer::<f64>::scratch(123_457).as_ptr(), place);
+        assert_eq!(Buffer::<f64>::scratch(12_345).as_ptr(), place);
     }
 
     #[test]
@@ -212,6 +307,51 @@ mod tests {
             assert!(class >= n && (class - n) * 8 <= n, "{n} -> {class}");
             assert_eq!(Pool::<f32>::class(class), class);
         }
+    }
+
+    /// A hundred ranges that come and go, each with numbers of its own, beside plain vectors that do the same.
+    #[test]
+    fn what_is_written_to_a_range_stays_until_it_is_given_back() {
+        let mut random = Random::new(1, Stream::Other, 0);
+        let mut twins: Vec<(Buffer<f64>, Vec<f64>)> = Vec::new();
+        for turn in 0..2000 {
+            if twins.len() < 100 && random.below(5) < 3 {
+                let len = LARGE / 8 + random.below(100_000) as usize;
+                let zeros = Buffer::<f64>::zeros(len);
+                assert!(zeros.iter().all(|&x| x == 0.0), "zeros that are none");
+                let mut buffer = if turn % 2 == 0 { zeros } else { Buffer::scratch(len) };
+                buffer.fill(f64::from(turn));
+                twins.push((buffer, vec![f64::from(turn); len]));
+            } else if !twins.is_empty() {
+                let (buffer, twin) = twins.swap_remove(random.below(twins.len() as u64) as usize);
+                assert!(buffer[..] == twin[..], "turn {turn}");
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_that_are_free_become_one_range() {
+        let mut arena = Arena { maps: Vec::new(), free: BTreeMap::new() };
+        let take = |arena: &mut Arena, bytes| arena.take(bytes).expect("memory").0;
+        let [a, b, c] = [1, 2, 3].map(|n| take(&mut arena, n * LARGE));
+        let (first, whole) = (a.as_ptr(), arena.mapped());
+        for range in [a, c, b] {
+            arena.give(range); // the middle one last: it has neighbours on both sides
+        }
+        assert_eq!(arena.free, BTreeMap::from([((0, 0), whole)]));
+        let again = take(&mut arena, 6 * LARGE);
+        assert_eq!((again.as_ptr(), arena.mapped()), (first, whole));
+    }
+
+    #[test]
+    fn a_range_lies_in_the_smallest_hole_that_holds_it() {
+        let mut arena = Arena { maps: Vec::new(), free: BTreeMap::new() };
+        let take = |arena: &mut Arena, bytes| arena.take(bytes).expect("memory").0;
+        let [a, _b, c, _d] = [4, 1, 2, 1].map(|n| take(&mut arena, n * LARGE));
+        let hole = c.as_ptr();
+        arena.give(a);
+        arena.give(c);
+        assert_eq!(take(&mut arena, LARGE).as_ptr(), hole);
     }
 
     #[test]

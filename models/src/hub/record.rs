@@ -90,10 +90,11 @@ pub fn record(directory: &Path, seed: u64) -> Result<PathBuf> {
         let tape = Tape::new(&params).with_precision(Precision::Full);
         let loss = subject.loss(&tape, &given);
         loss.backward(&mut gradients);
+        let flat = gradients.flat();
         add("loss", &[], &[loss.item()]);
         for piece in params.pieces() {
             let name = format!("grad.{}", checkpoint.stored(piece.name)?);
-            add(&name, &piece.shape, &gradients.flat()[piece.place]);
+            add(&name, &piece.shape, &flat[piece.place]);
         }
     }
     write(&path, &recorded)?;

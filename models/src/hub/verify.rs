@@ -70,6 +70,7 @@ pub fn compare(subject: &Subject, params: &Params, reference: &Weights, precisio
     let tape = Tape::new(params).with_precision(precision);
     let loss = subject.loss(&tape, &given);
     loss.backward(&mut gradients);
+    let flat = gradients.flat();
     let recorded_loss = reference.numbers("loss")?.1.first().copied().unwrap_or(f32::INFINITY);
     let undefined = loss.item().is_nan() && recorded_loss.is_nan();
     let loss_error = if undefined { 0.0 } else { (f64::from(loss.item()) - f64::from(recorded_loss)).abs() };
@@ -88,7 +89,7 @@ pub fn compare(subject: &Subject, params: &Params, reference: &Weights, precisio
         let layer = params.pieces().filter(|other| layer(other.name) == layer(piece.name));
         let whole = layer.flat_map(|piece| gradients.of(piece.id)).chain(&want);
         let largest = whole.fold(f64::MIN_POSITIVE, |m, &x| m.max(f64::from(x).abs()));
-        let error = largest_difference(&gradients.flat()[piece.place], &want, |_| true) / largest;
+        let error = largest_difference(&flat[piece.place], &want, |_| true) / largest;
         if parameters == 0 || error.is_nan() || error > gradient_error {
             (gradient_error, worst_parameter) = (error, name.to_owned());
         }

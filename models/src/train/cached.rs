@@ -34,7 +34,7 @@ pub fn loss_and_gradients(
     let at_once = how.micro_batch.min(batch.rows);
     let rows = batch.rows as f64;
     let key = |first: usize| DropoutKey { seed, step, first_row: first as u64 };
-    gradients.forget();
+    gradients.clear();
     if at_once == batch.rows {
         let tape = how.tape(params, key(0));
         let loss = clip.loss(&tape, batch.all(), rows);

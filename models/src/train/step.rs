@@ -61,7 +61,7 @@ pub fn loss_and_gradients(
         }
         total
     };
-    gradients.forget();
+    gradients.clear();
     if batch.pairs.is_some() || !in_halves(params.count(), batch.rows, at_once) {
         return parallel::inside(|| micro_batches(0..batch.rows, at_once, gradients));
     }

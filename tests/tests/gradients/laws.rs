@@ -117,7 +117,7 @@ fn a_scope_keeps_what_a_backward_pass_reads_and_what_only_it_can_make_again() {
 
 /// x·W with W as a parameter, and a second parameter that the loss does not reach.
 #[test]
-fn a_forgotten_gradient_leaves_no_trace() {
+fn a_cleared_gradient_leaves_no_trace() {
     let ([w, unreached], params) = Params::build(1, |mut at| {
         [at.param("w", [3, 5], Init::Normal(1.0)), at.param("unreached", [4], Init::Normal(1.0))]
     });
@@ -133,7 +133,7 @@ fn a_forgotten_gradient_leaves_no_trace() {
         let mut gradients = Gradients::new(&params);
         gradients.of_mut(w).fill(f32::NAN);
         gradients.of_mut(unreached).fill(f32::NAN);
-        gradients.forget();
+        gradients.clear();
         backward(&mut gradients, times);
         assert_eq!(gradients.flat(), wanted.flat());
         assert!(gradients.of(unreached).iter().all(|&g| g == 0.0));

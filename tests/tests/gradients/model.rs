@@ -142,7 +142,7 @@ fn micro_batches_add_up_to_the_gradient_of_the_whole_batch_with_its_masks() {
         let losses: f64 =
             cuts.windows(2).map(|cut| backward(&model, &params, cut[0]..cut[1], model.wte, &mut sum)).sum();
         assert!((losses - loss).abs() < 1e-12, "{cuts:?}: {losses} and {loss}");
-        let error = distance(sum.flat(), whole.flat());
+        let error = distance(&sum.flat(), &whole.flat());
         assert!(error < 1e-12, "{cuts:?}: relative error {error:.1e}");
     }
 }
@@ -208,7 +208,7 @@ fn in_bf16_the_gradients_are_near_those_in_full_precision() {
     let tape = tape(&params, true, 0).with_precision(Precision::Bf16);
     let mut rounded = Gradients::new(&params);
     model.loss(&tape, [&ids, &targets], model.wte).backward(&mut rounded);
-    let error = distance(rounded.flat(), full.flat());
+    let error = distance(&rounded.flat(), &full.flat());
     assert!(error > 1e-4, "nothing was rounded: {error:e}");
     assert!(error < 2e-2, "relative error {error:.1e}");
 }

@@ -52,7 +52,7 @@ fn furthest_from_twin<T: Float>(shape: [usize; 2], lr: f64, o: AdamWOptions, see
                 twin.step(scale * g, t, lr, decay, o);
             }
         }
-        let before = gradients.flat().to_vec();
+        let before = gradients.flat();
         let said = adamw.step(&mut params, &gradients, lr);
         assert!((said - norm).abs() < 1e-6 * norm, "a norm of {said}, not {norm}");
         assert_eq!(gradients.flat(), before, "a step leaves the gradients");

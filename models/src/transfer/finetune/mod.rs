@@ -173,7 +173,7 @@ fn gradient(
         loss.backward(gradients);
         f64::from(loss.item())
     };
-    gradients.forget();
+    gradients.clear();
     let (first, second) = examples.split_at(examples.len().div_ceil(2));
     let other_key = DropoutKey { first_row: first.len() as u64, ..key };
     let loss = if second.is_empty() {
