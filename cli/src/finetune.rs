@@ -41,7 +41,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Task {
     /// A label for a text: lines `label TAB text`, CSV with the columns text and label, or JSON lines with these fields;
-    /// without --data the built-in world's stories, labelled by what happens last
+    /// without --data openings of the built-in world's stories, labelled by what happens in them
     Classify {
         /// Where a text's label is read
         #[arg(long, value_enum, default_value_t = ReadingName::Mean)]

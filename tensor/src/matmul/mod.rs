@@ -4,8 +4,8 @@
 //! matrices are cut into blocks that fit the caches, and a block is copied ("packed") into the order in which it is read:
 //!
 //! ```text
-//! for each block of NC columns of B
-//!   for each block of KC of the inner dimension      pack KC x NC of B, on all threads: panels of NR columns
+//! for each block of columns of B
+//!   for each block of KC of the inner dimension      pack this block of B, on all threads: panels of NR columns
 //!     for each run of rows of A                      one task: threads split rows, never the inner dimension
 //!       for each panel of B, for each panel of MR rows of A
 //!         the tile: MR x NR sums in registers, one rank-1 update for each of the KC steps
@@ -39,8 +39,9 @@ use crate::simd::{Float, Stored};
 const KC: usize = 1024;
 /// Rows of A in one task, at most: few, so that the last task keeps nobody waiting.
 const MC: usize = 48;
-/// Columns of B packed at once: 4 MiB, of the third-level cache.
-const NC: usize = 1024;
+/// Words of B packed at once, at most: 4 MiB of f32, of the third-level cache. Few columns where the inner dimension is long,
+/// many where it is short: rows of A are read, and packed, once for each block of columns.
+const BLOCK: usize = 1 << 20;
 
 /// A matrix as the product sees it: a slice with a row length, possibly read with rows and columns exchanged.
 #[derive(Clone, Copy)]
@@ -266,7 +267,8 @@ fn each_block<T: Float, P: Pack<T>>(k: usize, n: usize, mut f: impl FnMut(Range<
     if k == 0 || n == 0 {
         return;
     }
-    let (nc, kc) = (even(n, NC, nr::<T>()), even(k, KC * P::STEP, P::STEP));
+    let kc = even(k, KC * P::STEP, P::STEP);
+    let nc = even(n, BLOCK / kc.div_ceil(P::STEP), nr::<T>());
     for j0 in (0..n).step_by(nc) {
         for k0 in (0..k).step_by(kc) {
             f(j0..(j0 + nc).min(n), k0..(k0 + kc).min(k));

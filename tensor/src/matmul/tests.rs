@@ -100,7 +100,7 @@ fn rounding_to_bf16_is_that_of_the_half_crate() {
 
 #[test]
 fn blocks_beyond_the_first_agree_too() {
-    for [m, n, k] in [[3, NC + 50, 300], [70, 40, 2 * KC + 5], [2 * MC + 1, 33, KC + 1]] {
+    for [m, n, k] in [[3, BLOCK / 300 + 50, 300], [70, 40, 2 * KC + 5], [2 * MC + 1, 33, KC + 1]] {
         let (a, b) = (numbers::<f64>(m * k, 3), numbers::<f64>(k * n, 4));
         let (mut c, mut one) = (vec![0.0; m * n], vec![0.0; m * n]);
         matmul(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n), Precision::Full);
@@ -183,7 +183,7 @@ fn a_product_that_does_not_fit_names_both_shapes() {
 
 #[test]
 fn what_follows_a_product_is_done_once_to_every_element() {
-    for [m, n, k] in [[1, 40, 33], [3, NC + 50, 30], [2 * MC + 1, 33, KC + 1], [5, 7, 0]] {
+    for [m, n, k] in [[1, 40, 33], [3, BLOCK / 30 + 50, 30], [2 * MC + 1, 33, KC + 1], [5, 7, 0]] {
         let (a, b, bias) = (numbers::<f64>(m * k, 3), numbers::<f64>(k * n, 4), numbers::<f64>(n, 5));
         let [mut want, mut c, mut y] = [(); 3].map(|()| vec![7.0; m * n]);
         let (mat_a, mat_b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));

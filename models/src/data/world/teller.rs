@@ -99,7 +99,8 @@ impl Draw {
     /// Keeps what is true of the story once `taken` was taken.
     pub fn note(&mut self, what: Choice, taken: usize) {
         match what {
-            Choice::Event => self.labels.last_event = taken,
+            Choice::Event => self.labels.events.push(taken),
+            Choice::Wording => self.labels.wordings.push(self.text.len()),
             Choice::QuestionCount => self.labels.told = self.text.len(),
             _ => {}
         }

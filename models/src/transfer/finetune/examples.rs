@@ -73,7 +73,7 @@ impl Examples {
         examples
     }
 
-    /// The built-in world's stories, labelled by what happens last in them.
+    /// The built-in world's openings of stories, labelled by what happens in them.
     pub fn world(with: &Pretrained, seed: u64) -> Self {
         let [train, test] = world(seed);
         Self::new(with, &train, None, Some(&test), seed)
@@ -112,13 +112,13 @@ impl Examples {
 /// What stands in the place of a file's name where there is none.
 const BUILT_IN: &str = "the built-in world";
 
-/// The built-in world's stories, labelled by what happens last in them: some to learn from, and some to test on.
+/// The built-in world's openings of stories, labelled by what happens in them: some to learn from, and some to test on.
 pub fn world(seed: u64) -> [Labelled; 2] {
     let world = World::new(seed);
     [0..WORLD_TRAIN, WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST].map(|numbers| {
         let lines = (1..=numbers.clone().count()).collect();
-        let stories = numbers.map(|index| world.labelled(index));
-        let (texts, labels) = stories.map(|story| (story.text, story.last_event.to_owned())).unzip();
+        let stories = numbers.map(|index| world.happening(index));
+        let (texts, labels) = stories.map(|(text, happens)| (text, happens.to_owned())).unzip();
         Labelled { texts, labels, lines, path: BUILT_IN.into(), notes: Vec::new() }
     })
 }
