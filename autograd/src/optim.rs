@@ -44,12 +44,22 @@ impl Default for AdamWOptions {
     }
 }
 
+/// A parameter that is moved.
+#[derive(Clone, Copy, Debug)]
+struct Part<T> {
+    id: ParamId,
+    /// λ
+    decay: T,
+    /// Its share of the learning rate.
+    pace: T,
+}
+
 /// AdamW with its two moments, each laid out as the store's values.
 #[derive(Clone, Debug)]
 pub struct AdamW<T: Float = f32> {
     options: AdamWOptions,
-    /// The parameters that it moves, each with its place, decay, and pace: its share of the learning rate.
-    parts: Vec<(Range<usize>, (ParamId, [T; 2]))>,
+    /// The parameters that it moves, by their places.
+    parts: Vec<(Range<usize>, Part<T>)>,
     /// How many steps were made.
     pub steps: u64,
     /// The running mean of gradients.
@@ -73,7 +83,8 @@ impl<T: Float> AdamW<T> {
     pub fn paced(params: &Params<T>, options: AdamWOptions, pace: impl Fn(ParamId) -> f64) -> Self {
         let decay = |id| if params.shape(id).len() >= 2 { options.weight_decay } else { 0.0 };
         let moving = params.ids().map(|id| (id, pace(id))).filter(|&(_, pace)| pace > 0.0);
-        let parts = moving.map(|(id, pace)| (params.place(id), (id, [decay(id), pace].map(T::of)))).collect();
+        let part = |(id, pace)| (params.place(id), Part { id, decay: T::of(decay(id)), pace: T::of(pace) });
+        let parts = moving.map(part).collect();
         let n = params.flat().len();
         Self { options, parts, steps: 0, m: Buffer::zeros(n), v: Buffer::zeros(n) }
     }
@@ -96,13 +107,13 @@ impl<T: Float> AdamW<T> {
         let t = self.steps as f64;
         let (fix1, fix2) = (lanes(1.0 / (1.0 - beta1.powf(t))), lanes(1.0 / (1.0 - beta2.powf(t))));
         let (eps, lr, scale) = (lanes(epsilon), lanes(lr), lanes(scale));
-        let (w, g) = (params.flat_mut(), |&(id, _): &(ParamId, _)| grads.of(id));
-        elementwise::update3(w, &mut self.m, &mut self.v, g, &self.parts, |&(_, [decay, pace]), w, m, v, g| {
+        let (w, g) = (params.flat_mut(), |part: &Part<T>| grads.of(part.id));
+        elementwise::update3(w, &mut self.m, &mut self.v, g, &self.parts, |part, w, m, v, g| {
             let g = scale * g; // g ← g·min(1, c/‖g‖)
             let m = b1.mul_add(m, rest1 * g); // m ← β₁·m + (1 − β₁)·g
             let v = b2.mul_add(v, rest2 * g * g); // v ← β₂·v + (1 − β₂)·g²
             let step = m * fix1 / ((v * fix2).sqrt() + eps); // m̂/(√v̂ + ε)
-            let (decay, pace) = (T::Lanes::splat(decay), T::Lanes::splat(pace));
+            let (decay, pace) = (T::Lanes::splat(part.decay), T::Lanes::splat(part.pace));
             (w - lr * pace * (step + decay * w), m, v) // w ← w − lr·(m̂/(√v̂ + ε) + λ·w)
         });
     }
