@@ -329,29 +329,34 @@ mod tests {
         }
     }
 
+    /// An arena that lives as long as the program, as the one of all buffers.
+    fn arena() -> &'static mut Arena {
+        Box::leak(Box::new(Arena { maps: Vec::new(), free: BTreeMap::new() }))
+    }
+
     #[test]
     fn neighbours_that_are_free_become_one_range() {
-        let mut arena = Arena { maps: Vec::new(), free: BTreeMap::new() };
+        let arena = arena();
         let take = |arena: &mut Arena, bytes| arena.take(bytes).expect("memory").0;
-        let [a, b, c] = [1, 2, 3].map(|n| take(&mut arena, n * LARGE));
+        let [a, b, c] = [1, 2, 3].map(|n| take(arena, n * LARGE));
         let (first, whole) = (a.as_ptr(), arena.mapped());
         for range in [a, c, b] {
             arena.give(range); // the middle one last: it has neighbours on both sides
         }
         assert_eq!(arena.free, BTreeMap::from([((0, 0), whole)]));
-        let again = take(&mut arena, 6 * LARGE);
+        let again = take(arena, 6 * LARGE);
         assert_eq!((again.as_ptr(), arena.mapped()), (first, whole));
     }
 
     #[test]
     fn a_range_lies_in_the_smallest_hole_that_holds_it() {
-        let mut arena = Arena { maps: Vec::new(), free: BTreeMap::new() };
+        let arena = arena();
         let take = |arena: &mut Arena, bytes| arena.take(bytes).expect("memory").0;
-        let [a, _b, c, _d] = [4, 1, 2, 1].map(|n| take(&mut arena, n * LARGE));
+        let [a, _b, c, _d] = [4, 1, 2, 1].map(|n| take(arena, n * LARGE));
         let hole = c.as_ptr();
         arena.give(a);
         arena.give(c);
-        assert_eq!(take(&mut arena, LARGE).as_ptr(), hole);
+        assert_eq!(take(arena, LARGE).as_ptr(), hole);
     }
 
     #[test]
