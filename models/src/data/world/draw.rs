@@ -22,12 +22,10 @@ const FIELD: f32 = 1.0 / 3.0;
 /// How far an object's shadow falls and how soft its outline is, in radii of the object.
 const SHADOW: f32 = 0.12;
 const SOFT: f32 = 0.2;
-/// How wide the dark line at the edge of an object is, in its radii, its colour, and how much of the object's own colour it has.
-/// As in a drawing, it shows a shape in the same way whatever colour fills it: who has seen cones of other colours can tell a
-/// white one.
+/// How wide the dark line at the edge of an object is, in its radii, and its colour. As in a drawing, it shows a shape in the
+/// same way whatever colour fills it: who has seen cones of other colours can tell a white one.
 const EDGE: f32 = 0.19;
 const EDGE_COLOUR: Rgb = [0.1, 0.1, 0.12];
-const EDGE_TINT: f32 = 0.25;
 /// All that an object changes is within so many of its radii.
 const REACH: f32 = 1.0 + SHADOW + SOFT / 2.0;
 
@@ -49,7 +47,7 @@ fn rgb(colour: Colour) -> Rgb {
         Colour::Blue => [0.13, 0.33, 0.86],
         Colour::Purple => [0.54, 0.20, 0.70],
         Colour::Black => [0.08, 0.08, 0.10],
-        Colour::White => [0.97, 0.97, 0.97],
+        Colour::White => [0.92, 0.92, 0.92],
     }
 }
 
@@ -159,19 +157,16 @@ impl Thing {
             let shade = (0.5 - from_shadow / SOFT).clamp(0.0, 1.0);
             return under.map(|c| c * (1.0 - 0.35 * shade));
         }
+        if outside > -EDGE {
+            return EDGE_COLOUR;
+        }
         let lit = 1.0 + 0.12 * (x * light.x + y * light.y);
         // A ball is round in the third direction too: light shines back from where it faces the light.
         let shine = match self.shape {
             Shape::Ball => 0.45 * (-((x - 0.4 * light.x).powi(2) + (y - 0.4 * light.y).powi(2)) / 0.1).exp(),
             _ => 0.0,
         };
-        [0, 1, 2].map(|i| {
-            let c = self.colour[i];
-            match outside > -EDGE {
-                true => EDGE_TINT * c + (1.0 - EDGE_TINT) * EDGE_COLOUR[i],
-                false => c * lit + (1.0 - c) * shine,
-            }
-        })
+        self.colour.map(|c| c * lit + (1.0 - c) * shine)
     }
 
     /// How far a point, in radii from the object's middle, is outside the object.
