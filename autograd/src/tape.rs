@@ -404,7 +404,8 @@ impl<'t, T: Float> Var<'t, T> {
                 continue;
             }
             let Some(dy) = slots[id].take() else { continue };
-            // All that were computed from it are done with its value: it goes back to the pool, for what comes now to lie in.
+            // Whatever was computed from this value is done with it. Given back before its own operation's turn, its memory is
+            // there for the gradients that this makes.
             let reads_output = matches!(nodes[id].op.traits().0, Reads::Output | Reads::Both);
             if !reads_output && id != self.id {
                 nodes[id].value.take();

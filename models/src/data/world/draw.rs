@@ -47,7 +47,7 @@ fn rgb(colour: Colour) -> Rgb {
         Colour::Blue => [0.13, 0.33, 0.86],
         Colour::Purple => [0.54, 0.20, 0.70],
         Colour::Black => [0.08, 0.08, 0.10],
-        Colour::White => [0.92, 0.92, 0.92],
+        Colour::White => [0.92, 0.92, 0.92], // less than 1: light and shade are seen on it too
     }
 }
 
