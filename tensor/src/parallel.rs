@@ -1,7 +1,8 @@
 //! Loops over several cores that give the same bits for any number of them.
 //!
 //! Work is cut into chunks whose size depends on the data alone. Which thread computes a chunk is left to rayon;
-//! what is computed in it, and the order in which partial results are added up, is not.
+//! what is computed in it, and the order in which partial results are added up, is not. Every chunk can be taken over by a
+//! thread that has nothing left to do (`with_max_len(1)`; by itself rayon makes runs of several, at whose end others wait).
 
 use rayon::prelude::*;
 
@@ -25,7 +26,7 @@ pub fn chunks<Y: Send>(y: &mut [Y], size: usize, body: impl Fn(usize, &mut [Y]) 
         }
         return;
     }
-    y.par_chunks_mut(size).enumerate().for_each(|(i, part)| body(i * size, part));
+    y.par_chunks_mut(size).enumerate().with_max_len(1).for_each(|(i, part)| body(i * size, part));
 }
 
 /// As [`chunks`], over two slices cut into the same number of parts.
@@ -35,7 +36,7 @@ pub fn chunks2<Y: Send, Z: Send>(
     body: impl Fn(usize, &mut [Y], &mut [Z]) + Send + Sync,
 ) {
     let parts = y.par_chunks_mut(y_size.max(1)).zip(z.par_chunks_mut(z_size.max(1)));
-    parts.enumerate().for_each(|(i, (y, z))| body(i, y, z));
+    parts.enumerate().with_max_len(1).for_each(|(i, (y, z))| body(i, y, z));
 }
 
 /// As [`chunks`], over three slices cut into the same number of parts.
@@ -47,7 +48,7 @@ pub fn chunks3<X: Send, Y: Send, Z: Send>(
 ) {
     let parts = x.par_chunks_mut(x_size.max(1)).zip(y.par_chunks_mut(y_size.max(1)));
     let parts = parts.zip(z.par_chunks_mut(z_size.max(1)));
-    parts.enumerate().for_each(|(i, ((x, y), z))| body(i, x, y, z));
+    parts.enumerate().with_max_len(1).for_each(|(i, ((x, y), z))| body(i, x, y, z));
 }
 
 /// The sum of `f(first..end)` over fixed runs of `size` indices of `0..n`, in double precision and in order.
@@ -58,7 +59,7 @@ pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Se
         return (0..parts).map(part).sum();
     }
     let mut partial = Buffer::<f64>::scratch(parts);
-    partial.par_iter_mut().enumerate().for_each(|(i, p)| *p = part(i));
+    partial.par_iter_mut().enumerate().with_max_len(1).for_each(|(i, p)| *p = part(i));
     partial.iter().sum()
 }
 
