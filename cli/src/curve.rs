@@ -90,7 +90,7 @@ struct Options {
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
     /// Where the picture goes
-    #[arg(long, default_value = "curve.svg", value_name = "FILE")]
+    #[arg(long, default_value_os_t = free(), value_name = "FILE")]
     svg: PathBuf,
     /// Print the points as one JSON line instead of a table
     #[arg(long)]
@@ -99,6 +99,12 @@ struct Options {
     threads: Threads,
     #[command(flatten)]
     pictures: PictureFlags,
+}
+
+/// The first of curve.svg, curve-2.svg, … that is not there yet.
+fn free() -> PathBuf {
+    let more = (2..).map(|i| PathBuf::from(format!("curve-{i}.svg")));
+    std::iter::once(PathBuf::from("curve.svg")).chain(more).find(|path| !path.exists()).unwrap_or_default()
 }
 
 pub fn run(args: &Args) -> Result<()> {

@@ -142,9 +142,13 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
         }
         Some(_) => (args.pictures.open(with, &args.data, &[])?, kept::path(&args.data)),
     };
-    let path = args.index.clone().unwrap_or(path);
     // Of the world's pictures so much is said that it is encoded only when it is sought.
     let texts = args.texts || !args.data.is_empty();
+    // A file that the user names is searched, or made where there is none: never another put in its place.
+    if let Some(named) = &args.index {
+        kept::check_same(named, with, &gallery, texts)?;
+    }
+    let path = args.index.clone().unwrap_or(path);
     let (index, new) = pictures::index(with, &gallery, texts, &path)?;
     if new {
         tell(&path, index.keep(&path, with, &gallery));

@@ -51,6 +51,14 @@ pub fn lay_in(table: &mut Table, flags: &Table, from: &Path, model: ModelName) -
                 v.hidden_size,
                 c.projection_dim,
             ];
+            let (own, other) = if c.sigmoid { ("siglip", "clip") } else { ("clip", "siglip") };
+            if flags.get("objective").is_some_and(|said| said.as_str() == Some(other)) {
+                let what = format!(
+                    "learned with --objective {own}, and its bias and temperature are of that: leave --objective out"
+                );
+                return Err(Error::file(from, what));
+            }
+            table.insert("objective".to_owned(), own.into());
             let ground = hub::clip::open_preprocess(from, c)?.ground;
             if let Value::Table(table) = table.entry("clip").or_insert(Value::Table(Table::new())) {
                 table.extend(

@@ -163,7 +163,11 @@ fn a_set_of_pictures_is_named_found_and_learned_from() {
     assert_eq!(fs::read(&index).unwrap(), kept, "an index that is right is used as it is");
     let own = folder.join("2-baseline.jpg");
     succeeds(&["search", model, own.to_str().unwrap(), "--in", &table, "--top", "1"], &["1.000\t", "2-baseline.jpg"]);
-    assert_ne!(fs::read(&index).unwrap(), kept, "other captions are another index");
+    let other = fs::read(&index).unwrap();
+    assert_ne!(other, kept, "other captions are another index");
+    let named = [&search[..], &["--index", index.to_str().unwrap()]].concat();
+    fails(&named, 1, &["holds the vectors of other pictures", "--index"]);
+    assert_eq!(fs::read(&index).unwrap(), other, "a named index is not made anew");
     fs::write(&index, "somebody's notes").unwrap();
     fails(&search, 1, &["is no index of pictures", "--index"]);
     fails(&embed, 1, &["is no index of pictures", "--index"]);

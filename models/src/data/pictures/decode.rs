@@ -109,7 +109,7 @@ fn laid_on(ground: [u8; 3], rgba: &[u8]) -> Vec<u8> {
 }
 
 fn cut_off(how: &str) -> String {
-    format!("it is damaged or cut off ({how}): fetch it again, or remove it")
+    format!("it is damaged or cut off ({how}): fetch it again")
 }
 
 /// The decoder's refusal, as a sentence.

@@ -63,6 +63,17 @@ pub fn check(path: &Path) -> Result<()> {
     Err(Error::file(path, what))
 }
 
+/// An error if there is a file at `path` that is not the index of this gallery and this model.
+pub fn check_same(path: &Path, with: &Encoders, gallery: &Gallery, texts: bool) -> Result<()> {
+    check(path)?;
+    if !path.exists() || kept(path, with, gallery, texts).is_some() {
+        return Ok(());
+    }
+    let what = "holds the vectors of other pictures, or of another model: give --in and all options as when it was made, give \
+                another name with --index, or remove it to have it made anew";
+    Err(Error::file(path, what))
+}
+
 impl Index {
     /// The index at `path` if it is of this gallery and this model; or else a new one, which is not written yet. It has what is
     /// said of the pictures if `texts` are wanted. `done` is told how many pictures are finished.

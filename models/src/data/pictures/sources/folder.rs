@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::wording::{Record, Wording};
 use super::{Gathering, Item, Place, is_picture};
+use crate::data::labelled::Tally;
 use crate::error::{Error, Result};
 
 /// The columns of what is known of a picture.
@@ -27,15 +28,24 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
     }
     let mut wording = Wording::of(to.options, folder, &COLUMNS.map(str::to_owned))?;
     let source = Arc::<Path>::from(folder);
+    let mut gone = Tally::default();
     for file in files {
         let record = record(&file)?;
         if !wording.keeps(&record) {
             continue;
         }
         let name = file.strip_prefix(folder).unwrap_or(&file);
-        let place = Place::of_file(&source, name).ok_or_else(|| Error::file(&file, "it is gone: let the folder be"))?;
+        let Some(place) = Place::of_file(&source, name) else {
+            gone.add(|| name.display().to_string());
+            continue;
+        };
         to.add(Item::new(place, wording.captions(&record)), wording.class(&record));
     }
+    let (one, many) = (
+        "picture that is gone, or a link to nothing, passed over",
+        "pictures that are gone, or links to nothing, passed over",
+    );
+    gone.note(folder, one, many, &mut to.notes);
     to.close(folder, &wording)
 }
 

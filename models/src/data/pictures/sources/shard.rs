@@ -40,7 +40,7 @@ struct Sample {
 
 /// Adds the shard's pictures, in its order.
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
-    let (samples, replaced) = samples(path)?;
+    let (samples, replaced, links) = samples(path)?;
     let samples: Vec<_> = samples.into_iter().filter(|sample| sample.picture.is_some()).collect();
     if samples.is_empty() {
         let what = "there is no picture in it (.png, .jpg, .jpeg, .webp or .gif): give a shard of KEY.jpg \
@@ -62,11 +62,13 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     let one = "second picture or text of a key, which counts in the place of the first";
     let many = "second pictures or texts of a key, which count in the place of the first";
     replaced.note(path, one, many, &mut to.notes);
+    let (one, many) = ("link to another member passed over", "links to other members passed over");
+    links.note(path, one, many, &mut to.notes);
     to.close(path, &wording)
 }
 
-/// Everything that belongs together, in the order in which it begins, and what there was more than once.
-fn samples(path: &Path) -> Result<(Vec<Sample>, Tally)> {
+/// Everything that belongs together, in the order in which it begins; what there was more than once; and links.
+fn samples(path: &Path) -> Result<(Vec<Sample>, Tally, Tally)> {
     let unreadable = |e| Error::io(path, "read", &e);
     let mut file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
@@ -78,14 +80,18 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Tally)> {
     let mut archive = Archive::new(BufReader::new(file));
     archive.set_ignore_zeros(true); // after an end mark another archive may follow, as `cat` leaves it
     let (mut samples, mut places, mut whole) = (Vec::<Sample>::new(), HashMap::new(), 0);
-    let mut replaced = Tally::default();
+    let (mut replaced, mut links) = (Tally::default(), Tally::default());
     for entry in archive.entries_with_seek().map_err(unreadable)? {
         let mut entry = entry.map_err(|e| cut_off(path, whole, samples.len(), &shortened(&e.to_string())))?;
         let (offset, bytes) = (entry.raw_file_position(), entry.size());
         if offset.saturating_add(bytes) > length {
             return Err(cut_off(path, whole, samples.len(), "the file ends within its next member"));
         }
-        if entry.header().entry_type().is_file()
+        let kind = entry.header().entry_type();
+        if kind.is_hard_link() || kind.is_symlink() {
+            links.add(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+        }
+        if kind.is_file()
             && let Some((key, ending)) = name(path, &entry)?
         {
             let at = *places.entry(key.clone()).or_insert(samples.len());
@@ -102,7 +108,7 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Tally)> {
     if whole + 512 > length {
         return Err(cut_off(path, whole, samples.len(), "its end mark is missing"));
     }
-    Ok((samples, replaced))
+    Ok((samples, replaced, links))
 }
 
 fn cut_off(path: &Path, whole: u64, count: usize, how: &str) -> Error {
