@@ -115,6 +115,7 @@ impl PictureFiles {
                 Err(error) => drop(self.found().insert(at, error.to_string())),
             }
         }
+        self.check_broken()?; // so many in a row are too many in all, where there are that many
         let others = tries.min(self.len()) - 1;
         Err(Error::file(
             self.name(i),
