@@ -2,7 +2,8 @@
 //!
 //! It is a safetensors file with `pictures` `[n, E]` and `texts` `[m, E]`, and a line that says what they were made of: a
 //! fingerprint of the pictures with when their files were written, and of what is said of them; and a digest of the model with
-//! how it sees pictures. If either differs, the index is made anew. Names and captions are not in it; they are read from where the pictures are.
+//! how it sees pictures. If either differs, the index is made anew, except that a search leaves a file as it is that the user
+//! named. Names and captions are not in it; they are read from where the pictures are.
 
 use std::path::{Path, PathBuf};
 
