@@ -8,8 +8,9 @@
 //! "Once, never again",bad    {"text": "Once.", "label": "bad"}          bad TAB Once.
 //! ```
 //!
-//! The columns of a comma-separated file stand in any order, and other columns and keys are passed over. Labels lose
-//! the spaces around them, for ` bad` and `bad` are one class; texts stay as they are.
+//! The columns of a comma-separated file stand in any order, and other columns and keys are passed over. A file of TABs
+//! needs no names of columns; where its first line is `label TAB text`, or has the two the other way round, it is not taken
+//! for an example. Labels lose the spaces around them, for ` bad` and `bad` are one class; texts stay as they are.
 
 use std::path::{Path, PathBuf};
 
@@ -42,20 +43,30 @@ pub struct Labelled {
 /// # Errors
 ///
 /// A file that cannot be read, is not UTF-8 or has no example; a header without `text` or `label`; a line that is no
-/// example, or whose text or label is empty. The error names the line and what stands there.
+/// example, or whose text or label is empty; a file of tagged words. The error names the line and what stands there.
 pub fn read(path: &Path) -> Result<Labelled> {
     let text = text_of(path)?;
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
     let mut labelled = match ending.to_str() {
         Some("csv") => comma_separated(path, &text),
         Some("jsonl" | "json" | "ndjson") => json_lines(path, &text),
+        Some("conll" | "bio" | "iob" | "iob2") => return Err(tagged_words(path)),
         _ => tab_separated(path, &text),
     }?;
     if labelled.texts.is_empty() {
         return Err(Error::file(path, "it has a header and no example: add lines with a label and a text"));
     }
+    if labelled.texts.iter().all(|text| text == "O" || text.starts_with("B-") || text.starts_with("I-")) {
+        return Err(tagged_words(path));
+    }
     labelled.path = path.to_owned();
     Ok(labelled)
+}
+
+fn tagged_words(path: &Path) -> Error {
+    let what =
+        "it has words with a tag each, which `finetune DIR tag` learns from: give a file of texts with a label each";
+    Error::file(path, what)
 }
 
 impl Labelled {
@@ -89,19 +100,30 @@ impl Labelled {
 }
 
 fn tab_separated(path: &Path, text: &str) -> Result<Labelled> {
-    let (mut labelled, mut empty) = (Labelled::default(), Tally::default());
+    let mut labelled = Labelled::default();
+    let (mut empty, mut names, mut text_first) = (Tally::default(), Tally::default(), false);
     for (number, line) in lines(text, &mut empty) {
-        let Some((label, text)) = line.split_once('\t') else {
+        let Some((first, second)) = line.split_once('\t') else {
             let way_out = "write the label, a TAB and the text; a comma-separated file is told by the ending .csv, and \
                            JSON lines by .jsonl";
             return Err(bad_line(path, number, "has no TAB", line, way_out));
         };
-        if text.contains('\t') {
+        if second.contains('\t') {
             let way_out = "write the label, one TAB and the text, with spaces for the TABs within it";
             return Err(bad_line(path, number, "has more than one TAB", line, way_out));
         }
+        let is = |field: &str, name| field.trim().eq_ignore_ascii_case(name);
+        let turned = is(first, "text") && is(second, "label");
+        if labelled.texts.is_empty() && (turned || is(first, "label") && is(second, "text")) {
+            text_first = turned;
+            names.add(|| format!("line {number}"));
+            continue;
+        }
+        let [label, text] = if text_first { [second, first] } else { [first, second] };
         labelled.push(path, number, label, text)?;
     }
+    let (one, many) = ("line names the columns, and is no example", "lines name the columns, and are no example");
+    names.note(path, one, many, &mut labelled.notes);
     empty.note_empty_lines(path, &mut labelled.notes);
     Ok(labelled)
 }

@@ -6,11 +6,13 @@
 //! ```
 //!
 //! The file counts an answer's offset in characters (code points), and Rust slices strings by bytes, so offsets are
-//! converted here, once: `&context[start..start + text.len()] == text` holds for every [`Answer`]. Files that were
-//! edited by hand or by a program that counts otherwise have offsets that lead elsewhere. Such an answer is moved
-//! where there is one place for it, and left out where there is none or a choice; both are noted.
+//! converted here, once: `&context[start..start + text.len()] == text` holds for every [`Answer`] that has a start. Files
+//! that were edited by hand or by a program that counts otherwise have offsets that lead elsewhere. Such an answer is moved
+//! where there is one place for it, and has none where there is none or a choice; both are noted. Nothing can be learned
+//! from an answer without a place, but what a model finds is still compared with it, since SQuAD's script compares words.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,24 +41,24 @@ pub struct Question {
     pub question: String,
     /// The text that holds the answers, shared by all questions about it.
     pub context: Arc<str>,
-    /// One for training, several by different people for evaluation; none where none is given or could be kept.
+    /// One for training, several by different people for evaluation; none where none is given.
     pub answers: Vec<Answer>,
 }
 
-/// A passage of the context.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// The passage; not empty.
-    pub text: String,
-    /// The byte of the context where it begins.
-    pub start: usize,
+impl Question {
+    /// The bytes of the first answer that has a place in the context: what is learned.
+    pub fn learned(&self) -> Option<Range<usize>> {
+        self.answers.iter().find_map(|Answer { text, start }| start.map(|start| start..start + text.len()))
+    }
 }
 
-impl Answer {
-    /// Its bytes in the context.
-    pub fn place(&self) -> std::ops::Range<usize> {
-        self.start..self.start + self.text.len()
-    }
+/// A right answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Its words.
+    pub text: String,
+    /// The byte of the context where they begin, if they stand at one known place of it.
+    pub start: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -139,32 +141,32 @@ fn parse(path: &Path) -> Result<File> {
 #[derive(Default)]
 struct Mended {
     moved: Tally,
-    left_out: Tally,
+    placeless: Tally,
 }
 
 impl Mended {
     fn answers(&mut self, context: &str, id: &str, raw: Vec<RawAnswer>) -> Vec<Answer> {
         let place = || format!("that of question {id:?}");
-        let mut kept = Vec::with_capacity(raw.len());
-        for RawAnswer { text, answer_start } in raw {
+        let placed = |RawAnswer { text, answer_start }| {
             let start = standing_at(context, &text, answer_start).or_else(|| {
                 let only = only_place(context, &text);
-                let tally = if only.is_some() { &mut self.moved } else { &mut self.left_out };
+                let tally = if only.is_some() { &mut self.moved } else { &mut self.placeless };
                 tally.add(place);
                 only
             });
-            kept.extend(start.map(|start| Answer { text, start }));
-        }
-        kept
+            Answer { text, start }
+        };
+        raw.into_iter().map(placed).collect()
     }
 
     fn note(&self, path: &Path, notes: &mut Vec<String>) {
         let one = "answer stands not at its offset but at one other place, and was moved there";
         let many = "answers stand not at their offset but at one other place each, and were moved there";
         self.moved.note(path, one, many, notes);
-        let one = "answer stands neither at its offset nor at one other place alone, and was left out";
-        let many = "answers stand neither at their offset nor at one other place alone, and were left out";
-        self.left_out.note(path, one, many, notes);
+        let one = "answer stands neither at its offset nor at one other place alone, so that it is compared with but not learned";
+        let many = "answers stand neither at their offset nor at one other place alone, so that they are compared with but \
+                    not learned";
+        self.placeless.note(path, one, many, notes);
     }
 }
 
@@ -193,13 +195,13 @@ mod tests {
             .to_string()
     }
 
-    /// The starts of what is kept of `answers`, and the notes.
-    fn starts(context: &str, answers: &[(&str, i64)]) -> (Vec<usize>, Vec<String>) {
-        let answers: Vec<_> = answers.iter().map(|(text, at)| json!({"text": text, "answer_start": at})).collect();
-        let qas = json!([{"id": "q1", "question": "?", "answers": answers}]);
+    /// Where `answers` stand, and the notes.
+    fn starts(context: &str, answers: &[(&str, i64)]) -> (Vec<Option<usize>>, Vec<String>) {
+        let raw: Vec<_> = answers.iter().map(|(text, at)| json!({"text": text, "answer_start": at})).collect();
+        let qas = json!([{"id": "q1", "question": "?", "answers": raw}]);
         let Answered { questions, notes, .. } = read_as("some.json", file(context, &qas), read).unwrap();
-        for Answer { text, start } in &questions[0].answers {
-            assert_eq!(&context[*start..start + text.len()], text);
+        for (Answer { text, start }, (said, _)) in questions[0].answers.iter().zip(answers) {
+            assert!(text == said && start.is_none_or(|start| context[start..].starts_with(text)));
         }
         (questions[0].answers.iter().map(|answer| answer.start).collect(), notes)
     }
@@ -208,7 +210,7 @@ mod tests {
     fn offsets_in_characters_become_offsets_in_bytes() {
         let context = "Ein 🎉 am Fluß: Spree"; // 3 bytes more than characters from the fifth on, 4 from the ß on
         let (starts, notes) = starts(context, &[("Ein", 0), ("🎉", 4), ("am", 6), ("ß", 12), ("Spree", 15)]);
-        assert_eq!(starts, [0, 4, 9, 15, 19]);
+        assert_eq!(starts, [0, 4, 9, 15, 19].map(Some));
         assert!(notes.is_empty(), "{notes:?}");
     }
 
@@ -223,24 +225,24 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_elsewhere_is_moved_if_there_is_one_place_and_left_out_otherwise() {
+    fn an_answer_elsewhere_is_moved_if_there_is_one_place_and_otherwise_has_none() {
         let moved = "1 answer stands not at its offset but at one other place, and was moved there: that of question \
                      \"q1\" of some.json";
-        let left_out = "1 answer stands neither at its offset nor at one other place alone, and was left out: that of \
-                        question \"q1\" of some.json";
+        let placeless = "1 answer stands neither at its offset nor at one other place alone, so that it is compared with but \
+                         not learned: that of question \"q1\" of some.json";
         let table = [
             (("red", 5), Some(4), moved),
             (("red", -1), Some(4), moved),
             (("red", i64::MAX), Some(4), moved),
-            (("green", 0), None, left_out),
-            (("a", 1), None, left_out),  // at 0, 2 and 8
-            (("oo", 1), None, left_out), // at 10 and 11, which overlap
-            (("", 0), None, left_out),
+            (("green", 0), None, placeless),
+            (("a", 1), None, placeless),  // at 0, 2 and 8
+            (("oo", 1), None, placeless), // at 10 and 11, which overlap
+            (("", 0), None, placeless),
             (("red", 4), Some(4), ""),
         ];
         for (answer, expected, note) in table {
             let (found, notes) = starts("a a red a ooo", &[answer, ("red", 4)]);
-            assert_eq!(found, expected.into_iter().chain([4]).collect::<Vec<_>>(), "{answer:?}");
+            assert_eq!(found, [expected, Some(4)], "{answer:?}");
             assert_eq!(notes.concat(), note, "{answer:?}");
         }
     }
@@ -254,7 +256,8 @@ mod tests {
             {"id": "q1", "question": "??", "answers": []},
         ]);
         let Answered { questions, notes, .. } = read_as("some.json", file("abc", &qas), read).unwrap();
-        assert!(questions.len() == 3 && questions.iter().all(|q| q.answers.is_empty()));
+        assert_eq!(questions.iter().map(|q| q.answers.len()).collect::<Vec<_>>(), [2, 0, 0]);
+        assert!(questions.iter().all(|question| question.learned().is_none()));
         assert!(
             notes[0].starts_with("2 answers stand neither") && notes[0].contains("first is that of question \"q1\"")
         );

@@ -128,8 +128,7 @@ impl Asked {
     pub fn note_answers(&self, part: &str, path: &Path, notes: &mut Vec<String>) {
         let mut whole = vec![false; self.questions.len()];
         for (i, window) in &self.windows {
-            let first = self.questions[*i].answers.first();
-            whole[*i] |= first.is_none_or(|answer| window.places(&answer.place())[0] > 0);
+            whole[*i] |= self.questions[*i].learned().is_none_or(|passage| window.places(&passage)[0] > 0);
         }
         let mut torn = Tally::default();
         let questions = self.questions.iter().zip(whole).filter(|(_, whole)| !whole);
@@ -317,11 +316,11 @@ pub fn finetune(
     Ok((answerer, fitted))
 }
 
-/// The windows of questions that have an answer, each with the places of the first one's begin and end.
+/// The windows of questions whose answer has a place, each with the places of its begin and end.
 fn learned_from(asked: &Asked) -> Vec<(&Window, [u32; 2])> {
     let learned = asked.windows.iter().filter_map(|(question, window)| {
-        let answer = asked.questions[*question].answers.first()?;
-        Some((window, window.places(&answer.place())))
+        let passage = asked.questions[*question].learned()?;
+        Some((window, window.places(&passage)))
     });
     learned.collect()
 }
@@ -418,7 +417,7 @@ mod tests {
         let (model, params) = Bert::init(&config, 1);
         let from = Pretrained { model: Model::Bert(model), params, tokenizer };
         let question = |asked: &str, text: &str| {
-            let answers = vec![Answer { text: text.to_owned(), start: TEXT.find(text).unwrap() }];
+            let answers = vec![Answer { text: text.to_owned(), start: TEXT.find(text) }];
             Question { id: asked.to_owned(), question: asked.to_owned(), context: TEXT.into(), answers }
         };
         let asked =

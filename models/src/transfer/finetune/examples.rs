@@ -218,7 +218,7 @@ pub struct Questions {
 
 impl Questions {
     /// The questions of some files. Without `val` some of `train` are held out, if there are enough, with all that is asked
-    /// about the same context. Questions that have no answer are left out.
+    /// about the same context. Questions that have no answer are left out, and in training those whose answers have no place.
     pub fn new(
         with: &Pretrained,
         train: squad::Answered,
@@ -239,6 +239,7 @@ impl Questions {
             from
         };
         let mut train = answered(train);
+        train.questions.retain(|question| question.learned().is_some());
         let val = val.map(&mut answered);
         let test = answered(test.unwrap_or_default());
         let val = val.unwrap_or_else(|| {

@@ -73,6 +73,33 @@ fn a_quoted_field_may_hold_lines_and_later_rows_keep_their_numbers() {
 }
 
 #[test]
+fn a_first_line_that_names_the_columns_is_no_example_and_says_their_order() {
+    for (content, note) in [
+        ("label\ttext\na\tb\nc\td\n", "1 line names the columns, and is no example: line 1 of some.tsv"),
+        ("\nText\tLabel \nb\ta\nd\tc\n", "1 line names the columns, and is no example: line 2 of some.tsv"),
+    ] {
+        let labelled = read_as("some.tsv", content, read).unwrap();
+        assert_eq!(pairs(&labelled), [("a", "b"), ("c", "d")], "{content:?}");
+        assert_eq!(labelled.notes[0], note);
+    }
+    let labelled = read_as("some.tsv", "a\tb\nlabel\ttext\n", read).unwrap();
+    assert_eq!(pairs(&labelled), [("a", "b"), ("label", "text")]);
+    assert_refused("some.tsv", b"label\ttext\n", &["a header and no example"], read);
+}
+
+#[test]
+fn words_with_tags_are_sent_to_the_task_that_learns_from_them() {
+    for name in ["some.conll", "some.tsv"] {
+        assert_refused(
+            name,
+            b"Mia\tB-PER\nsees\tO\n\nOslo\tB-LOC\n",
+            &["words with a tag", "`finetune DIR tag`"],
+            read,
+        );
+    }
+}
+
+#[test]
 fn lines_that_are_no_example_are_refused_with_their_number() {
     let table: [(&[u8], &[&str]); 8] = [
         (b"a\tb\n\nno tab here\n", &["line 3", "no TAB", "\"no tab here\"", ".csv"]),
