@@ -114,9 +114,23 @@ pub fn note_cut(cut: usize, sees: usize) {
 /// those stands.
 pub fn note_cut_at(first: usize, cut: impl Iterator<Item = bool>, sees: usize, place: impl Fn(usize) -> String) {
     let cut: Vec<usize> = (first..).zip(cut).filter_map(|(i, cut)| cut.then_some(i)).collect();
-    if let Some(&i) = cut.first() {
-        let (n, are) = (count(cut.len(), "text"), if cut.len() == 1 { "is" } else { "are" });
-        eprintln!("note: {n} {are} longer than the {sees} tokens that the model sees: cut there; first {}", place(i));
+    note_texts(&cut, &format!("longer than the {sees} tokens that the model sees: cut there"), place);
+}
+
+/// Says how many of some texts, the first being number 1, are empty, and where the first of those stands.
+pub fn note_empty(texts: &[String], place: impl Fn(usize) -> String) {
+    note_texts(&empty(1, texts).collect::<Vec<_>>(), "empty", place);
+}
+
+/// The numbers, from `first` on, of the texts that are empty.
+fn empty(first: usize, texts: &[String]) -> impl Iterator<Item = usize> {
+    (first..).zip(texts).filter(|(_, text)| text.trim().is_empty()).map(|(i, _)| i)
+}
+
+fn note_texts(numbers: &[usize], what: &str, place: impl Fn(usize) -> String) {
+    if let Some(&i) = numbers.first() {
+        let (n, are) = (count(numbers.len(), "text"), if numbers.len() == 1 { "is" } else { "are" });
+        eprintln!("note: {n} {are} {what}; first {}", place(i));
     }
 }
 
@@ -160,9 +174,22 @@ impl Texts {
 
     /// Calls `body` with the texts, or the lines of --in or of standard input, so many at once as they come.
     pub fn each(&self, at_once: usize, mut body: impl FnMut(&[String]) -> Result<()>) -> Result<()> {
-        if !self.texts.is_empty() {
-            return self.texts.chunks(at_once).try_for_each(body);
-        }
+        let (mut first, mut without) = (1, Vec::new());
+        let mut body = |texts: &[String]| {
+            without.extend(empty(first, texts));
+            first += texts.len();
+            body(texts)
+        };
+        if self.texts.is_empty() {
+            self.lines(at_once, &mut body)
+        } else {
+            self.texts.chunks(at_once).try_for_each(&mut body)
+        }?;
+        note_texts(&without, "empty", |i| self.place(i));
+        Ok(())
+    }
+
+    fn lines(&self, at_once: usize, body: &mut impl FnMut(&[String]) -> Result<()>) -> Result<()> {
         let mut texts = Vec::new();
         let name = self.file.as_deref().unwrap_or(Path::new(STANDARD_INPUT));
         for (line, number) in lines(self.file.as_deref())?.split(b'\n').zip(1..) {

@@ -63,6 +63,9 @@ const SCENES: usize = 131_072;
 
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
+    if args.query.trim().is_empty() {
+        return Err(crate::Usage("the query is empty: say what to look for".to_owned()).into());
+    }
     if pictures::is_clip(&args.dir)? {
         return among_pictures(args);
     }
@@ -80,9 +83,10 @@ pub fn run(args: &Args) -> Result<()> {
         Some(file) => {
             let path = args.index.clone().unwrap_or_else(|| Index::path(file));
             let (index, kept) = Index::of(&with, file, &path, of)?;
+            let place = |i| format!("line {i} of {}", file.display());
+            flags::note_empty(index.lines(), place);
             if let Some(kept) = kept {
                 let too_long = index.lines().iter().map(|line| cut(&with, &[line], of) > 0);
-                let place = |i| format!("line {i} of {}", file.display());
                 flags::note_cut_at(1, too_long, read_at_most(&with, of), place);
                 tell(&path, kept);
             }

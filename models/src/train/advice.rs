@@ -9,8 +9,10 @@ use super::Options;
 use super::metrics::Metric;
 use super::options::{NormName, ObjectiveName, OptimizerName};
 
-/// A loss above this share of the unigram level is still at it; below the second share it has left it.
+/// A loss from this share of the unigram level to the second is still at it, and one beyond has not come down to it; below
+/// the third share it has left it.
 const AT: f64 = 0.98;
+const BEYOND: f64 = 1.05;
 const LEFT: f64 = 0.95;
 /// Evaluations, and steps, that a run is given before anything is said: as many as small models that learn need.
 const EVALUATIONS: usize = 3;
@@ -25,6 +27,8 @@ pub struct Advice {
     pictures: bool,
     /// What helps against staying there, as far as the run has not got it.
     helps: String,
+    /// The highest learning rate.
+    lr: f64,
     /// When the user can expect it, in steps.
     due: u64,
     width: usize,
@@ -53,6 +57,7 @@ impl Advice {
             level,
             pictures: o.clip.is_some(),
             helps: helps(o),
+            lr: o.lr,
             due: STEPS.min(o.steps.max(STEPS / 5)),
             width: o.clip.as_ref().map_or(o.width, |of| of.embed_dim),
             evaluations: 0,
@@ -83,10 +88,16 @@ impl Advice {
         };
         if self.flat == Said::Nothing && patient && loss > AT * level {
             self.flat = Said::Stuck;
-            let helps = &self.helps;
-            return Some(format!(
-                "after {step} steps the loss, {loss:.3}, is still that of {knowing}, {level:.3}: {not_yet}; what helps: {helps}"
-            ));
+            let Self { helps, lr, .. } = self;
+            return Some(if loss > BEYOND * level {
+                let change = format!("another --lr (it is {lr}), another --warmup or more --steps");
+                format!(
+                    "after {step} steps the loss, {loss:.3}, is worse than {knowing}, {level:.3}; what helps: {change}"
+                )
+            } else {
+                let is = format!("is still that of {knowing}, {level:.3}: {not_yet}");
+                format!("after {step} steps the loss, {loss:.3}, {is}; what helps: {helps}")
+            });
         }
         if self.flat == Said::Stuck && loss < LEFT * level {
             self.flat = Said::Left;
@@ -123,7 +134,7 @@ impl Advice {
 fn helps(o: &Options) -> String {
     if let Some(of) = &o.clip {
         let all = [
-            (true, "a smaller --lr or a longer --warmup"),
+            (true, "another --lr, or a longer --warmup"),
             (of.crop < 0.5, "a larger --crop"),
             (true, "captions that say what the pictures show"),
         ];
@@ -189,6 +200,14 @@ mod tests {
         assert!(said[0].1.contains("after 600 steps the loss, 4.990") && said[0].1.contains("mask-share"), "{said:?}");
         assert!(!said[0].1.contains("muon") && !said[0].1.contains("--norm"), "this run has both: {said:?}");
         assert!(said[1].1.contains("has left the unigram level"), "{said:?}");
+    }
+
+    #[test]
+    fn a_loss_far_beyond_the_unigram_level_is_told_from_one_that_stays_at_it() {
+        let said = said(&mut advice("lr = 1e-6"), &[9.0, 8.0, 7.0, 6.0, 5.0, 4.0]);
+        assert_eq!(said.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [600, 1200]);
+        assert!(said[0].1.contains("is worse than knowing") && said[0].1.contains("--lr (it is 0.000001)"), "{said:?}");
+        assert!(!said[0].1.contains("mask-share") && said[1].1.contains("has left"), "{said:?}");
     }
 
     #[test]

@@ -259,7 +259,12 @@ fn texts_become_vectors_and_a_search_finds_the_line_itself() {
     for kept in ["the vectors are kept in", ""] {
         let (content, text) = words(&["search", model, "another thing", "--in", &lines, "--top", "1"]);
         assert!(content && text.contains("1.000\t2\tanother thing") && text.contains(kept), "{text}");
+        assert!(text.contains("1 text is empty; first line 3 of"), "{text}");
     }
+    let (content, text) = words(&["search", model, " ", "--in", &lines]);
+    assert!(!content && text.contains("the query is empty"), "{text}");
+    let (content, text) = words(&["embed", model, "--in", &lines]);
+    assert!(content && text.contains("1 text is empty; first line 3 of"), "{text}");
     let notes = file(here, "lines.txt.index.safetensors", "somebody's notes");
     let (content, text) = words(&["search", model, "another thing", "--in", &lines, "--top", "1"]);
     assert!(content && text.contains("kept nowhere") && text.contains("1.000\t2\tanother thing"), "{text}");
