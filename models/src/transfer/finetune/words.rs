@@ -64,11 +64,25 @@ pub fn of_text(tokenizer: &Tokenizer, block: usize, text: &str) -> (Vec<Range<us
     (words, parts)
 }
 
+/// Words that are written short, with a full stop, and mostly stand before a name.
+const SHORT: [&str; 20] = [
+    "Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Gen", "Col", "Lt", "Capt", "Sgt", "Sen", "Rep", "Gov", "Jr", "Sr", "No",
+    "vs", "Mt", "Ft",
+];
+
+/// Whether the full stop behind this word is a part of it: of "U.S" always, of "Dr" and "J" where the sentence goes on.
+fn is_short(word: &str, goes_on: bool) -> bool {
+    let letter = |part: &str| part.chars().count() == 1 && part.chars().all(char::is_alphabetic);
+    let initial = letter(word) && word.chars().all(char::is_uppercase) && word != "I";
+    word.contains('.') && word.split('.').all(letter) || goes_on && (initial || SHORT.contains(&word))
+}
+
 /// What stands between spaces, with the punctuation at its ends as words of their own, one a character, which is how tagged
-/// corpora have it; and each Chinese character.
+/// corpora have it, but for the full stop of a word that is written short; and each Chinese character.
 fn split(text: &str) -> Vec<Range<usize>> {
     let mut words: Vec<Range<usize>> = Vec::new();
-    for piece in text.split_whitespace() {
+    let mut pieces = text.split_whitespace().peekable();
+    while let Some(piece) = pieces.next() {
         let start = piece.as_ptr() as usize - text.as_ptr() as usize;
         // Each character with the accents that belong to it.
         let mut characters: Vec<(char, Range<usize>)> = Vec::new();
@@ -81,7 +95,13 @@ fn split(text: &str) -> Vec<Range<usize>> {
         }
         let inner = |(c, _): &(char, Range<usize>)| !tokenizer::stands_alone(*c);
         let first = characters.iter().position(inner).unwrap_or(characters.len());
-        let last = characters.iter().rposition(inner).unwrap_or(0);
+        let mut last = characters.iter().rposition(inner).unwrap_or(0);
+        if let (Some((_, from)), Some((_, to)), Some(('.', _))) =
+            (characters.get(first), characters.get(last), characters.get(last + 1))
+        {
+            let goes_on = last + 2 == characters.len() && pieces.peek().is_some();
+            last += usize::from(is_short(&text[from.start..to.end], goes_on));
+        }
         for (i, (_, place)) in characters.iter().enumerate() {
             let within =
                 first < i && i <= last && characters[i - 1..=i].iter().all(|(c, _)| !tokenizer::is_chinese(*c));
@@ -130,7 +150,18 @@ mod tests {
     fn punctuation_at_the_ends_of_words_stands_alone() {
         let text = " \"Mia's\" ball, e.g. 3.5 -- é!?";
         let words: Vec<&str> = split(text).into_iter().map(|place| &text[place]).collect();
-        assert_eq!(words, ["\"", "Mia's", "\"", "ball", ",", "e.g", ".", "3.5", "-", "-", "é", "!", "?"]);
+        assert_eq!(words, ["\"", "Mia's", "\"", "ball", ",", "e.g.", "3.5", "-", "-", "é", "!", "?"]);
+    }
+
+    #[test]
+    fn the_full_stop_of_a_word_written_short_is_a_part_of_it() {
+        let of = |text: &str| split(text).into_iter().map(|place| text[place].to_owned()).collect::<Vec<_>>();
+        assert_eq!(of("Dr. J. R. Smith left the U.S."), ["Dr.", "J.", "R.", "Smith", "left", "the", "U.S."]);
+        assert_eq!(of("(the U.S.), plan B. "), ["(", "the", "U.S.", ")", ",", "plan", "B", "."]);
+        assert_eq!(
+            of("He met the Dr. And I. So 3.5. a..."),
+            ["He", "met", "the", "Dr.", "And", "I", ".", "So", "3.5", ".", "a", ".", ".", "."]
+        );
     }
 
     #[test]
