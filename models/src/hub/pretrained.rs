@@ -8,7 +8,7 @@ use tokenizer::{Special, Tokenizer};
 use super::Checkpoint;
 use crate::error::{Error, Result};
 use crate::pretext::texts::framed;
-pub use crate::pretext::texts::{AT_ONCE, Ids, Packed, Pooling, ids, pooled_states};
+pub use crate::pretext::texts::{Ids, Packed, Pooling, ids, pooled_states, portions};
 use crate::{Config, Model};
 
 /// A model that was trained on raw data, and what turns text into its ids.

@@ -158,8 +158,27 @@ pub fn pooled<'t>(x: Value<'t>, texts: &[Range<usize>], pooling: Pooling) -> Val
     }
 }
 
-/// Texts that are put through a model at once, when nothing is learned.
-pub const AT_ONCE: usize = 64;
+/// Texts that are put through a model at once, at most, when nothing is learned: enough to keep it busy.
+const TEXTS: usize = 64;
+/// Tokens of them, at most, so that a long context takes no more memory than a short one.
+pub const TOKENS: usize = 64 * 128;
+
+/// Texts of these lengths in portions that are put through a model at once, in their order: each as large as can be, and of
+/// one text at least.
+pub fn portions<T>(texts: &[T], length: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
+    let mut rest = texts;
+    std::iter::from_fn(move || {
+        let mut tokens = 0;
+        let fits = rest.iter().take(TEXTS).take_while(|text| {
+            tokens += length(text);
+            tokens <= TOKENS
+        });
+        let n = fits.count().max(1).min(rest.len());
+        let (some, after) = rest.split_at(n);
+        rest = after;
+        (n > 0).then_some(some)
+    })
+}
 
 /// One vector for each text, from its hidden states: `[n, C]`.
 pub fn pooled_states(model: &Model, params: &Params, pooling: Pooling, texts: &[&[u32]]) -> Tensor {
@@ -175,14 +194,16 @@ fn states(model: &Model, params: &Params, pooling: Pooling, texts: &[&[u32]], ke
     let width = model.width();
     let mut all = Tensor::zeros([texts.len(), width]);
     parallel::inside(|| {
-        let chunks = texts.chunks(AT_ONCE).zip(all.data_mut().chunks_mut(AT_ONCE * width));
-        for (i, (texts, states)) in chunks.enumerate() {
+        let mut done = 0;
+        for texts in portions(texts, |text| text.len()) {
             let mut tape = Tape::no_grad(params);
             if let Some(key) = key {
-                tape = tape.with_dropout(DropoutKey { first_row: key.first_row + (i * AT_ONCE) as u64, ..key });
+                tape = tape.with_dropout(DropoutKey { first_row: key.first_row + done as u64, ..key });
             }
             let packed = Packed::new(texts.iter().copied(), model.block_size());
-            states.copy_from_slice(packed.pooled(model, &tape, pooling).value().data());
+            let states = packed.pooled(model, &tape, pooling).value();
+            all.data_mut()[done * width..][..states.data().len()].copy_from_slice(states.data());
+            done += texts.len();
         }
     });
     all
@@ -226,6 +247,14 @@ mod tests {
             assert_eq!(packed.batch.ids[place.clone()], text[..]);
         }
         assert_eq!(packed.batch.places[16..20], [0, 0, 1, PADDING]);
+    }
+
+    #[test]
+    fn portions_hold_all_texts_in_order_and_no_more_tokens_than_one_long_text_has() {
+        let sizes = |lengths: &[usize]| portions(lengths, |&n| n).map(<[usize]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&[3; 130]), [64, 64, 2]);
+        assert_eq!(sizes(&[TOKENS / 2, TOKENS / 2, 1, TOKENS, TOKENS + 1, TOKENS + 1, 1]), [2, 1, 1, 1, 1, 1]);
+        assert_eq!(sizes(&[]), []);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use autograd::{Params, Tape};
 use tensor::{Tensor, parallel, rows};
 use tokenizer::{Slot, Template, Tokenizer};
 
-use super::super::pretrained::{AT_ONCE, Packed, Pretrained};
+use super::super::pretrained::{Packed, Pretrained, portions};
 use super::super::score::{answer_f1, exact_match};
 use super::tuned::{Kind, Reading, Tuned};
 use super::{Fitted, Recipe, Task, fit, layerwise};
@@ -249,7 +249,8 @@ impl Answerer {
             let windows: Vec<&Window> = windows.iter().map(|(_, window)| window).collect();
             self.best(params, &windows)
         };
-        let best: Vec<_> = parallel::inside(|| asked.windows.chunks(AT_ONCE).flat_map(some).collect());
+        let best: Vec<_> =
+            parallel::inside(|| portions(&asked.windows, |(_, window)| window.ids.len()).flat_map(some).collect());
         for ((question, window), best) in asked.windows.iter().zip(best) {
             let Some((tokens, score)) = best else { continue };
             let so_far = &found[*question];

@@ -7,7 +7,7 @@ use tensor::{parallel, rows};
 use tokenizer::Tokenizer;
 
 use super::super::logistic::{Logistic, Row};
-use super::super::pretrained::{AT_ONCE, Packed, Pooling, Pretrained};
+use super::super::pretrained::{Packed, Pooling, Pretrained, portions};
 use super::super::score;
 use super::examples::{Example, Examples};
 use super::tuned::{Kind, Reading, Tuned};
@@ -81,7 +81,7 @@ impl Classifier {
             });
             probabilities.collect::<Vec<_>>()
         };
-        parallel::inside(|| texts.chunks(AT_ONCE).flat_map(some).collect())
+        parallel::inside(|| portions(texts, |text| text.len()).flat_map(some).collect())
     }
 
     /// The likeliest label of each text; of equals the first.
@@ -107,7 +107,7 @@ impl Classifier {
             let rows = read.data().chunks_exact(self.tuned.model.width());
             rows.map(|row| (0..).zip(row.iter().copied()).collect()).collect::<Vec<_>>()
         };
-        parallel::inside(|| texts.chunks(AT_ONCE).flat_map(some).collect())
+        parallel::inside(|| portions(texts, |text| text.len()).flat_map(some).collect())
     }
 
     /// Sets the last layer to what logistic regression makes of the features that it reads, before anything else is trained: a

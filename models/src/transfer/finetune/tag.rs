@@ -11,7 +11,7 @@ use autograd::{Params, Tape};
 use tensor::parallel;
 use tokenizer::Tokenizer;
 
-use super::super::pretrained::{AT_ONCE, Packed, Pretrained};
+use super::super::pretrained::{Packed, Pretrained, portions};
 use super::super::score::{EntityScore, entities, entity_score};
 use super::tuned::{Kind, Reading, Tuned};
 use super::words::{self, Words};
@@ -143,7 +143,7 @@ impl Tagger {
             });
             parts.iter().map(|part| best.by_ref().take(part.firsts.len()).collect()).collect::<Vec<_>>()
         };
-        parallel::inside(|| parts.chunks(AT_ONCE).flat_map(some).collect())
+        parallel::inside(|| portions(parts, |part| part.ids.len()).flat_map(some).collect())
     }
 
     /// The entities that it finds in a text, in order.
