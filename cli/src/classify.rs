@@ -13,7 +13,7 @@ use models::transfer::finetune::classify::Classifier;
 use models::transfer::pretrained;
 use serde_json::json;
 
-use crate::flags::{Texts, Threads, note_cut, note_cut_at};
+use crate::flags::{Texts, Threads, count, note_cut, note_cut_at};
 use crate::pictures::{self, PictureFlags};
 
 /// Label texts with a model that `finetune … classify` made, or pictures with a CLIP, by nothing but the labels' names.
@@ -150,15 +150,20 @@ fn seen(with: &Encoders, gallery: &Gallery) -> Seen {
 fn measure(args: &Args, with: &Encoders) -> Result<()> {
     let given = args.labels.as_deref().map(zero_shot::read_names).transpose()?;
     let gallery = args.pictures.open(with, &args.data, given.as_deref().unwrap_or_default())?;
+    if gallery.classes().is_empty() {
+        let what = "no picture of --data has a class, so none can be right: name the column of classes with --class-column, or \
+                    give the pictures' files in the place of --data, and each is told its labels";
+        return Err(crate::Usage(what.to_owned()).into());
+    }
     let names = names(args, with, given.unwrap_or_else(|| gallery.classes().to_vec()))?;
     let seen = seen(with, &gallery);
     pictures::note(&seen.faults);
     if seen.numbers.is_empty() {
-        return Err(anyhow!("none of the {} pictures can be read, as said above", gallery.len()));
+        return Err(anyhow!("none of {} can be read, as said above", count(gallery.len(), "picture")));
     }
     let (rows, truth) = zero_shot::truth(&gallery, &seen.numbers, names.names())?;
     if rows.len() < seen.numbers.len() {
-        eprintln!("note: {} pictures have no class, and are left out", seen.numbers.len() - rows.len());
+        eprintln!("note: {} without a class left out", count(seen.numbers.len() - rows.len(), "picture"));
     }
     let named = zero_shot::judge(&names.probabilities(&chosen(&seen.vectors, &rows)), &truth);
     draw(args, &names, &named.confusion)?;
@@ -178,7 +183,7 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
 fn draw(args: &Args, names: &ZeroShot, confusion: &[Vec<usize>]) -> Result<()> {
     if let Some(path) = &args.svg {
         let pictures: usize = confusion.iter().flatten().sum();
-        let title = format!("{pictures} pictures, named among {} labels", names.names().len());
+        let title = format!("{}, named among {} labels", count(pictures, "picture"), names.names().len());
         confusion::draw(path, &title, names.names(), confusion)?;
         eprintln!("note: the picture is {}", path.display());
     }

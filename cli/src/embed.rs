@@ -155,8 +155,10 @@ fn with_pictures(args: &Args) -> Result<()> {
         let how = if new { "is made" } else { "was there already" };
         return Ok(writeln!(
             std::io::stdout(),
-            "{}: the index of {n} pictures and {texts} texts {how}",
-            path.display()
+            "{}: the index of {} and {} {how}",
+            path.display(),
+            flags::count(n, "picture"),
+            flags::count(texts, "text")
         )?);
     }
     let (mut faults, mut n) = (Vec::new(), 0);
@@ -189,6 +191,10 @@ fn retrieval(args: &Args, with: &Encoders, data: &[PathBuf]) -> Result<()> {
     flags::note_cut(measured.cut, with.block_size());
     if measured.recall.image_to_text.queries == 0 {
         return Err(anyhow::anyhow!("no picture with a caption could be read: there is nothing to seek"));
+    }
+    let silent = measured.seen.numbers.len() - measured.recall.image_to_text.queries;
+    if silent > 0 {
+        eprintln!("note: {} without a caption left out", flags::count(silent, "picture"));
     }
     Ok(writeln!(std::io::stdout(), "{}", serde_json::to_string(&measured.recall)?)?)
 }

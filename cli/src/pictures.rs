@@ -149,7 +149,7 @@ const TOLD: usize = 10;
 pub fn note(faults: &[Error]) {
     faults.iter().take(TOLD).for_each(|fault| eprintln!("note: left out: {fault}"));
     if faults.len() > TOLD {
-        eprintln!("note: and {} pictures more", faults.len() - TOLD);
+        eprintln!("note: and {} more", flags::count(faults.len() - TOLD, "picture"));
     }
 }
 
@@ -168,14 +168,18 @@ pub fn index(with: &Encoders, gallery: &Gallery, texts: bool, path: &Path) -> Re
     let new = match came {
         Came::Kept(0) => false,
         Came::Kept(left_out) => {
-            eprintln!("note: {left_out} pictures could not be read when the index was made, and are not in it");
+            let pictures = flags::count(left_out, "picture");
+            eprintln!("note: left out: {pictures} that could not be read when the index was made");
             false
         }
         Came::Made(faults) => {
             if let [first, ..] = &faults[..]
                 && faults.len() == gallery.len()
             {
-                return Err(anyhow!("none of the {} pictures can be read; the first: {first}", gallery.len()));
+                return Err(anyhow!(
+                    "none of {} can be read; the first: {first}",
+                    flags::count(gallery.len(), "picture")
+                ));
             }
             note(&faults);
             let captions: Vec<&str> = index.captions().iter().map(String::as_str).collect();

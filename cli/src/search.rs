@@ -128,7 +128,8 @@ fn among_pictures(args: &Args) -> Result<()> {
             [] => format!("{SCENES} scenes of the built-in world"),
             [first, ..] => {
                 let [pictures, texts] = index.sizes();
-                format!("{}: {pictures} pictures, {texts} texts", first.display())
+                let (pictures, texts) = (flags::count(pictures, "picture"), flags::count(texts, "text"));
+                format!("{}: {pictures}, {texts}", first.display())
             }
         };
         page::write(page, &query, &among, &gallery, wanted, &hits)?;

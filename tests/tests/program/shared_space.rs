@@ -154,7 +154,7 @@ fn a_set_of_pictures_is_named_found_and_learned_from() {
     let captions = ["--captions", "{said}"];
     let embed = [&["embed", model, "--data", &table][..], &captions].concat();
     succeeds(&embed, &["the index of 6 pictures and 6 texts is made"]);
-    succeeds(&embed, &["was there already", "1 pictures could not be read"]);
+    succeeds(&embed, &["was there already", "left out: 1 picture that could not be read"]);
     let index = folder.join("all.tsv.index.safetensors");
     assert!(index.exists());
     let search = [&["search", model, "picture 3 of a dog", "--in", &table, "--top", "1"][..], &captions].concat();
@@ -172,6 +172,24 @@ fn a_set_of_pictures_is_named_found_and_learned_from() {
     fails(&search, 1, &["is no index of pictures", "--index"]);
     fails(&embed, 1, &["is no index of pictures", "--index"]);
     assert_eq!(fs::read(&index).unwrap(), b"somebody's notes");
+    // Of pictures nothing need be said to find them by a text, but to measure anything by what is said.
+    let bare = folder.join("bare");
+    fs::create_dir(&bare).unwrap();
+    fs::copy(&own, bare.join("some.jpg")).unwrap();
+    fs::copy(picture("rgb.png"), bare.join("other.png")).unwrap();
+    let paths = file(&bare, "paths.tsv", "path\nsome.jpg\nother.png\n");
+    let some = file(&bare, "some.tsv", "path\tcaption\nsome.jpg\ta cat\nother.png\t\n");
+    for among in [bare.to_str().unwrap(), &paths, &some] {
+        succeeds(&["search", model, "a cat", "--in", among], &["some.jpg", "other.png"]);
+        fails(&["classify", model, "--data", among], 2, &["no picture of --data has a class"]);
+    }
+    succeeds(&["embed", model, "--retrieval", &some], &["1 picture without a caption left out", "\"queries\":1"]);
+    fails(&["embed", model, "--retrieval", &paths], 1, &["no picture with a caption"]);
+    fails(
+        &["train", "clip", "--data", bare.to_str().unwrap(), "--steps", "1"],
+        1,
+        &["none of its 2 pictures has a caption"],
+    );
     let lines = file(here, "lines.txt", "a cat\n\na dog\n");
     succeeds(&["search", model, own.to_str().unwrap(), "--in", &lines], &["line 1\ta cat", "line 3\ta dog"]);
 

@@ -88,10 +88,14 @@ pub struct PictureOptions {
     pub filters: Vec<String>,
     /// Bytes of decoded pictures that are kept in memory.
     pub memory: u64,
+    /// Whether pictures of which nothing is said are kept: they teach nothing, but can be found and named.
+    #[serde(skip)]
+    pub silent: bool,
 }
 
 impl Default for PictureOptions {
-    /// No source; white under what is transparent; a gigabyte of decoded pictures, which is 300,000 of 32 x 32.
+    /// No source; white under what is transparent; a gigabyte of decoded pictures, which is 300,000 of 32 x 32; none of which
+    /// nothing is said.
     fn default() -> Self {
         Self {
             data: Vec::new(),
@@ -102,6 +106,7 @@ impl Default for PictureOptions {
             classes: Vec::new(),
             filters: Vec::new(),
             memory: 1 << 30,
+            silent: false,
         }
     }
 }

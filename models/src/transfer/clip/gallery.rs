@@ -65,11 +65,12 @@ impl Gallery {
         Self::World { scenes, captions, side }
     }
 
-    /// What these options name. Each picture is seen once, so none is kept in memory.
+    /// What these options name, with the pictures of which nothing is said. Each picture is seen once, so none is kept in
+    /// memory.
     ///
     /// Errors: as for [`PictureFiles::open`].
     pub fn open(options: PictureOptions) -> Result<Self> {
-        Ok(Self::Data(Box::new(PictureFiles::open(&PictureOptions { memory: 0, ..options })?)))
+        Ok(Self::Data(Box::new(PictureFiles::open(&PictureOptions { memory: 0, silent: true, ..options })?)))
     }
 
     /// The lines of a file, without empty ones.

@@ -230,7 +230,8 @@ impl Gathering<'_> {
         self.items.push(item);
     }
 
-    /// Ends a source. If some of its pictures have captions, it is one to learn from, and those without are passed over.
+    /// Ends a source. If some of its pictures have captions, it is one to learn from, and those without are passed over, unless
+    /// such are wanted.
     fn close(&mut self, path: &Path, wording: &Wording) -> Result<()> {
         let found = &self.items[self.start..];
         if found.is_empty() {
@@ -238,7 +239,7 @@ impl Gathering<'_> {
         }
         // Only now is it known of which pictures no row says anything.
         let mut silent = Tally::default();
-        let without = found.iter().filter(|item| item.captions.is_empty());
+        let without = found.iter().filter(|item| item.captions.is_empty() && !self.options.silent);
         without.for_each(|item| silent.add(|| item.place.key.display().to_string()));
         if silent.count < found.len() {
             silent.note(
@@ -250,7 +251,7 @@ impl Gathering<'_> {
             let mut at = 0;
             self.items.retain(|item| {
                 at += 1;
-                at <= self.start || !item.captions.is_empty()
+                at <= self.start || self.options.silent || !item.captions.is_empty()
             });
         } else if found.iter().all(|item| item.class.is_none()) {
             let what = format!(

@@ -34,7 +34,7 @@ pub(super) struct Wording {
 
 impl Wording {
     /// The options' columns, or those of `columns` that are usual. An error if one is named that is not there, or if
-    /// there are neither captions nor classes; it lists those that are there.
+    /// there are neither captions nor classes where something has to be said; it lists those that are there.
     pub(super) fn of(options: &PictureOptions, path: &Path, columns: &[String]) -> Result<Self> {
         let there = |name: &str| match columns.iter().any(|column| column == name) {
             true => Ok(()),
@@ -52,7 +52,7 @@ impl Wording {
             Some(class) => there(class).map(|()| Some(class.clone()))?,
             None => CLASSES.iter().find_map(|name| usual(columns, name)),
         };
-        if captions.is_empty() && class.is_none() {
+        if captions.is_empty() && class.is_none() && !options.silent {
             let wrong = format!("no column of captions ({}), nor of classes", CAPTIONS.join(", "));
             return Err(no_column(path, &wrong, columns));
         }
