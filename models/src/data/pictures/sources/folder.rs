@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::wording::{Record, Wording};
-use super::{Gathering, Item, Place, is_picture};
+use super::{Gathering, Item, Place, is_foreign, is_picture, note_foreign};
 use crate::data::labelled::Tally;
 use crate::error::{Error, Result};
 
@@ -20,8 +20,8 @@ const COLUMNS: [&str; 3] = ["text", "folder", "file"];
 
 /// Adds the folder's pictures, sorted by name.
 pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
-    let mut files = Vec::new();
-    walk(folder, &mut files)?;
+    let (mut files, mut foreign) = (Vec::new(), Tally::default());
+    walk(folder, &mut files, &mut foreign)?;
     if files.is_empty() {
         let what = "there is no picture in it (.png, .jpg, .jpeg, .webp or .gif), nor a table or shard of some: check the path";
         return Err(Error::file(folder, what));
@@ -46,6 +46,7 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
         "pictures that are gone, or links to nothing, passed over",
     );
     gone.note(folder, one, many, &mut to.notes);
+    note_foreign(&foreign, folder, &mut to.notes);
     to.close(folder, &wording)
 }
 
@@ -61,17 +62,22 @@ fn record(file: &Path) -> Result<Record> {
     Ok(COLUMNS.map(str::to_owned).into_iter().zip(values).collect())
 }
 
-/// Links to files are followed and links to folders are not, for they can lead in circles; hidden files are not seen.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+/// All pictures, and how many there are in formats that are not read. Links to files are followed and links to folders are not, for they can lead in circles; hidden files are not seen.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>, foreign: &mut Tally) -> Result<()> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = entries.map_err(|e| Error::io(folder, "read", &e))?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries.iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
         let path = entry.path();
         if entry.file_type().map_err(|e| Error::io(&path, "read", &e))?.is_dir() {
-            walk(&path, files)?;
-        } else if path.extension().is_some_and(|ending| is_picture(&ending.to_string_lossy())) {
+            walk(&path, files, foreign)?;
+            continue;
+        }
+        let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        if is_picture(&ending) {
             files.push(path);
+        } else if is_foreign(&ending) {
+            foreign.add(|| path.display().to_string());
         }
     }
     Ok(())

@@ -39,6 +39,21 @@ fn is_picture(ending: &str) -> bool {
     ["png", "jpg", "jpeg", "webp", "gif"].iter().any(|known| known.eq_ignore_ascii_case(ending))
 }
 
+/// Whether a name with this ending is one of a picture in a format that is not read.
+fn is_foreign(ending: &str) -> bool {
+    let known = ["bmp", "tif", "tiff", "avif", "heic", "heif", "jxl", "jp2", "ico", "ppm", "pgm", "tga"];
+    known.iter().any(|known| known.eq_ignore_ascii_case(ending))
+}
+
+/// Says of pictures in such formats that they are passed over.
+fn note_foreign(foreign: &Tally, source: &Path, notes: &mut Vec<String>) {
+    let (one, many) = (
+        "picture passed over, for its format is not read (PNG, JPEG, WebP and GIF are)",
+        "pictures passed over, for their formats are not read (PNG, JPEG, WebP and GIF are)",
+    );
+    foreign.note(source, one, many, notes);
+}
+
 /// A picture and what is said of it.
 #[derive(Debug)]
 pub(super) struct Item {

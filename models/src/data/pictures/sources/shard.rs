@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tar::{Archive, Entry};
 
 use super::wording::{Record, Wording};
-use super::{Form, Gathering, Item, Place, is_picture};
+use super::{Form, Gathering, Item, Place, is_foreign, is_picture, note_foreign};
 use crate::data::labelled::{Tally, shortened};
 use crate::error::{Error, Result};
 
@@ -40,7 +40,7 @@ struct Sample {
 
 /// Adds the shard's pictures, in its order.
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
-    let (samples, replaced, links) = samples(path)?;
+    let (samples, Odd { replaced, links, foreign }) = samples(path)?;
     let samples: Vec<_> = samples.into_iter().filter(|sample| sample.picture.is_some()).collect();
     if samples.is_empty() {
         let what = "there is no picture in it (.png, .jpg, .jpeg, .webp or .gif): give a shard of KEY.jpg \
@@ -64,11 +64,20 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     replaced.note(path, one, many, &mut to.notes);
     let (one, many) = ("link to another member passed over", "links to other members passed over");
     links.note(path, one, many, &mut to.notes);
+    note_foreign(&foreign, path, &mut to.notes);
     to.close(path, &wording)
 }
 
-/// Everything that belongs together, in the order in which it begins; what there was more than once; and links.
-fn samples(path: &Path) -> Result<(Vec<Sample>, Tally, Tally)> {
+/// What is said about a shard's members: those there were more than once, links, and pictures in formats that are not read.
+#[derive(Default)]
+struct Odd {
+    replaced: Tally,
+    links: Tally,
+    foreign: Tally,
+}
+
+/// Everything that belongs together, in the order in which it begins, and what is odd about it.
+fn samples(path: &Path) -> Result<(Vec<Sample>, Odd)> {
     let unreadable = |e| Error::io(path, "read", &e);
     let mut file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
@@ -80,7 +89,7 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Tally, Tally)> {
     let mut archive = Archive::new(BufReader::new(file));
     archive.set_ignore_zeros(true); // after an end mark another archive may follow, as `cat` leaves it
     let (mut samples, mut places, mut whole) = (Vec::<Sample>::new(), HashMap::new(), 0);
-    let (mut replaced, mut links) = (Tally::default(), Tally::default());
+    let mut odd = Odd::default();
     for entry in archive.entries_with_seek().map_err(unreadable)? {
         let mut entry = entry.map_err(|e| cut_off(path, whole, samples.len(), &shortened(&e.to_string())))?;
         let (offset, bytes) = (entry.raw_file_position(), entry.size());
@@ -89,7 +98,7 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Tally, Tally)> {
         }
         let kind = entry.header().entry_type();
         if kind.is_hard_link() || kind.is_symlink() {
-            links.add(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+            odd.links.add(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
         }
         if kind.is_file()
             && let Some((key, ending)) = name(path, &entry)?
@@ -98,8 +107,11 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Tally, Tally)> {
             if at == samples.len() {
                 samples.push(Sample { key, ..Sample::default() });
             }
+            if is_foreign(&ending) {
+                odd.foreign.add(|| format!("{}.{ending}", samples[at].key));
+            }
             if take(path, &mut samples[at], &ending, &mut entry)? {
-                replaced.add(|| format!("{}.{ending}", samples[at].key));
+                odd.replaced.add(|| format!("{}.{ending}", samples[at].key));
             }
         }
         whole = offset + bytes.next_multiple_of(512);
@@ -108,7 +120,7 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Tally, Tally)> {
     if whole + 512 > length {
         return Err(cut_off(path, whole, samples.len(), "its end mark is missing"));
     }
-    Ok((samples, replaced, links))
+    Ok((samples, odd))
 }
 
 fn cut_off(path: &Path, whole: u64, count: usize, how: &str) -> Error {

@@ -172,13 +172,20 @@ fn a_folder_has_a_text_beside_each_picture_a_caption_on_each_line() {
         ("cats/x.png", &png(7)),
         ("cats/x.txt", b"a cat"),
         (".hidden/y.png", b""),
+        ("scan.TIF", b""),
     ]);
     let set = PictureFiles::open(&options(&dir, "")).unwrap();
     let captions: Vec<_> = (0..set.len()).map(|i| set.captions(i)).collect();
     assert_eq!(captions, [&["first"][..], &["one", "two"], &["a cat"]]);
     assert!(set.name(2).ends_with("x.png") && set.picture(2).unwrap().rgb[0] == 7);
     let note = set.notes().join("");
-    assert!(note.starts_with("2 pictures without a caption passed over, the first is c.png of "), "{note}");
+    assert!(
+        note.starts_with("1 picture passed over, for its format is not read (PNG, JPEG, WebP and GIF are): "),
+        "{note}"
+    );
+    assert!(
+        note.contains("scan.TIF of ") && note.contains("2 pictures without a caption passed over, the first is c.png")
+    );
     // Folders as classes, with nothing else said.
     let class = Some("folder".to_owned());
     let set = PictureFiles::open(&PictureOptions {
@@ -216,6 +223,8 @@ fn a_shard_is_read_where_it_lies() {
         ("x/._2.png", b"of a Macintosh"),
         ("x/3.png", &png(3)),
         ("x/4.txt", b"no picture"),
+        ("x/5.bmp", b"BM"),
+        ("x/5.txt", b"five"),
         ("readme", b"anything"),
     ]);
     let dir = folder(&[("s.tar", &shard)]);
@@ -224,7 +233,8 @@ fn a_shard_is_read_where_it_lies() {
     assert_eq!((set.captions(1), set.class(1)), (&["two".to_owned()][..], None));
     assert!(set.name(1).ends_with("s.tar:x/2"), "{}", set.name(1));
     assert_eq!((set.picture(0).unwrap().rgb[0], set.picture(1).unwrap().rgb[0]), (1, 2));
-    assert_eq!(set.notes(), ["1 picture without a caption passed over: x/3 of s.tar"]);
+    let foreign = "1 picture passed over, for its format is not read (PNG, JPEG, WebP and GIF are): x/5.bmp of s.tar";
+    assert_eq!(set.notes(), [foreign, "1 picture without a caption passed over: x/3 of s.tar"]);
     let set =
         PictureFiles::open(&PictureOptions { captions: vec!["{caption} of {size}".into()], ..options(&dir, "s.tar") });
     assert_eq!(set.unwrap().captions(0), ["two of 4"]);
