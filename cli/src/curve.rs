@@ -16,6 +16,7 @@ use models::transfer::finetune::Recipe;
 use models::transfer::finetune::examples;
 use models::transfer::finetune::tuned::Reading;
 use models::transfer::pretrained::Pretrained;
+use serde_json::json;
 
 use crate::flags::{MOST_DROPOUT, Precision, ReadingName, Threads, check_share, count};
 use crate::pictures::{self, PictureFlags};
@@ -214,7 +215,8 @@ impl Options {
         };
         said?;
         if self.json {
-            writeln!(std::io::stdout(), "{}", serde_json::to_string(&points)?)?;
+            let points: Vec<_> = points.iter().map(told::<S>).collect();
+            writeln!(std::io::stdout(), "{}", json!({"measured": S::MEASURED, "points": points}))?;
         }
         picture::draw::<S>(&self.svg, [&title, &known], &points)?;
         if !self.json {
@@ -222,6 +224,12 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// A point with the scores of all seeds, from 0 to 1, by the learners' names.
+fn told<S: Subject>(point: &Point) -> serde_json::Value {
+    let scores = Learner::ALL.map(|learner| (learner.name::<S>().to_owned(), json!(point.scores[learner as usize])));
+    json!({"labels": point.labels, "examples": point.examples, "scores": serde_json::Map::from_iter(scores)})
 }
 
 /// A line of the table.

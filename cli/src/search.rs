@@ -175,7 +175,7 @@ fn show(args: &Args, hit: &Hit) -> Result<()> {
     if args.json {
         writeln!(out, "{}", serde_json::to_string(hit)?)?;
     } else {
-        let text = hit.texts.first().map_or("", String::as_str);
+        let text = hit.texts.first().map_or("", String::as_str).replace(['\n', '\r', '\t'], " "); // a hit is a line
         writeln!(out, "{:.3}\t{}\t{text}", hit.score, hit.name)?;
     }
     Ok(())

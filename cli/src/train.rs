@@ -95,7 +95,8 @@ struct Flags {
     #[arg(long, num_args = 1.., value_name = "PATH[=WEIGHT]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     data: Vec<String>,
-    /// Text files and folders to validate on [default: the last part of each of --data]
+    /// Text files and folders, or pictures, to validate on [default: the last part of each of --data; of pictures, some that
+    /// their names draw]
     #[arg(long, num_args = 1.., value_name = "PATH")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     val_data: Vec<String>,
@@ -215,7 +216,8 @@ struct Flags {
     #[arg(long, value_name = "NORM")]
     #[serde(skip_serializing_if = "Option::is_none")]
     grad_clip: Option<f64>,
-    /// What matrix products do with their operands: nothing (f32), or round them to bf16 [default: f32]
+    /// What matrix products do with their operands: nothing (f32), or round them to bf16 [default: as
+    /// the preset has it, and train.toml then says]
     #[arg(long, value_name = "NAME", value_parser = named::<PrecisionName>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<PrecisionName>,

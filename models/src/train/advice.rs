@@ -117,7 +117,9 @@ impl Advice {
 
     fn collapse(&mut self, metric: &Metric) -> Option<String> {
         let step = metric.step;
-        match (metric.representation.collapse(self.width), self.collapsed) {
+        // What has collapsed has to come well clear of it, or a run at the bound would say so at every turn.
+        let strict = if self.collapsed { 2.0 } else { 1.0 };
+        match (metric.representation.collapse(self.width, strict), self.collapsed) {
             (Some(sentence), false) => {
                 self.collapsed = true;
                 Some(format!("after {step} steps {sentence}; if it lasts, a smaller --lr or a longer --warmup helps"))
@@ -230,7 +232,7 @@ mod tests {
     fn a_collapse_is_named_when_it_comes_and_when_it_goes() {
         let mut advice = advice("");
         let said: Vec<String> =
-            [40.0, 1.5, 1.2, 30.0, 31.0].iter().flat_map(|&rank| advice.look(&metric(100, 3.0, rank))).collect();
+            [40.0, 1.5, 2.6, 1.2, 30.0, 31.0].iter().flat_map(|&rank| advice.look(&metric(100, 3.0, rank))).collect();
         assert!(
             said.len() == 2 && said[0].contains("use 1.5 of 128") && said[1].contains("spread out again"),
             "{said:?}"

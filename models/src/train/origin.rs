@@ -28,7 +28,7 @@ const DECIDED_OF_CLIP: [&str; 6] =
 pub fn lay_in(table: &mut Table, flags: &Table, from: &Path, model: ModelName) -> Result<()> {
     let of_clip = flags.get("clip").and_then(Value::as_table);
     let said = |key: &&&str| flags.contains_key(**key) || of_clip.is_some_and(|flags| flags.contains_key(**key));
-    if let Some(key) = DECIDED.iter().chain(&["tokenizer"]).chain(&DECIDED_OF_CLIP).find(said) {
+    if let Some(key) = DECIDED.iter().chain(&["tokenizer", "initializer_range"]).chain(&DECIDED_OF_CLIP).find(said) {
         let name = key.replace('_', "-");
         return Err(Error::Options(format!("--{name} is that of the model that --from names: leave --{name} out")));
     }
@@ -53,10 +53,8 @@ pub fn lay_in(table: &mut Table, flags: &Table, from: &Path, model: ModelName) -
             ];
             let (own, other) = if c.sigmoid { ("siglip", "clip") } else { ("clip", "siglip") };
             if flags.get("objective").is_some_and(|said| said.as_str() == Some(other)) {
-                let what = format!(
-                    "learned with --objective {own}, and its bias and temperature are of that: leave --objective out"
-                );
-                return Err(Error::file(from, what));
+                let what = "and its bias and temperature are of that: leave --objective out";
+                return Err(Error::Options(format!("{} learned with --objective {own}, {what}", from.display())));
             }
             table.insert("objective".to_owned(), own.into());
             let ground = hub::clip::open_preprocess(from, c)?.ground;

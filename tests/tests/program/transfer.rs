@@ -239,6 +239,15 @@ fn a_curve_is_a_table_and_a_picture() {
     assert!(!content && text.contains("is there already"), "{text}");
     let (content, text) = words(&["curve", model.to_str().unwrap(), "classify", "--dropout", "1"]);
     assert!(!content && text.contains("--dropout 1: give a share from 0 to 0.9"), "{text}");
+    let svg = here.join("json.svg");
+    let more =
+        ["--test-data", &data, "--seeds", "1", "--most", "1", "--least-steps", "3", "--svg", svg.to_str().unwrap()];
+    let more = [&["curve", model.to_str().unwrap(), "classify", "--data", &data, "--json"], &more[..]].concat();
+    let (content, text) = words(&more);
+    let line = text.lines().find(|line| line.starts_with('{')).unwrap_or_default();
+    let told: serde_json::Value = serde_json::from_str(line).unwrap();
+    let (point, plain) = (&told["points"][0], &told["points"][0]["scores"]["bag of words"]);
+    assert!(content && point["labels"] == 1 && point["examples"] == 2 && plain[0] == 1.0, "{text}");
     let data = file(here, "train.conll", &"Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(3));
     let svg = here.join("tags.svg");
     let more = ["--test-data", &data, "--seeds", "2", "--dropout", "0", "--svg", svg.to_str().unwrap()];

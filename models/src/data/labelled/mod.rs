@@ -82,7 +82,10 @@ fn not_utf8(path: &Path, bytes: &[u8], first: usize, at: usize) -> Error {
     let line = first + bytes[..start].iter().filter(|&&b| b == b'\n').count();
     let end = bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| at + n);
     let wrong = format!("is not UTF-8, for its byte {} is 0x{:02X}", at - start + 1, bytes[at]);
-    let way_out = "save the file as UTF-8; if it is from Windows, `iconv -f WINDOWS-1252 -t UTF-8` converts it";
+    let way_out = match &bytes[..bytes.len().min(2)] {
+        b"\xff\xfe" | b"\xfe\xff" => "it begins as UTF-16 does, which `iconv -f UTF-16 -t UTF-8` converts",
+        _ => "save the file as UTF-8; if it is from Windows, `iconv -f WINDOWS-1252 -t UTF-8` converts it",
+    };
     bad_line(path, line, &wrong, &String::from_utf8_lossy(&bytes[start..end]), way_out)
 }
 
@@ -197,7 +200,7 @@ mod tests {
             (b"a\tb\nc\tcaf\xe9 au lait\n", &["line 2", "byte 6", "0xE9", "\"c\\tcaf", "iconv"]),
             (b"\x93smart\x94 quotes", &["line 1", "byte 1", "0x93", "UTF-8"]),
             (b"cut \xe2\x82", &["line 1", "byte 5", "0xE2"]),
-            (b"\xff\xfea\0\t\0b\0", &["line 1", "0xFF", "UTF-8"]),
+            (b"\xff\xfea\0\t\0b\0", &["line 1", "0xFF", "iconv -f UTF-16 "]),
             (b"ok\na\0\t\0b\0", &["line 2", "zero byte", "UTF-16"]),
             (b"a\tb\r\nc\td\re\tf\r", &["line 2", "carriage return", "line feed"]),
         ];

@@ -135,8 +135,9 @@ impl PictureFiles {
         match found.values().next() {
             Some(first) if found.len() > self.tolerated() => {
                 let (broken, all) = (found.len(), self.len());
-                let what =
-                    format!("{broken} of {all} pictures are broken so far: fetch them again; the first is {first}");
+                let way_out =
+                    "fetch them again, or leave them out of the data of a new run that goes on --from this one";
+                let what = format!("{broken} of {all} pictures are broken so far: {way_out}; the first is {first}");
                 Err(Error::Training(what))
             }
             _ => Ok(()),

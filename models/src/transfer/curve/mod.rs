@@ -15,7 +15,6 @@ pub mod picture;
 pub mod probe;
 pub mod tags;
 
-use serde::Serialize;
 use tensor::parallel;
 use tensor::random::{Random, Stream};
 
@@ -54,7 +53,7 @@ impl Learner {
 }
 
 /// How good the learners are with so many labels.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     /// Labels of each class, at most: a class that has fewer gives all it has.
     pub labels: usize,

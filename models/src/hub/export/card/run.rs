@@ -101,7 +101,9 @@ impl Run {
         text += &list(&o.data);
         text += "\n\n";
         if o.val_data.is_empty() {
-            text += &format!("Of each, the last {}% were held out to validate on.", 100.0 * o.val_share);
+            let which =
+                if o.model == ModelName::Clip { "Of them, as their names drew them," } else { "Of each, the last" };
+            text += &format!("{which} {}% were held out to validate on.", 100.0 * o.val_share);
         } else {
             text += &format!("To validate on:\n\n{}", list(&o.val_data));
         }
