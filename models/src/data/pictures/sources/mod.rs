@@ -245,16 +245,26 @@ impl Gathering<'_> {
         self.items.push(item);
     }
 
-    /// Ends a source. If some of its pictures have captions, it is one to learn from, and those without are passed over, unless
-    /// such are wanted.
+    /// Ends a source.
     fn close(&mut self, path: &Path, wording: &Wording) -> Result<()> {
-        let found = &self.items[self.start..];
-        if found.is_empty() {
+        if self.items.len() == self.start {
             return Err(wording.nothing_kept(path));
         }
-        // Only now is it known of which pictures no row says anything.
+        if !self.options.silent {
+            self.pass_over_silent(path)?;
+        }
+        self.start = self.items.len();
+        self.files.clear();
+        self.shards += 1;
+        Ok(())
+    }
+
+    /// If some of a source's pictures have captions, it is one to learn from, and those without are passed over. Only at its
+    /// end is it known of which no row says anything.
+    fn pass_over_silent(&mut self, path: &Path) -> Result<()> {
+        let found = &self.items[self.start..];
         let mut silent = Tally::default();
-        let without = found.iter().filter(|item| item.captions.is_empty() && !self.options.silent);
+        let without = found.iter().filter(|item| item.captions.is_empty());
         without.for_each(|item| silent.add(|| item.place.key.display().to_string()));
         if silent.count < found.len() {
             silent.note(
@@ -266,7 +276,7 @@ impl Gathering<'_> {
             let mut at = 0;
             self.items.retain(|item| {
                 at += 1;
-                at <= self.start || self.options.silent || !item.captions.is_empty()
+                at <= self.start || !item.captions.is_empty()
             });
         } else if found.iter().all(|item| item.class.is_none()) {
             let what = format!(
@@ -276,9 +286,6 @@ impl Gathering<'_> {
             );
             return Err(Error::file(path, what));
         }
-        self.start = self.items.len();
-        self.files.clear();
-        self.shards += 1;
         Ok(())
     }
 
