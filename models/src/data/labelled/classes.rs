@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The columns of a comma-separated file stand in any order, and other columns and keys are passed over. A file of TABs
-//! needs no names of columns; where its first line is `label TAB text`, or has the two the other way round, it is not taken
-//! for an example. Labels lose the spaces around them, for ` bad` and `bad` are one class; texts stay as they are.
+//! needs no names of columns; where its first line is `label TAB text`, or the like, or has the two the other way round, it is
+//! not taken for an example. Labels lose the spaces around them, for ` bad` and `bad` are one class; texts stay as they are.
 
 use std::path::{Path, PathBuf};
 
@@ -56,11 +56,14 @@ pub fn read(path: &Path) -> Result<Labelled> {
     if labelled.texts.is_empty() {
         return Err(Error::file(path, "it has a header and no example: add lines with a label and a text"));
     }
-    if labelled.texts.iter().all(|text| text == "O" || text.starts_with("B-") || text.starts_with("I-")) {
-        return Err(tagged_words(path));
-    }
     labelled.path = path.to_owned();
     Ok(labelled)
+}
+
+/// Whether this is the tag of a word: O, B-PER, I-LOC.
+fn is_tag(text: &str) -> bool {
+    let kind = text.strip_prefix("B-").or_else(|| text.strip_prefix("I-"));
+    text == "O" || kind.is_some_and(|kind| !kind.is_empty() && kind.chars().all(|c| c.is_alphabetic() || c == '_'))
 }
 
 fn tagged_words(path: &Path) -> Error {
@@ -99,9 +102,17 @@ impl Labelled {
     }
 }
 
+/// What columns of texts and of labels are called.
+const TEXTS: [&str; 4] = ["text", "texts", "sentence", "review"];
+const LABELS: [&str; 4] = ["label", "labels", "class", "category"];
+
 fn tab_separated(path: &Path, text: &str) -> Result<Labelled> {
     let mut labelled = Labelled::default();
     let (mut empty, mut names, mut text_first) = (Tally::default(), Tally::default(), false);
+    let mut filled = text.lines().filter(|line| !line.trim().is_empty());
+    if filled.all(|line| line.trim().rsplit_once([' ', '\t']).is_some_and(|(_, last)| is_tag(last))) {
+        return Err(tagged_words(path));
+    }
     for (number, line) in lines(text, &mut empty) {
         let Some((first, second)) = line.split_once('\t') else {
             let way_out = "write the label, a TAB and the text; a comma-separated file is told by the ending .csv, and \
@@ -112,9 +123,12 @@ fn tab_separated(path: &Path, text: &str) -> Result<Labelled> {
             let way_out = "write the label, one TAB and the text, with spaces for the TABs within it";
             return Err(bad_line(path, number, "has more than one TAB", line, way_out));
         }
-        let is = |field: &str, name| field.trim().eq_ignore_ascii_case(name);
-        let turned = is(first, "text") && is(second, "label");
-        if labelled.texts.is_empty() && (turned || is(first, "label") && is(second, "text")) {
+        let is = |field: &str, names: [&str; 4]| {
+            let name = field.trim().trim_start_matches('#').trim_matches(['"', '\'']);
+            names.iter().any(|known| name.eq_ignore_ascii_case(known))
+        };
+        let turned = is(first, TEXTS) && is(second, LABELS);
+        if labelled.texts.is_empty() && (turned || is(first, LABELS) && is(second, TEXTS)) {
             text_first = turned;
             names.add(|| format!("line {number}"));
             continue;

@@ -54,7 +54,7 @@ impl Subject for Classes<'_> {
         let learned: Vec<Row> = drawn.iter().map(|&i| pool[i].clone()).collect();
         let bag = Logistic::train(&learned, &of, labels.len(), self.words.columns(), bag::TRUST);
         let guesses: Vec<usize> = rows.iter().map(|row| bag.predict(row)).collect();
-        let always = vec![most_frequent(&of, labels.len()); truth.len()];
+        let always = vec![most_frequent(&self.classes(), labels.len()); truth.len()];
         Ok([pretrained, scratch, accuracy(&truth, &guesses), accuracy(&truth, &always)])
     }
 }

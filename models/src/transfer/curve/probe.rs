@@ -147,7 +147,7 @@ impl Subject for Probe<'_> {
         let labels: Vec<usize> = drawn.iter().map(|&i| self.labels[0][i]).collect();
         let scratch = self.scratch(seed);
         let [trained, random, raw] = [&self.trained, &*scratch, &self.raw].map(|of| self.learned(of, drawn, &labels));
-        let always = vec![most_frequent(&labels, self.classes); self.labels[1].len()];
+        let always = vec![most_frequent(&self.labels[0], self.classes); self.labels[1].len()];
         Ok([trained, random, raw, accuracy(&self.labels[1], &always)])
     }
 }

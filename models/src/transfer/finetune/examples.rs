@@ -50,6 +50,7 @@ impl Examples {
         let mut examples = Self::whole(with, train, val, test);
         if val.is_none() && examples.train.len() >= ENOUGH {
             examples.val = hold_out(&mut examples.train, seed);
+            give_back(&mut examples.train, &mut examples.val);
         }
         examples
     }
@@ -129,7 +130,19 @@ fn hold_out<E>(examples: &mut Vec<E>, seed: u64) -> Vec<E> {
     examples.split_off(examples.len() - examples.len() / HELD_OUT)
 }
 
-/// The same of questions, with all that is asked about a context.
+/// Gives back one example of each class that has none to learn from any more.
+fn give_back(train: &mut Vec<Example>, held: &mut Vec<Example>) {
+    let mut classes: HashSet<usize> = train.iter().map(|&(_, class)| class).collect();
+    held.retain(|example| {
+        let known = !classes.insert(example.1);
+        if !known {
+            train.push(example.clone());
+        }
+        known
+    });
+}
+
+/// Takes out some questions likewise, with all that is asked about a context.
 fn hold_out_contexts(questions: &mut Vec<squad::Question>, seed: u64) -> Vec<squad::Question> {
     let mut contexts: Vec<_> = questions.iter().map(|question| question.context.clone()).collect();
     contexts.dedup();
@@ -239,9 +252,15 @@ impl Questions {
             from
         };
         let mut train = answered(train);
-        train.questions.retain(|question| question.learned().is_some());
         let val = val.map(&mut answered);
         let test = answered(test.unwrap_or_default());
+        let asked = train.questions.len();
+        train.questions.retain(|question| question.learned().is_some());
+        let left_out = asked - train.questions.len();
+        if left_out > 0 {
+            let are = if left_out == 1 { "question is" } else { "questions are" };
+            notes.push(format!("{left_out} training {are} left out, having no answer with a place in its text"));
+        }
         let val = val.unwrap_or_else(|| {
             let enough = train.questions.len() >= ENOUGH;
             let questions = if enough { hold_out_contexts(&mut train.questions, seed) } else { Vec::new() };

@@ -30,10 +30,10 @@ pub struct Tagged {
     numbers: Vec<Vec<usize>>,
     /// The tags of each sentence, as they stand in the file.
     tags: Vec<Vec<String>>,
-    /// The sentences that are read in parts.
-    torn: Tally,
-    /// The words whose tags training never saw.
-    unseen: Tally,
+    /// The lines of the sentences that are read in parts.
+    torn: Vec<usize>,
+    /// The lines of the words whose tags training never saw, with these.
+    unseen: Vec<(usize, String)>,
 }
 
 impl Tagged {
@@ -43,11 +43,11 @@ impl Tagged {
         for Sentence { words, tags, line } in sentences {
             let number = |tag| known.binary_search(tag).unwrap_or(known.len());
             let unseen = tags.iter().enumerate().filter(|(_, tag)| number(tag) == known.len());
-            unseen.for_each(|(i, tag)| all.unseen.add(|| format!("line {} ({tag})", line + i)));
+            all.unseen.extend(unseen.map(|(i, tag)| (line + i, tag.clone())));
             let mut left = tags.iter().map(number);
             let parts = words::of_sentence(&with.tokenizer, with.model.block_size(), &words);
             if parts.len() > 1 {
-                all.torn.add(|| format!("line {line}"));
+                all.torn.push(line);
             }
             for part in parts {
                 all.numbers.push(left.by_ref().take(part.firsts.len()).collect());
@@ -58,15 +58,21 @@ impl Tagged {
         all
     }
 
-    /// Adds what should be known about them as `part` of a task, which stands in the file `path`.
+    /// Adds what should be known about them as `part` of a task, which stands in the file `path`. They may come in any order,
+    /// and the first of some is the one that stands first in the file.
     pub fn note(&self, part: &str, path: &Path, sees: usize, notes: &mut Vec<String>) {
+        let (mut torn, mut unseen) = (Tally::default(), Tally::default());
+        BTreeSet::from_iter(&self.torn).into_iter().for_each(|line| torn.add(|| format!("line {line}")));
+        BTreeSet::from_iter(&self.unseen)
+            .into_iter()
+            .for_each(|(line, tag)| unseen.add(|| format!("line {line} ({tag})")));
         let one = format!("{part} sentence is longer than the {sees} tokens that the model sees, and is read in parts");
         let many =
             format!("{part} sentences are longer than the {sees} tokens that the model sees, and are read in parts");
-        self.torn.note(path, &one, &many, notes);
+        torn.note(path, &one, &many, notes);
         let one = format!("{part} word has a tag that training never saw, and is not to be found");
         let many = format!("{part} words have tags that training never saw, and are not to be found");
-        self.unseen.note(path, &one, &many, notes);
+        unseen.note(path, &one, &many, notes);
     }
 
     /// How many sentences there are.

@@ -48,7 +48,10 @@ pub fn of_text(tokenizer: &Tokenizer, block: usize, text: &str) -> (Vec<Range<us
     let (ids, places) = tokenizer.encode_places(text);
     let (mut words, mut edges): (Vec<Range<usize>>, Vec<usize>) = Default::default();
     for word in split(text) {
-        let first = places.partition_point(|place| place.end <= word.start);
+        let mut first = places.partition_point(|place| place.end <= word.start);
+        // A space that is a token of its own is the first of the word behind it, as in a corpus's sentence.
+        let space = word.start.checked_sub(1).filter(|&at| text.as_bytes()[at] == b' ');
+        first -= usize::from(first > 0 && space.is_some_and(|at| places[first - 1] == (at..word.start)));
         match words.last_mut() {
             _ if first == ids.len() => break, // the tokenizer leaves out what is left
             Some(before) if edges.last() == Some(&first) => before.end = word.end,
@@ -64,21 +67,31 @@ pub fn of_text(tokenizer: &Tokenizer, block: usize, text: &str) -> (Vec<Range<us
     (words, parts)
 }
 
-/// Words that are written short, with a full stop, and mostly stand before a name.
-const SHORT: [&str; 20] = [
-    "Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Gen", "Col", "Lt", "Capt", "Sgt", "Sen", "Rep", "Gov", "Jr", "Sr", "No",
-    "vs", "Mt", "Ft",
-];
+/// Words that are written short, with a full stop: mostly parts of names and dates.
+const SHORT: &str = " Mr Mrs Ms Dr Prof St Mt Ft Gen Col Lt Capt Sgt Sen Rep Gov Jr Sr Inc Corp Co Ltd Bros No vs etc Jan Feb Mar \
+                     Apr Jun Jul Aug Sep Sept Oct Nov Dec ";
 
-/// Whether the full stop behind this word is a part of it: of "U.S" always, of "Dr" and "J" where the sentence goes on.
+/// Whether the full stop behind this word is a part of it: of "U.S" and "Ph.D" always, of "Dr" and "J" where the text goes on.
 fn is_short(word: &str, goes_on: bool) -> bool {
-    let letter = |part: &str| part.chars().count() == 1 && part.chars().all(char::is_alphabetic);
-    let initial = letter(word) && word.chars().all(char::is_uppercase) && word != "I";
-    word.contains('.') && word.split('.').all(letter) || goes_on && (initial || SHORT.contains(&word))
+    let letters =
+        |part: &str, most| (1..=most).contains(&part.chars().count()) && part.chars().all(char::is_alphabetic);
+    let initial = letters(word, 1) && word.chars().all(char::is_uppercase) && word != "I";
+    word.contains('.') && word.split('.').all(|part| letters(part, 2))
+        || goes_on && (initial || SHORT.contains(&format!(" {word} ")))
 }
 
-/// What stands between spaces, with the punctuation at its ends as words of their own, one a character, which is how tagged
-/// corpora have it, but for the full stop of a word that is written short; and each Chinese character.
+/// The endings of English words that corpora have as words of their own.
+const ENDINGS: [&str; 7] = ["n't", "'s", "'re", "'ve", "'ll", "'d", "'m"];
+
+/// The byte where a word's ending begins, if it has one.
+fn ending(word: &str) -> Option<usize> {
+    let is = |end: &str| end.chars().map(|c| if c == '’' { '\'' } else { c.to_ascii_lowercase() }).collect::<String>();
+    let ends = word.char_indices().map(|(at, _)| at).filter(|&at| at > 0 && word.len() - at <= 6);
+    ends.map(|at| (at, is(&word[at..]))).find(|(_, end)| ENDINGS.contains(&&end[..])).map(|(at, _)| at)
+}
+
+/// What stands between spaces, with the punctuation at its ends as words of their own, one a character, and endings such as
+/// 's, which is how tagged corpora have it, but for the full stop of a word that is written short; and each Chinese character.
 fn split(text: &str) -> Vec<Range<usize>> {
     let mut words: Vec<Range<usize>> = Vec::new();
     let mut pieces = text.split_whitespace().peekable();
@@ -96,17 +109,17 @@ fn split(text: &str) -> Vec<Range<usize>> {
         let inner = |(c, _): &(char, Range<usize>)| !tokenizer::stands_alone(*c);
         let first = characters.iter().position(inner).unwrap_or(characters.len());
         let mut last = characters.iter().rposition(inner).unwrap_or(0);
-        if let (Some((_, from)), Some((_, to)), Some(('.', _))) =
-            (characters.get(first), characters.get(last), characters.get(last + 1))
-        {
+        let bare = characters.get(first).map_or(start..start, |(_, from)| from.start..characters[last].1.end);
+        let behind = ending(&text[bare.clone()]).map(|at| bare.start + at);
+        if let Some(('.', _)) = characters.get(last + 1) {
             let goes_on = last + 2 == characters.len() && pieces.peek().is_some();
-            last += usize::from(is_short(&text[from.start..to.end], goes_on));
+            last += usize::from(is_short(&text[bare], goes_on));
         }
         for (i, (_, place)) in characters.iter().enumerate() {
             let within =
                 first < i && i <= last && characters[i - 1..=i].iter().all(|(c, _)| !tokenizer::is_chinese(*c));
             match words.last_mut() {
-                Some(word) if within => word.end = place.end,
+                Some(word) if within && behind != Some(place.start) => word.end = place.end,
                 _ => words.push(place.clone()),
             }
         }
@@ -150,17 +163,27 @@ mod tests {
     fn punctuation_at_the_ends_of_words_stands_alone() {
         let text = " \"Mia's\" ball, e.g. 3.5 -- é!?";
         let words: Vec<&str> = split(text).into_iter().map(|place| &text[place]).collect();
-        assert_eq!(words, ["\"", "Mia's", "\"", "ball", ",", "e.g.", "3.5", "-", "-", "é", "!", "?"]);
+        assert_eq!(words, ["\"", "Mia", "'s", "\"", "ball", ",", "e.g.", "3.5", "-", "-", "é", "!", "?"]);
     }
 
     #[test]
     fn the_full_stop_of_a_word_written_short_is_a_part_of_it() {
         let of = |text: &str| split(text).into_iter().map(|place| text[place].to_owned()).collect::<Vec<_>>();
         assert_eq!(of("Dr. J. R. Smith left the U.S."), ["Dr.", "J.", "R.", "Smith", "left", "the", "U.S."]);
+        assert_eq!(of("Acme Inc. of Jan. 5, a Ph.D."), ["Acme", "Inc.", "of", "Jan.", "5", ",", "a", "Ph.D."]);
         assert_eq!(of("(the U.S.), plan B. "), ["(", "the", "U.S.", ")", ",", "plan", "B", "."]);
         assert_eq!(
             of("He met the Dr. And I. So 3.5. a..."),
             ["He", "met", "the", "Dr.", "And", "I", ".", "So", "3.5", ".", "a", ".", ".", "."]
+        );
+    }
+
+    #[test]
+    fn english_endings_are_words_of_their_own() {
+        let of = |text: &str| split(text).into_iter().map(|place| text[place].to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            of("Mia’s O'Brien DON'T. 's we'll,"),
+            ["Mia", "’s", "O'Brien", "DO", "N'T", ".", "'", "s", "we", "'ll", ","]
         );
     }
 
@@ -207,11 +230,18 @@ mod tests {
         let firsts = parts[0].firsts.iter().map(|&at| tokenizer.token(ids[at as usize]).unwrap());
         let first = |word: &str, token: &[u8]| {
             let token = String::from_utf8_lossy(token);
-            let token = token.trim();
+            let token = token.trim_start_matches(' ');
             assert!(token.starts_with(word) || word.starts_with(token), "{word:?}: {token:?}");
         };
         said.iter().zip(firsts).for_each(|(word, token)| first(word, token));
         assert_eq!(said.concat(), text.split_whitespace().collect::<String>(), "no word is lost");
+        // A text is read as the sentence of its words is, also where a space is a token of its own.
+        let text = "some Quentin of, 3 words.";
+        let words: Vec<&str> = split(text).into_iter().map(|place| &text[place]).collect();
+        assert_eq!(of_text(&tokenizer, 99, text).1, of_sentence(&tokenizer, 99, &words));
+        let alone = tokenizer.encode_places(text).1.iter().filter(|place| text[(*place).clone()] == *" ").count();
+        assert!(alone > 0, "no space is a token of its own");
+        let text = "\t some words, (of a text)...\n a";
         let short = of_text(&tokenizer, 8, text);
         assert_eq!(short.1.iter().map(|part| part.firsts.len()).sum::<usize>(), short.0.len());
         assert!(short.1.len() > 1 && short.1.iter().all(|part| part.ids.len() <= 8));

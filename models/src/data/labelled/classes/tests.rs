@@ -76,6 +76,7 @@ fn a_quoted_field_may_hold_lines_and_later_rows_keep_their_numbers() {
 fn a_first_line_that_names_the_columns_is_no_example_and_says_their_order() {
     for (content, note) in [
         ("label\ttext\na\tb\nc\td\n", "1 line names the columns, and is no example: line 1 of some.tsv"),
+        ("\"sentence\"\t#Labels\nb\ta\nd\tc\n", "1 line names the columns, and is no example: line 1 of some.tsv"),
         ("\nText\tLabel \nb\ta\nd\tc\n", "1 line names the columns, and is no example: line 2 of some.tsv"),
     ] {
         let labelled = read_as("some.tsv", content, read).unwrap();
@@ -89,6 +90,9 @@ fn a_first_line_that_names_the_columns_is_no_example_and_says_their_order() {
 
 #[test]
 fn words_with_tags_are_sent_to_the_task_that_learns_from_them() {
+    let roads = read_as("some.tsv", "road\tI-95\nplane\tB-52\n", read).unwrap();
+    assert_eq!(pairs(&roads), [("road", "I-95"), ("plane", "B-52")]);
+    assert_refused("some.txt", b"Mia NNP B-PER\nsees VBZ O\n", &["`finetune DIR tag`"], read);
     for name in ["some.conll", "some.tsv"] {
         assert_refused(
             name,
