@@ -33,7 +33,7 @@ pub struct Args {
     /// SQuAD's JSON: answers all of its questions, as one JSON object of ids and answers, which SQuAD's own script judges
     #[arg(long, value_name = "FILE", conflicts_with_all = ["question", "text", "file"])]
     data: Option<PathBuf>,
-    /// Print one JSON line
+    /// Print one JSON line; start and end of the answer count characters
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -74,7 +74,9 @@ pub fn run(args: &Args) -> Result<()> {
         eprintln!("note: the question fills more than half of the {sees} tokens that the model sees, and is cut there");
     }
     if args.json {
-        writeln!(out, "{}", json!({"question": question, "answer": found}))?;
+        let [start, end] = [found.start, found.end].map(|byte| flags::character(&text, byte));
+        let answer = json!({"text": found.text, "start": start, "end": end, "score": found.score});
+        writeln!(out, "{}", json!({"question": question, "answer": answer}))?;
     } else {
         writeln!(out, "{:.1}%\t{}", 100.0 * found.score, found.text)?;
     }

@@ -83,6 +83,7 @@ struct Options {
     least_steps: u64,
     /// Passes over the examples, at least
     #[arg(long, default_value_t = Recipe::default().epochs, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     epochs: u64,
     /// The share that dropout drops
     #[arg(long, default_value_t = Recipe::default().dropout, value_name = "SHARE")]

@@ -144,8 +144,15 @@ fn with_pictures(args: &Args) -> Result<()> {
     if args.retrieval.is_some() {
         return retrieval(args, &with, &data);
     }
+    if args.index.is_some() && args.data.is_empty() {
+        let what = "--index is where the vectors of --data go: name pictures with --data, or leave it out";
+        return Err(crate::Usage(what.to_owned()).into());
+    }
     if let [_, ..] = &args.data[..] {
         let gallery = args.pictures.open(&with, &args.data, &[])?;
+        if let Some(named) = &args.index {
+            kept::check_same(named, &with, &gallery, true)?; // as in a search, another index is never put in its place
+        }
         let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
         let (index, new) = pictures::index(&with, &gallery, true, &path)?;
         if new {

@@ -200,8 +200,21 @@ impl Texts {
                 texts.clear();
             }
         }
-        if texts.is_empty() { Ok(()) } else { body(&texts) }
+        if !texts.is_empty() {
+            body(&texts)?;
+        }
+        if let Some(file) =
+            self.file.as_deref().filter(|file| std::fs::metadata(file).is_ok_and(|meta| meta.len() == 0))
+        {
+            eprintln!("note: {} is empty", file.display());
+        }
+        Ok(())
     }
+}
+
+/// The number of the character that begins at this byte of a text: what other programs call its place.
+pub fn character(text: &str, byte: usize) -> usize {
+    text[..byte].chars().count()
 }
 
 /// What stands in the place of a file's name where there is none.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
-use models::data::pictures::PictureOptions;
+use models::data::pictures::{self, PictureOptions};
 use models::transfer::clip::gallery::{self, Gallery};
 use models::transfer::clip::kept::{self, Came};
 use models::transfer::clip::search::{Index, Query};
@@ -119,8 +119,7 @@ pub fn vector(with: &Encoders, query: &Query) -> Tensor {
 /// Whether a word is meant as a picture: it names a file, or would.
 pub fn is_picture(word: &str) -> bool {
     let ending = Path::new(word).extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
-    let known = ["png", "jpg", "jpeg", "webp", "gif"].iter().any(|of| of.eq_ignore_ascii_case(ending));
-    known || Path::new(word).is_file()
+    pictures::is_picture(ending) || pictures::is_foreign(ending) || Path::new(word).is_file()
 }
 
 /// A bar on a terminal that shows how many of `all` are done, and nothing elsewhere.

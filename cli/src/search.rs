@@ -126,10 +126,11 @@ fn among_pictures(args: &Args) -> Result<()> {
     if let Some(page) = &args.html {
         let among = match &args.data[..] {
             [] => format!("{SCENES} scenes of the built-in world"),
-            [first, ..] => {
+            [first, more @ ..] => {
                 let [pictures, texts] = index.sizes();
                 let (pictures, texts) = (flags::count(pictures, "picture"), flags::count(texts, "text"));
-                format!("{}: {pictures}, {texts}", first.display())
+                let and = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+                format!("{}{and}: {pictures}, {texts}", first.display())
             }
         };
         page::write(page, &query, &among, &gallery, wanted, &hits)?;
@@ -142,7 +143,15 @@ fn among_pictures(args: &Args) -> Result<()> {
 fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
     let (gallery, path) = match args.data.first() {
         None => (Gallery::scenes(SCENES, with.preprocess.size), kept::path_of_world(with, args.texts)),
-        Some(lines) if lines.extension().is_some_and(|ending| ending == "txt") => {
+        Some(lines) if lines.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt")) => {
+            let pictures = args.pictures.given().into_iter().find_map(|(name, given)| given.then_some(name));
+            if let Some(more) = pictures.or((args.data.len() > 1).then_some("another path")) {
+                let what = format!(
+                    "{} is a file of lines, and {more} is for pictures: leave one of them out",
+                    lines.display()
+                );
+                return Err(crate::Usage(what).into());
+            }
             (Gallery::lines(lines)?, kept::path(&args.data))
         }
         Some(_) => (args.pictures.open(with, &args.data, &[])?, kept::path(&args.data)),
@@ -176,7 +185,8 @@ fn show(args: &Args, hit: &Hit) -> Result<()> {
         writeln!(out, "{}", serde_json::to_string(hit)?)?;
     } else {
         let text = hit.texts.first().map_or("", String::as_str).replace(['\n', '\r', '\t'], " "); // a hit is a line
-        writeln!(out, "{:.3}\t{}\t{text}", hit.score, hit.name)?;
+        let name = hit.name.replace(['\n', '\r', '\t'], " ");
+        writeln!(out, "{:.3}\t{name}\t{text}", hit.score)?;
     }
     Ok(())
 }

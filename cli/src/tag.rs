@@ -7,7 +7,7 @@ use anyhow::Result;
 use models::transfer::finetune::tag::Tagger;
 use serde_json::json;
 
-use crate::flags::{Texts, Threads};
+use crate::flags::{Texts, Threads, character};
 
 /// Find entities with a model that `finetune … tag` made. Without a text: line by line from --in or standard input.
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ pub struct Args {
     dir: PathBuf,
     #[command(flatten)]
     texts: Texts,
-    /// Print one JSON line a text
+    /// Print one JSON line a text; start and end of an entity count characters
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -34,7 +34,11 @@ pub fn run(args: &Args) -> Result<()> {
     args.texts.each(1, |texts| {
         let found = tagger.find(&tokenizer, &texts[0]);
         if args.json {
-            writeln!(out, "{}", json!({"text": texts[0], "entities": found}))?;
+            let place = |byte| character(&texts[0], byte);
+            let told = found.iter().map(|of| {
+                json!({"kind": of.kind, "start": place(of.start), "end": place(of.end), "text": of.text, "score": of.score})
+            });
+            writeln!(out, "{}", json!({"text": texts[0], "entities": told.collect::<Vec<_>>()}))?;
             return Ok(());
         }
         for entity in &found {

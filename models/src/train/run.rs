@@ -71,6 +71,20 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
+/// What a run writes, or what would be taken for a part of its model: nothing that somebody else keeps is written over.
+const WRITTEN: [&str; 10] = [
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+    "state.safetensors",
+    "metrics.jsonl",
+    "loss.svg",
+];
+
 impl Run {
     /// A new run with these options in `directory`, which must not hold one yet. With a budget of minutes, the first
     /// steps are timed here and the number of steps set.
@@ -79,8 +93,10 @@ impl Run {
             let what = "already holds a run: go on with --resume, or give another --out";
             return Err(Error::file(directory, what));
         }
-        if directory.join("model.safetensors").exists() {
-            return Err(Error::file(directory, "already holds a model, which stays as it is: give another --out"));
+        if let Some(file) = WRITTEN.iter().find(|file| directory.join(file).exists()) {
+            let what =
+                format!("already holds a model, or a part of one ({file}), which stays as it is: give another --out");
+            return Err(Error::file(directory, what));
         }
         let begin = Instant::now();
         let mut setup = Setup::new(Options::resolve(file, flags)?, None, watch)?;

@@ -178,7 +178,8 @@ fn kept(path: &Path, made: &Made, shape: [usize; 2]) -> Option<(Vec<f32>, Tensor
     let file = path.exists().then(|| Weights::open(path).ok())??;
     let of = made_of(&file)?;
     let ((has, vectors), (_, common)) = (file.numbers("vectors").ok()?, file.numbers("common").ok()?);
-    (of == *made && has == shape && common.len() == shape[1]).then(|| (common, Tensor::of(shape, &vectors)))
+    let whole = has == shape && common.len() == shape[1] && vectors.iter().chain(&common).all(|x| x.is_finite());
+    (of == *made && whole).then(|| (common, Tensor::of(shape, &vectors)))
 }
 
 /// What an index was made from, if the file is one.

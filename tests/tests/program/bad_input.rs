@@ -137,6 +137,13 @@ fn a_resume_that_contradicts_its_run_is_refused() {
     fails(["train", "--resume", dir, "--width", "32"], 2, &["width is 16", "begin a new run"]);
     fails(["train", "--resume", dir, "--steps", "9"], 2, &["steps is 2"]);
     fails(train(&out, &[]), 1, &["already holds a run", "--resume"]);
+    for kept in ["config.json", "tokenizer.json", "model.safetensors.index.json", "loss.svg"] {
+        let theirs = directory.path().join(kept.replace('.', "-"));
+        fs::create_dir(&theirs).unwrap();
+        fs::write(theirs.join(kept), "somebody's").unwrap();
+        fails(train(&theirs, &[]), 1, &["already holds", kept, "--out"]);
+        assert_eq!(fs::read_to_string(theirs.join(kept)).unwrap(), "somebody's");
+    }
     assert!(run(["train", "--resume", dir, "--steps", "2", "--threads", "1"]).status.success());
 }
 

@@ -192,6 +192,14 @@ fn a_set_of_pictures_is_named_found_and_learned_from() {
     );
     let lines = file(here, "lines.txt", "a cat\n\na dog\n");
     succeeds(&["search", model, own.to_str().unwrap(), "--in", &lines], &["line 1\ta cat", "line 3\ta dog"]);
+    fails(&["search", model, "a cat", "--in", &lines, &table], 2, &["is a file of lines", "another path"]);
+    fails(&["search", model, "a cat", "--in", &lines, "--where", "a=b"], 2, &["is a file of lines", "--where"]);
+    fails(&["search", model, "nowhere.tif", "--in", &table], 1, &["nowhere.tif"]);
+    fails(&["embed", model, "a cat", "--index", "x"], 2, &["--index is where the vectors of --data go"]);
+    let named = here.join("named");
+    let embed = ["embed", model, "--index", named.to_str().unwrap(), "--data"];
+    succeeds(&[&embed[..], &[bare.to_str().unwrap()]].concat(), &["2 pictures and 0 texts is made"]);
+    fails(&[&embed[..], &[&some]].concat(), 1, &["holds the vectors of other pictures"]);
 
     let svg = here.join("curve.svg");
     let curve = ["curve", model, "classify", "--data", &table, "--test-data", &table, "--seeds", "1"];

@@ -66,6 +66,11 @@ impl PictureFiles {
         &self.items[i].captions
     }
 
+    /// Whether anything is said of any picture.
+    pub fn speaks(&self) -> bool {
+        self.items.iter().any(|item| !item.captions.is_empty())
+    }
+
     /// The class of picture `i`, if one is known.
     pub fn class(&self, i: usize) -> Option<&str> {
         Some(&self.classes[self.items[i].class? as usize])

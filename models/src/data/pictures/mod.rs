@@ -52,6 +52,7 @@ use serde::{Deserialize, Serialize};
 pub use augment::Augment;
 pub use files::PictureFiles;
 pub use preprocess::Preprocess;
+pub use sources::{is_foreign, is_picture};
 
 /// A picture as a program sees it: H rows of W pixels, from the top left, each of red, green and blue from 0 to 255.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -29,8 +29,8 @@ pub enum Gallery {
     },
     /// Files of one picture each, and the colour that shows through where they are transparent.
     Files(Vec<PathBuf>, [u8; 3]),
-    /// Tables, folders, shards and IDX files.
-    Data(Box<PictureFiles>),
+    /// Tables, folders, shards and IDX files, and whether there are captions in them.
+    Data(Box<PictureFiles>, bool),
     /// Texts with the numbers of their lines, and no picture.
     Lines(Vec<(usize, String)>),
 }
@@ -70,7 +70,9 @@ impl Gallery {
     ///
     /// Errors: as for [`PictureFiles::open`].
     pub fn open(options: PictureOptions) -> Result<Self> {
-        Ok(Self::Data(Box::new(PictureFiles::open(&PictureOptions { memory: 0, silent: true, ..options })?)))
+        let files = PictureFiles::open(&PictureOptions { memory: 0, silent: true, ..options })?;
+        let speaks = files.speaks();
+        Ok(Self::Data(Box::new(files), speaks))
     }
 
     /// The lines of a file, without empty ones.
@@ -91,7 +93,7 @@ impl Gallery {
         match self {
             Self::World { scenes, .. } => scenes.len(),
             Self::Files(files, _) => files.len(),
-            Self::Data(files) => files.len(),
+            Self::Data(files, _) => files.len(),
             Self::Lines(_) => 0,
         }
     }
@@ -104,7 +106,7 @@ impl Gallery {
     /// What was passed over when it was opened, a sentence each.
     pub fn notes(&self) -> &[String] {
         match self {
-            Self::Data(files) => files.notes(),
+            Self::Data(files, _) => files.notes(),
             _ => &[],
         }
     }
@@ -114,20 +116,18 @@ impl Gallery {
         match self {
             Self::World { scenes, .. } => format!("scene {}", scenes[i].1),
             Self::Files(files, _) => files[i].display().to_string(),
-            Self::Data(files) => files.name(i),
+            Self::Data(files, _) => files.name(i),
             Self::Lines(lines) => format!("line {}", lines[i].0),
         }
     }
 
-    /// What is said of it: captions, or its class, or nothing, where nothing is known.
+    /// What is said of it: captions, or its class, where nothing is said of any picture, or nothing.
     pub fn captions(&self, i: usize) -> Vec<String> {
         match self {
             Self::World { captions, .. } => captions[i].clone(),
             Self::Files(..) => Vec::new(),
-            Self::Data(files) if files.captions(i).is_empty() => {
-                files.class(i).map(str::to_owned).into_iter().collect()
-            }
-            Self::Data(files) => files.captions(i).to_vec(),
+            Self::Data(files, false) => files.class(i).map(str::to_owned).into_iter().collect(),
+            Self::Data(files, true) => files.captions(i).to_vec(),
             Self::Lines(lines) => vec![lines[i].1.clone()],
         }
     }
@@ -139,7 +139,7 @@ impl Gallery {
                 [only] => Some(only.shape.word()),
                 _ => None,
             },
-            Self::Data(files) => files.class(i),
+            Self::Data(files, _) => files.class(i),
             Self::Files(..) | Self::Lines(_) => None,
         }
     }
@@ -147,7 +147,7 @@ impl Gallery {
     /// All classes in order, of files that have some.
     pub fn classes(&self) -> &[String] {
         match self {
-            Self::Data(files) => files.classes(),
+            Self::Data(files, _) => files.classes(),
             _ => &[],
         }
     }
@@ -159,7 +159,7 @@ impl Gallery {
         match self {
             Self::World { side, .. } => self.shown(i, *side),
             Self::Files(files, ground) => Ok(Arc::new(read(&files[i], *ground)?)),
-            Self::Data(files) => files.picture(i),
+            Self::Data(files, _) => files.picture(i),
             Self::Lines(_) => unreachable!("lines are no pictures"),
         }
     }
@@ -194,6 +194,22 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn a_class_is_a_caption_only_where_there_are_no_others() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["a.png", "b.png"] {
+            image::RgbImage::new(2, 2).save(directory.path().join(name)).unwrap();
+        }
+        let said = |table: &str| {
+            let path = directory.path().join("t.tsv");
+            fs::write(&path, table).unwrap();
+            let gallery = Gallery::open(PictureOptions { data: vec![path], ..PictureOptions::default() }).unwrap();
+            [gallery.captions(0), gallery.captions(1)]
+        };
+        assert_eq!(said("path\tcaption\tclass\na.png\ta cat\tcat\nb.png\t\tdog\n"), [vec!["a cat".to_owned()], vec![]]);
+        assert_eq!(said("path\tclass\na.png\tcat\nb.png\tdog\n"), [["cat".to_owned()], ["dog".to_owned()]]);
+    }
 
     #[test]
     fn lines_keep_their_numbers_in_the_file_and_bytes_that_are_no_text_are_refused() {

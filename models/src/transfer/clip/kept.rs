@@ -113,7 +113,7 @@ impl Index {
 /// What an index of this gallery would be made of, but for pictures that cannot be read.
 fn made(with: &Encoders, gallery: &Gallery) -> Made {
     let pictures = match gallery {
-        Gallery::Data(files) => files.version(),
+        Gallery::Data(files, _) => files.version(),
         _ => {
             let mut hash = Sha256::new();
             let lines = if let Gallery::Lines(lines) = gallery { lines.len() } else { 0 };
@@ -139,7 +139,7 @@ fn kept(path: &Path, with: &Encoders, gallery: &Gallery, texts: bool) -> Option<
     let (captions, first) = if texts { told(gallery, &numbers) } else { Default::default() };
     let ((has, pictures), (says, texts)) = (file.numbers("pictures").ok()?, file.numbers("texts").ok()?);
     let [shape, said] = [numbers.len(), captions.len()].map(|rows| [rows, with.width()]);
-    let whole = has == shape && says == said;
+    let whole = has == shape && says == said && pictures.iter().chain(&texts).all(|x| x.is_finite());
     let [pictures, texts] = whole.then(|| [Tensor::of(shape, &pictures), Tensor::of(said, &texts)])?;
     Some(Index { numbers, pictures, captions, of: first, texts })
 }
@@ -190,6 +190,14 @@ mod tests {
         fs::write(folder.join("a.txt"), "something else").unwrap();
         assert!(anew(&with), "another caption");
         fs::write(folder.join("a.txt"), "picture a").unwrap();
+        assert!(!anew(&with));
+        let whole = fs::read(&at).unwrap();
+        let mut damaged = whole.clone();
+        let end = damaged.len();
+        damaged[end - 40..].fill(0xff);
+        fs::write(&at, damaged).unwrap();
+        assert!(anew(&with), "numbers that are none");
+        fs::write(&at, whole).unwrap();
         assert!(!anew(&with));
         fs::write(folder.join("b.png"), "no pixture").unwrap();
         let written = fs::File::options().write(true).open(folder.join("b.png")).unwrap();

@@ -317,6 +317,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_out_leaves_an_example_of_each_class() {
+        let labels: Vec<&str> = (0..60).map(|i| if i < 58 { ["a", "b"][i % 2] } else { ["c", "d"][i % 2] }).collect();
+        let train = labelled("train.tsv", &labels);
+        let without = |seed: u64| Examples::new(&model(), &train, None, None, seed);
+        let all: Vec<Examples> = (0..40).map(without).collect();
+        let learned = |of: &Examples, class| of.train.iter().any(|&(_, label)| label == class);
+        assert!(all.iter().all(|of| (0..4).all(|class| learned(of, class)) && of.train.len() + of.val.len() == 60));
+        assert!(all.iter().any(|of| of.val.len() < 12), "in none of 40 draws was one given back");
+    }
+
+    #[test]
     fn what_is_odd_about_examples_is_counted_and_said_with_its_first_line() {
         let mut train = labelled("train.tsv", &["a", "b", "a", "c", "d"]);
         train.texts[2] += &" and more".repeat(9);

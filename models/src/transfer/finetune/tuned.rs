@@ -93,7 +93,8 @@ fn build(config: &Config, kind: Kind, labels: usize, mut at: Scope) -> (Model, H
 
 /// An error if a directory holds a model: nothing is written over.
 pub fn vacant(directory: &Path) -> Result<()> {
-    let files = ["config.json", "model.safetensors", "tokenizer.json", "results.json", OPTIONS];
+    let model = ["config.json", "model.safetensors", "model.safetensors.index.json"];
+    let files = [&model[..], &["tokenizer.json", "tokenizer_config.json", "results.json", OPTIONS]].concat();
     match files.iter().find(|file| directory.join(file).exists()) {
         Some(file) => Err(Error::file(directory, format!("already holds a model ({file}): give another --out"))),
         None => Ok(()),

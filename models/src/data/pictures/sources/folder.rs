@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::wording::{Record, Wording};
-use super::{Gathering, Item, Place, is_foreign, is_picture, note_foreign};
+use super::{Gathering, Item, Place, is_foreign, is_picture, note_foreign, only_foreign};
 use crate::data::labelled::Tally;
 use crate::error::{Error, Result};
 
@@ -22,13 +22,16 @@ const COLUMNS: [&str; 3] = ["text", "folder", "file"];
 pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
     let (mut files, mut foreign) = (Vec::new(), Tally::default());
     walk(folder, &mut files, &mut foreign)?;
+    if files.is_empty() && foreign.count > 0 {
+        return Err(only_foreign(&foreign, folder));
+    }
     if files.is_empty() {
         let what = "there is no picture in it (.png, .jpg, .jpeg, .webp or .gif), nor a table or shard of some: check the path";
         return Err(Error::file(folder, what));
     }
     let mut wording = Wording::of(to.options, folder, &COLUMNS.map(str::to_owned))?;
     let source = Arc::<Path>::from(folder);
-    let mut gone = Tally::default();
+    let (all, mut gone) = (files.len(), Tally::default());
     for file in files {
         let record = record(&file)?;
         if !wording.keeps(&record) {
@@ -46,6 +49,11 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
         "pictures that are gone, or links to nothing, passed over",
     );
     gone.note(folder, one, many, &mut to.notes);
+    if gone.count == all {
+        let what =
+            format!("all pictures in it are gone, or links to nothing, such as {}: fetch them again", gone.first);
+        return Err(Error::file(folder, what));
+    }
     note_foreign(&foreign, folder, &mut to.notes);
     to.close(folder, &wording)
 }

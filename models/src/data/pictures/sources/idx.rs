@@ -26,23 +26,27 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     let [count, height, width] = header(path, 3)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(name.replace("images", "labels").replace("idx3", "idx1"));
-    let labels = fs::read(&beside).map_err(|e| Error::io(&beside, "read the classes in", &e))?;
-    let [labelled] = header(&beside, 1)?;
-    if labelled != count {
-        return Err(Error::file(
-            &beside,
-            format!("it has {labelled} classes for {count} pictures: give both of one set"),
-        ));
-    }
+    let labels: Vec<Option<u8>> = if to.options.silent && !beside.exists() {
+        vec![None; count as usize]
+    } else {
+        let labels = fs::read(&beside).map_err(|e| Error::io(&beside, "read the classes in", &e))?;
+        let [labelled] = header(&beside, 1)?;
+        if labelled != count {
+            let what = format!("it has {labelled} classes for {count} pictures: give both of one set");
+            return Err(Error::file(&beside, what));
+        }
+        labels[8..].iter().copied().map(Some).collect()
+    };
     let mut wording = Wording::of(to.options, path, &["class".to_owned()])?;
     let (source, bytes) = (Arc::<Path>::from(path), u64::from(width) * u64::from(height));
     let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    for (i, &digit) in labels[8..].iter().enumerate() {
+    for (i, digit) in labels.into_iter().enumerate() {
         let names = &to.options.classes;
-        let class = match names.get(usize::from(digit)) {
-            Some(name) => name.clone(),
-            None if names.is_empty() => digit.to_string(),
-            None => {
+        let class = match digit.map(|digit| (digit, names.get(usize::from(digit)))) {
+            None => None,
+            Some((_, Some(name))) => Some(name.clone()),
+            Some((digit, None)) if names.is_empty() => Some(digit.to_string()),
+            Some((digit, None)) => {
                 let what = format!("picture {i} is of class {digit}, and only {} classes have names", names.len());
                 return Err(Error::file(&beside, what));
             }

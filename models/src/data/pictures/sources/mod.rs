@@ -35,12 +35,12 @@ pub(super) fn tolerated(looked_at: usize) -> usize {
 }
 
 /// Whether a name with this ending is one of a picture.
-fn is_picture(ending: &str) -> bool {
+pub fn is_picture(ending: &str) -> bool {
     ["png", "jpg", "jpeg", "webp", "gif"].iter().any(|known| known.eq_ignore_ascii_case(ending))
 }
 
 /// Whether a name with this ending is one of a picture in a format that is not read.
-fn is_foreign(ending: &str) -> bool {
+pub fn is_foreign(ending: &str) -> bool {
     let known = ["bmp", "tif", "tiff", "avif", "heic", "heif", "jxl", "jp2", "ico", "ppm", "pgm", "tga"];
     known.iter().any(|known| known.eq_ignore_ascii_case(ending))
 }
@@ -52,6 +52,15 @@ fn note_foreign(foreign: &Tally, source: &Path, notes: &mut Vec<String>) {
         "pictures passed over, for their formats are not read (PNG, JPEG, WebP and GIF are)",
     );
     foreign.note(source, one, many, notes);
+}
+
+/// The error of a source that has no others.
+fn only_foreign(foreign: &Tally, source: &Path) -> Error {
+    let what = format!(
+        "the format of its pictures is not read, such as {}: convert them to PNG, JPEG, WebP or GIF",
+        foreign.first
+    );
+    Error::file(source, what)
 }
 
 /// A picture and what is said of it.
@@ -162,6 +171,7 @@ pub(super) struct Gathering<'a> {
     /// Of the source that is being read: its first item, and its files.
     start: usize,
     files: HashMap<PathBuf, usize>,
+    disputed: Tally,
     shards: u32,
 }
 
@@ -175,6 +185,7 @@ pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
         notes: Vec::new(),
         start: 0,
         files: HashMap::new(),
+        disputed: Tally::default(),
         shards: 0,
     };
     for path in &options.data {
@@ -227,22 +238,32 @@ impl Gathering<'_> {
     fn add(&mut self, mut item: Item, class: Option<String>) {
         if let Form::File = item.place.form {
             if let Some(&known) = self.files.get(&item.place.key) {
-                let known = &mut self.items[known].captions;
-                item.captions.retain(|caption| !known.contains(caption));
-                known.append(&mut item.captions);
+                let class = class.map(|class| self.number_of(class));
+                let known = &mut self.items[known];
+                item.captions.retain(|caption| !known.captions.contains(caption));
+                known.captions.append(&mut item.captions);
+                match (known.class, class) {
+                    (None, _) => known.class = class,
+                    (Some(first), Some(other)) if first != other => {
+                        self.disputed.add(|| item.place.key.display().to_string());
+                    }
+                    _ => {}
+                }
                 return;
             }
             self.files.insert(item.place.key.clone(), self.items.len());
         } else {
             item.shard = self.shards + 1;
         }
-        item.class = class.map(|class| {
-            *self.class_of.entry(class).or_insert_with_key(|class| {
-                self.classes.push(class.clone());
-                self.classes.len() as u32 - 1
-            })
-        });
+        item.class = class.map(|class| self.number_of(class));
         self.items.push(item);
+    }
+
+    fn number_of(&mut self, class: String) -> u32 {
+        *self.class_of.entry(class).or_insert_with_key(|class| {
+            self.classes.push(class.clone());
+            self.classes.len() as u32 - 1
+        })
     }
 
     /// Ends a source.
@@ -253,6 +274,9 @@ impl Gathering<'_> {
         if !self.options.silent {
             self.pass_over_silent(path)?;
         }
+        let one = "row gives a picture another class than one before, which counts";
+        let many = "rows give a picture another class than one before, which counts";
+        std::mem::take(&mut self.disputed).note(path, one, many, &mut self.notes);
         self.start = self.items.len();
         self.files.clear();
         self.shards += 1;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tar::{Archive, Entry};
 
 use super::wording::{Record, Wording};
-use super::{Form, Gathering, Item, Place, is_foreign, is_picture, note_foreign};
+use super::{Form, Gathering, Item, Place, is_foreign, is_picture, note_foreign, only_foreign};
 use crate::data::labelled::{Tally, shortened};
 use crate::error::{Error, Result};
 
@@ -42,6 +42,9 @@ struct Sample {
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     let (samples, Odd { replaced, links, foreign }) = samples(path)?;
     let samples: Vec<_> = samples.into_iter().filter(|sample| sample.picture.is_some()).collect();
+    if samples.is_empty() && foreign.count > 0 {
+        return Err(only_foreign(&foreign, path));
+    }
     if samples.is_empty() {
         let what = "there is no picture in it (.png, .jpg, .jpeg, .webp or .gif): give a shard of KEY.jpg \
                     and KEY.txt, where KEY has no dot";
@@ -89,7 +92,7 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Odd)> {
     let mut archive = Archive::new(BufReader::new(file));
     archive.set_ignore_zeros(true); // after an end mark another archive may follow, as `cat` leaves it
     let (mut samples, mut places, mut whole) = (Vec::<Sample>::new(), HashMap::new(), 0);
-    let mut odd = Odd::default();
+    let (mut odd, mut foreign) = (Odd::default(), Vec::new());
     for entry in archive.entries_with_seek().map_err(unreadable)? {
         let mut entry = entry.map_err(|e| cut_off(path, whole, samples.len(), &shortened(&e.to_string())))?;
         let (offset, bytes) = (entry.raw_file_position(), entry.size());
@@ -108,7 +111,7 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Odd)> {
                 samples.push(Sample { key, ..Sample::default() });
             }
             if is_foreign(&ending) {
-                odd.foreign.add(|| format!("{}.{ending}", samples[at].key));
+                foreign.push((at, ending.clone()));
             }
             if take(path, &mut samples[at], &ending, &mut entry)? {
                 odd.replaced.add(|| format!("{}.{ending}", samples[at].key));
@@ -119,6 +122,9 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Odd)> {
     // A tar file ends with blocks of zeros; one that was cut between members has none.
     if whole + 512 > length {
         return Err(cut_off(path, whole, samples.len(), "its end mark is missing"));
+    }
+    for (at, ending) in foreign.iter().filter(|(at, _)| samples[*at].picture.is_none()) {
+        odd.foreign.add(|| format!("{}.{ending}", samples[*at].key));
     }
     Ok((samples, odd))
 }

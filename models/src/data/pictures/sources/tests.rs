@@ -325,6 +325,43 @@ fn idx_files_have_grey_pictures_with_a_class_each() {
     fs::remove_file(dir.path().join("t-labels-idx1-ubyte")).unwrap();
     write(&dir, &[(name, &images)]);
     refused(&options, &["t-labels-idx1-ubyte", "classes"]);
+    let set = PictureFiles::open(&PictureOptions { silent: true, ..options }).unwrap();
+    assert_eq!((set.len(), set.class(0)), (2, None), "to be found, they need no class");
+}
+
+#[test]
+fn what_is_no_picture_of_ours_is_named_for_what_it_is() {
+    let bare = |files: &[(&str, &[u8])]| {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir, files);
+        dir
+    };
+    refused(&options(&bare(&[("a.bmp", b"BM")]), ""), &["the format of its pictures is not read", "a.bmp"]);
+    let shard = tar_of(&[("a.tif", b"II"), ("a.txt", b"one")]);
+    refused(&options(&bare(&[("s.tar", &shard)]), "s.tar"), &["the format of its pictures is not read", "a.tif"]);
+    let shard = tar_of(&[("a.bmp", b"BM"), ("a.png", &png(1)), ("a.txt", b"one")]);
+    let set = PictureFiles::open(&options(&bare(&[("s.tar", &shard)]), "s.tar")).unwrap();
+    assert!(set.len() == 1 && set.notes().is_empty(), "{:?}", set.notes());
+    let shard = tar_of(&[("a.png", &png(1))]);
+    refused(&options(&bare(&[("s.tar", &shard)]), "s.tar"), &["says nothing of its pictures at all"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_of_links_to_nothing_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("nowhere.png", dir.path().join("a.png")).unwrap();
+    refused(&options(&dir, ""), &["all pictures in it are gone, or links to nothing, such as a.png"]);
+}
+
+#[test]
+fn a_later_row_may_give_a_picture_its_class_but_no_other_one() {
+    let table = b"path\tcaption\tclass\na.png\tone\t\na.png\ttwo\tA\nb.png\tthree\tA\nb.png\tfour\tB\n";
+    let dir = folder(&[("t.tsv", table)]);
+    let set = PictureFiles::open(&options(&dir, "t.tsv")).unwrap();
+    assert_eq!((set.class(0), set.class(1), set.captions(0).len()), (Some("A"), Some("A"), 2));
+    let disputed = "1 row gives a picture another class than one before, which counts: b.png of t.tsv";
+    assert_eq!(set.notes(), [disputed]);
 }
 
 #[test]

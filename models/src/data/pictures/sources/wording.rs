@@ -117,6 +117,9 @@ fn usual(columns: &[String], name: &str) -> Option<String> {
 
 fn no_column(path: &Path, wrong: &str, columns: &[String]) -> Error {
     let there: Vec<_> = columns.iter().take(VALUES_SHOWN).map(|name| shortened(name)).collect();
+    if there.is_empty() {
+        return Error::file(path, format!("it has {wrong}, and says nothing of its pictures at all: write captions"));
+    }
     Error::file(path, format!("it has {wrong}: name one of its columns, which are {}", there.join(", ")))
 }
 

@@ -52,18 +52,28 @@ fn render(query: &Query, among: &str, gallery: &Gallery, wanted: Wanted, hits: &
             )
         }
     };
-    let found = if wanted == Wanted::Pictures { "pictures" } else { "texts" };
-    let how = format!("The {} nearest {found}, by the cosine of the angle between its vector and theirs.", hits.len());
+    let (found, s) = (if wanted == Wanted::Pictures { "picture" } else { "text" }, plural(hits.len()));
+    let how = format!("The {} nearest {found}{s}, by the cosine of the angle between two vectors.", hits.len());
     let mut items = String::new();
     for hit in hits {
         item(&mut items, hit, gallery)?;
     }
     let about = escaped(&format!("Search in {among}"));
-    // The query and the texts come last: what they say is not looked through for places.
-    let page = PAGE.replacen("{{title}}", &title, 1).replacen("{{about}}", &about, 1).replacen("{{how}}", &how, 1);
-    let (before, after) = page.split_once("{{query}}").expect("the page has a place for the query");
-    let (between, after) = after.split_once("{{hits}}").expect("the page has a place for what was found");
-    Ok([before, &shown, between, &items, after].concat())
+    // From one place to the next, so that what is put in is never looked through for places.
+    let (mut page, mut rest) = (String::new(), PAGE);
+    let places = [("title", &title), ("about", &about), ("query", &shown), ("how", &how), ("hits", &items)];
+    for (place, says) in places {
+        let (before, after) = rest.split_once(&format!("{{{{{place}}}}}")).expect("the page has its places in order");
+        page += before;
+        page += says;
+        rest = after;
+    }
+    Ok(page + rest)
+}
+
+/// What makes a word one for so many.
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
 }
 
 /// A card: the picture, how near it is, and what is said of it.
@@ -83,7 +93,12 @@ fn item(to: &mut String, hit: &Hit, gallery: &Gallery) -> Result<()> {
         let _ = write!(card, "<p>{}</p>", escaped(first));
         if !more.is_empty() {
             let told: String = more.iter().map(|text| format!("<p>{}</p>", escaped(text))).collect();
-            let _ = write!(card, "<details><summary>{} more captions</summary>{told}</details>", more.len());
+            let _ = write!(
+                card,
+                "<details><summary>{} more caption{}</summary>{told}</details>",
+                more.len(),
+                plural(more.len())
+            );
         }
     }
     let _ = writeln!(to, "{card}</div></li>");
@@ -159,9 +174,9 @@ mod tests {
             texts: vec![text.to_owned(), "more".to_owned()],
         };
         let hits = [hit(0, "<script>alert(\"{{hits}}\")</script>"), hit(2, "x & 'y'")];
-        let query = Query::Text("<b> {{hits}} & \"quotes\"".to_owned());
+        let query = Query::Text("<b> {{about}} {{hits}} & \"quotes\"".to_owned());
         let page = render(&query, "3 scenes", &gallery, Wanted::Pictures, &hits).unwrap();
-        assert!(page.contains("<h1>&lt;b&gt; {{hits}} &amp; &quot;quotes&quot;</h1>"), "{page}");
+        assert!(page.contains("<h1>&lt;b&gt; {{about}} {{hits}} &amp; &quot;quotes&quot;</h1>"), "{page}");
         assert!(page.contains("&lt;script&gt;alert(&quot;{{hits}}&quot;)") && page.contains("x &amp; &#39;y&#39;"));
         assert_eq!(page.matches("src=\"data:image/png;base64,iVBOR").count(), 2);
         assert!(!page.contains("<script") && !page.contains("http"));
