@@ -181,7 +181,7 @@ impl Texts {
             body(texts)
         };
         if self.texts.is_empty() {
-            self.lines(at_once, &mut body)
+            self.each_line(at_once, &mut body)
         } else {
             self.texts.chunks(at_once).try_for_each(&mut body)
         }?;
@@ -189,7 +189,7 @@ impl Texts {
         Ok(())
     }
 
-    fn lines(&self, at_once: usize, body: &mut impl FnMut(&[String]) -> Result<()>) -> Result<()> {
+    fn each_line(&self, at_once: usize, body: &mut impl FnMut(&[String]) -> Result<()>) -> Result<()> {
         let mut texts = Vec::new();
         let name = self.file.as_deref().unwrap_or(Path::new(STANDARD_INPUT));
         for (line, number) in lines(self.file.as_deref())?.split(b'\n').zip(1..) {

@@ -184,8 +184,8 @@ fn show(args: &Args, hit: &Hit) -> Result<()> {
     if args.json {
         writeln!(out, "{}", serde_json::to_string(hit)?)?;
     } else {
-        let text = hit.texts.first().map_or("", String::as_str).replace(['\n', '\r', '\t'], " "); // a hit is a line
-        let name = hit.name.replace(['\n', '\r', '\t'], " ");
+        let on_a_line = |text: &str| text.replace(['\n', '\r', '\t'], " ");
+        let (name, text) = (on_a_line(&hit.name), on_a_line(hit.texts.first().map_or("", String::as_str)));
         writeln!(out, "{:.3}\t{name}\t{text}", hit.score)?;
     }
     Ok(())

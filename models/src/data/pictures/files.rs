@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct PictureFiles {
     items: Vec<Item>,
+    speaks: bool,
     classes: Vec<String>,
     notes: Vec<String>,
     ground: [u8; 3],
@@ -48,7 +49,8 @@ impl PictureFiles {
 
     fn of(items: Vec<Item>, classes: Vec<String>, notes: Vec<String>, ground: [u8; 3], memory: Arc<AtomicU64>) -> Self {
         let kept = items.iter().map(|_| OnceLock::new()).collect();
-        Self { items, classes, notes, ground, kept, memory, broken: Mutex::default() }
+        let speaks = items.iter().any(|item| !item.captions.is_empty());
+        Self { items, speaks, classes, notes, ground, kept, memory, broken: Mutex::default() }
     }
 
     /// How many pictures there are, broken ones included.
@@ -68,7 +70,7 @@ impl PictureFiles {
 
     /// Whether anything is said of any picture.
     pub fn speaks(&self) -> bool {
-        self.items.iter().any(|item| !item.captions.is_empty())
+        self.speaks
     }
 
     /// The class of picture `i`, if one is known.

@@ -29,8 +29,8 @@ pub enum Gallery {
     },
     /// Files of one picture each, and the colour that shows through where they are transparent.
     Files(Vec<PathBuf>, [u8; 3]),
-    /// Tables, folders, shards and IDX files, and whether there are captions in them.
-    Data(Box<PictureFiles>, bool),
+    /// Tables, folders, shards and IDX files.
+    Data(Box<PictureFiles>),
     /// Texts with the numbers of their lines, and no picture.
     Lines(Vec<(usize, String)>),
 }
@@ -70,9 +70,7 @@ impl Gallery {
     ///
     /// Errors: as for [`PictureFiles::open`].
     pub fn open(options: PictureOptions) -> Result<Self> {
-        let files = PictureFiles::open(&PictureOptions { memory: 0, silent: true, ..options })?;
-        let speaks = files.speaks();
-        Ok(Self::Data(Box::new(files), speaks))
+        Ok(Self::Data(Box::new(PictureFiles::open(&PictureOptions { memory: 0, silent: true, ..options })?)))
     }
 
     /// The lines of a file, without empty ones.
@@ -93,7 +91,7 @@ impl Gallery {
         match self {
             Self::World { scenes, .. } => scenes.len(),
             Self::Files(files, _) => files.len(),
-            Self::Data(files, _) => files.len(),
+            Self::Data(files) => files.len(),
             Self::Lines(_) => 0,
         }
     }
@@ -106,7 +104,7 @@ impl Gallery {
     /// What was passed over when it was opened, a sentence each.
     pub fn notes(&self) -> &[String] {
         match self {
-            Self::Data(files, _) => files.notes(),
+            Self::Data(files) => files.notes(),
             _ => &[],
         }
     }
@@ -116,7 +114,7 @@ impl Gallery {
         match self {
             Self::World { scenes, .. } => format!("scene {}", scenes[i].1),
             Self::Files(files, _) => files[i].display().to_string(),
-            Self::Data(files, _) => files.name(i),
+            Self::Data(files) => files.name(i),
             Self::Lines(lines) => format!("line {}", lines[i].0),
         }
     }
@@ -126,8 +124,8 @@ impl Gallery {
         match self {
             Self::World { captions, .. } => captions[i].clone(),
             Self::Files(..) => Vec::new(),
-            Self::Data(files, false) => files.class(i).map(str::to_owned).into_iter().collect(),
-            Self::Data(files, true) => files.captions(i).to_vec(),
+            Self::Data(files) if files.speaks() => files.captions(i).to_vec(),
+            Self::Data(files) => files.class(i).map(str::to_owned).into_iter().collect(),
             Self::Lines(lines) => vec![lines[i].1.clone()],
         }
     }
@@ -139,7 +137,7 @@ impl Gallery {
                 [only] => Some(only.shape.word()),
                 _ => None,
             },
-            Self::Data(files, _) => files.class(i),
+            Self::Data(files) => files.class(i),
             Self::Files(..) | Self::Lines(_) => None,
         }
     }
@@ -147,7 +145,7 @@ impl Gallery {
     /// All classes in order, of files that have some.
     pub fn classes(&self) -> &[String] {
         match self {
-            Self::Data(files, _) => files.classes(),
+            Self::Data(files) => files.classes(),
             _ => &[],
         }
     }
@@ -159,7 +157,7 @@ impl Gallery {
         match self {
             Self::World { side, .. } => self.shown(i, *side),
             Self::Files(files, ground) => Ok(Arc::new(read(&files[i], *ground)?)),
-            Self::Data(files, _) => files.picture(i),
+            Self::Data(files) => files.picture(i),
             Self::Lines(_) => unreachable!("lines are no pictures"),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! It is a safetensors file with `pictures` `[n, E]` and `texts` `[m, E]`, and a line that says what they were made of: a
 //! fingerprint of the pictures with when their files were written, and of what is said of them; and a digest of the model with
-//! how it sees pictures. If either differs, the index is made anew, except that a search leaves a file as it is that the user
-//! named. Names and captions are not in it; they are read from where the pictures are.
+//! how it sees pictures. If either differs, the index is made anew, but for a file that the user named, which is left as
+//! it is. Names and captions are not in it; they are read from where the pictures are.
 
 use std::path::{Path, PathBuf};
 
@@ -70,7 +70,7 @@ pub fn check_same(path: &Path, with: &Encoders, gallery: &Gallery, texts: bool) 
     if !path.exists() || kept(path, with, gallery, texts).is_some() {
         return Ok(());
     }
-    let what = "holds the vectors of other pictures, or of another model: give --in and all options as when it was made, give \
+    let what = "holds the vectors of other pictures, or of another model: give the pictures and all options as when it was made, give \
                 another name with --index, or remove it to have it made anew";
     Err(Error::file(path, what))
 }
@@ -113,7 +113,7 @@ impl Index {
 /// What an index of this gallery would be made of, but for pictures that cannot be read.
 fn made(with: &Encoders, gallery: &Gallery) -> Made {
     let pictures = match gallery {
-        Gallery::Data(files, _) => files.version(),
+        Gallery::Data(files) => files.version(),
         _ => {
             let mut hash = Sha256::new();
             let lines = if let Gallery::Lines(lines) = gallery { lines.len() } else { 0 };
