@@ -191,17 +191,18 @@ impl Model {
     /// Scores of every token at every position: `[B, T, V]`.
     pub fn logits<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> Value<'t> {
         match self {
-            Self::Gpt(model) => model.logits(tape, batch.ids, batch.rows),
+            Self::Gpt(model) => model.logits(tape, batch),
             Self::Bert(model) => model.logits(tape, batch),
             Self::Clip(_) => unreachable!("{NO_TOKENS}"),
         }
     }
 
-    /// The last hidden states `[B, T, C]` of a batch's rows.
-    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> Value<'t> {
+    /// The last hidden states of a batch's rows: `[B, T, C]`, or `[M, C]` at the positions whose numbers are `at`, which costs
+    /// less.
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, at: Option<&[u32]>) -> Value<'t> {
         match self {
-            Self::Gpt(model) => model.hidden(tape, batch.ids, batch.places, batch.rows),
-            Self::Bert(model) => model.hidden(tape, batch),
+            Self::Gpt(model) => model.hidden(tape, batch, at),
+            Self::Bert(model) => model.hidden(tape, batch, at),
             Self::Clip(_) => unreachable!("{NO_TOKENS}"),
         }
     }

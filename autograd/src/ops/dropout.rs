@@ -9,7 +9,8 @@
 //!
 //! Reference: Srivastava et al. 2014, section 10 (scaling while training, not while using).
 
-use tensor::parallel::{GRAIN, chunks};
+use tensor::parallel::{GRAIN, chunks, grain_rows};
+use tensor::pool::Indices;
 use tensor::random::{Random, Stream};
 use tensor::{Float, Shape, Tensor};
 
@@ -19,6 +20,8 @@ use crate::tape::{DropoutKey, Grads, Id, Values, Var};
 pub(crate) struct Dropout {
     x: Id,
     mask: Mask,
+    /// Which rows of the mask, where x is a part of what it was drawn for.
+    rows: Option<Indices>,
 }
 
 /// Which elements of one operation's tensor are dropped.
@@ -73,25 +76,46 @@ impl Mask {
 impl<T: Float> Var<'_, T> {
     /// Dropout with share `p`; the value itself on a tape without dropout. The first dimension is the batch.
     pub fn dropout(self, p: f64) -> Self {
-        let Some(mask) = Mask::next(self, p, self.shape()) else {
+        let mask = Mask::next(self, p, self.shape());
+        self.masked(mask, None)
+    }
+
+    /// Dropout with share `p` of a part `[M, C]` of a value of shape `whole`, `[B, …, C]`, that is not computed: those of its
+    /// rows whose numbers are `at` become what they would become in it.
+    #[track_caller]
+    pub fn dropout_at(self, p: f64, whole: Shape, at: &[u32]) -> Self {
+        let shape = self.shape();
+        assert!((shape.rows(), shape.cols()) == (at.len(), whole.cols()), "dropout: {shape} as rows {at:?} of {whole}");
+        let mask = Mask::next(self, p, whole);
+        self.masked(mask, Some(at))
+    }
+
+    fn masked(self, mask: Option<Mask>, rows: Option<&[u32]>) -> Self {
+        let Some(mask) = mask else {
             return self;
         };
-        let op = Dropout { x: self.id, mask };
+        let op = Dropout { x: self.id, mask, rows: rows.map(Indices::of) };
         let y = self.tape.read(|at| op.forward(at));
         self.tape.record(y, &[self.id], || Op::Dropout(op))
     }
 }
 
-impl Mask {
-    fn apply_all<T: Float>(&self, x: &mut [T]) {
-        chunks(x, GRAIN, |at, part| self.apply(at as u64, part));
-    }
-}
-
 impl Dropout {
+    /// x ← m ⊙ x, for rows of `cols` numbers.
+    fn apply<T: Float>(&self, x: &mut [T], cols: usize) {
+        match &self.rows {
+            None => chunks(x, GRAIN, |at, part| self.mask.apply(at as u64, part)),
+            Some(rows) => chunks(x, grain_rows(cols) * cols, |at, part| {
+                let rows = rows[at / cols..].iter().zip(part.chunks_exact_mut(cols));
+                rows.for_each(|(&row, x)| self.mask.apply(u64::from(row) * cols as u64, x));
+            }),
+        }
+    }
+
     fn forward<T: Float>(&self, at: &Values<T>) -> Tensor<T> {
         let mut y = Tensor::of(at.shape(self.x), at.data(self.x));
-        self.mask.apply_all(y.data_mut()); // y = m ⊙ x
+        let cols = y.shape().cols();
+        self.apply(y.data_mut(), cols); // y = m ⊙ x
         y
     }
 }
@@ -105,7 +129,8 @@ impl<T: Float> Operation<T> for Dropout {
     }
 
     fn backward(&self, _: &Values<T>, mut dy: Tensor<T>, grads: &mut Grads<T>) {
-        self.mask.apply_all(dy.data_mut()); // dx = m ⊙ dy
+        let cols = dy.shape().cols();
+        self.apply(dy.data_mut(), cols); // dx = m ⊙ dy
         grads.give(self.x, dy);
     }
 }

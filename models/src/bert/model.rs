@@ -6,7 +6,7 @@ use tensor::pool::Indices;
 use super::BertConfig;
 use super::config::Form;
 use crate::nn::embedding::positions;
-use crate::nn::{Block, Embedding, LayerNorm, Linear, Style, Value};
+use crate::nn::{Block, Embedding, LayerNorm, Linear, Style, Value, through};
 use crate::pretext::Part;
 
 /// BERT's blocks as published.
@@ -109,8 +109,8 @@ impl Bert {
         Params::build(seed, |at| Self::new(config, at))
     }
 
-    /// The last hidden states `[B, T, C]` of B rows of T tokens.
-    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>) -> Value<'t> {
+    /// The last hidden states of B rows of T tokens: `[B, T, C]`, or `[M, C]` at the positions whose numbers are `at`.
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>, at: Option<&[u32]>) -> Value<'t> {
         let Part { ids, places, rows: batch, .. } = part;
         let (time, block, first) = (ids.len() / batch, self.config.block_size(), self.config.first_position() as u32);
         assert!(time <= block, "{time} tokens for a block size of {block}");
@@ -123,7 +123,7 @@ impl Bert {
         let x = self.words.forward(tape, ids, batch) + self.positions.forward(tape, &positions, batch);
         let x = x + self.segments.forward(tape, &segments, batch); // [B, T, C]
         let x = self.norm.forward(x).dropout(self.config.hidden_dropout_prob);
-        let x = self.layers.iter().fold(x, |x, block| tape.scope(|| block.forward(x, places))); // [B, T, C]
+        let x = through(&self.layers, x, places, at);
         self.last_norm.as_ref().map_or(x, |norm| norm.forward(x))
     }
 
@@ -153,7 +153,7 @@ impl Bert {
 
     /// Scores of every token at every position: `[B, T, V]`.
     pub fn logits<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>) -> Value<'t> {
-        self.score(self.hidden(tape, part))
+        self.score(self.hidden(tape, part, None))
     }
 
     /// The hidden states of the positions that have a target, `[M, C]`, and these targets.
@@ -164,12 +164,10 @@ impl Bert {
         for (i, (position, target)) in chosen().enumerate() {
             (at[i], targets[i]) = (position as u32, *target);
         }
-        let x = self.hidden(tape, batch);
-        let x = x.reshape([batch.ids.len(), self.config.hidden_size]); // [N, C]
-        (x.embedding(&at, [n]), targets)
+        (self.hidden(tape, batch, Some(&at)), targets)
     }
 
-    /// Σ −ln p(target) / divisor over the batch's targets. The head runs for these positions alone, one in seven or so.
+    /// Σ −ln p(target) / divisor over the batch's targets. The last block and the head run for these positions alone, one in seven or so.
     pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
         let (x, targets) = self.hidden_targets(tape, batch);
         self.transform(x).lm_head(self.words.table(tape), Some(tape.param(self.head().bias)), &targets, divisor)

@@ -5,7 +5,7 @@ use autograd::{Scope, Tape};
 use super::TextConfig;
 use super::config::TEXT;
 use crate::nn::embedding::positions;
-use crate::nn::{Block, Embedding, LayerNorm, Value};
+use crate::nn::{Block, Embedding, LayerNorm, Value, through};
 
 /// Ids → one vector a text (Radford et al. 2021, section 2.4): what the token that ends a text has gathered of it.
 #[derive(Clone, Debug)]
@@ -38,11 +38,9 @@ impl TextEncoder {
         assert!(time <= longest, "{time} tokens for a text of at most {longest}");
         let positions = positions(ids.len(), time, None, 0, 0);
         let x = self.tokens.forward(tape, ids, batch) + self.positions.forward(tape, &positions, batch); // [B, T, C]
-        let x = self.layers.iter().fold(x, |x, block| tape.scope(|| block.forward(x, None)));
         let ends: Vec<u32> =
             ids.chunks_exact(time).enumerate().map(|(row, ids)| (row * time + self.end(ids)) as u32).collect();
-        // The norm is each position's own, so only the ends need it.
-        self.norm.forward(x.reshape([ids.len(), self.config.hidden_size]).embedding(&ends, [batch])) // [B, C]
+        self.norm.forward(through(&self.layers, x, None, Some(&ends))) // [B, C]
     }
 
     /// Where a row of ids is read.

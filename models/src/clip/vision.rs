@@ -5,7 +5,7 @@ use tensor::{Tensor, patches};
 
 use super::VisionConfig;
 use super::config::VISION;
-use crate::nn::{Block, Embedding, LayerNorm, Value};
+use crate::nn::{Block, Embedding, LayerNorm, Value, through};
 
 /// Pixels → one vector a picture: the vision transformer (Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words"), with
 /// one more norm before its blocks (Radford et al. 2021, section 2.4). A class token that stands before the patches, and is
@@ -60,8 +60,7 @@ impl ImageEncoder {
         let places: Vec<u32> = (0..batch).flat_map(|_| 0..rows as u32).collect();
         let x = x + class.reshape([batch, rows, width]) + self.positions.forward(tape, &places, batch);
         let x = self.pre_norm.forward(x);
-        let x = self.layers.iter().fold(x, |x, block| tape.scope(|| block.forward(x, None))); // [B, 1 + N, C]
         let first: Vec<u32> = (0..batch).map(|i| (i * rows) as u32).collect();
-        self.post_norm.forward(x.reshape([batch * rows, width]).embedding(&first, [batch])) // [B, C]
+        self.post_norm.forward(through(&self.layers, x, None, Some(&first))) // [B, C]
     }
 }

@@ -7,7 +7,7 @@ use tensor::matmul::Precision;
 use super::GptConfig;
 use crate::nn::attention::Cache;
 use crate::nn::embedding::positions;
-use crate::nn::{Block, Embedding, LayerNorm, Style, Value};
+use crate::nn::{Block, Embedding, LayerNorm, Style, Value, through};
 use crate::pretext::Part;
 
 /// GPT-2's blocks.
@@ -53,26 +53,25 @@ impl Gpt {
         Params::build(seed, |at| Self::new(config, at))
     }
 
-    /// Ids of B rows of T tokens → the last hidden states `[B, T, C]`. `places` say where texts begin and what is padding;
-    /// without them each row is one text.
-    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], places: Option<&[u32]>, batch: usize) -> Value<'t> {
+    /// The last hidden states of B rows of T tokens: `[B, T, C]`, or `[M, C]` at the positions whose numbers are `at`.
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>, at: Option<&[u32]>) -> Value<'t> {
+        let Part { ids, places, rows: batch, .. } = part;
         let time = ids.len() / batch;
         assert!(time <= self.config.n_positions, "{time} tokens for a block size of {}", self.config.n_positions);
         let positions = positions(ids.len(), time, places, 0, 0);
         let x = self.wte.forward(tape, ids, batch) + self.wpe.forward(tape, &positions, batch); // [B, T, C]
         let x = x.dropout(self.config.embd_pdrop);
-        let x = self.h.iter().fold(x, |x, block| tape.scope(|| block.forward(x, places))); // [B, T, C]
-        self.ln_f.forward(x)
+        self.ln_f.forward(through(&self.h, x, places, at))
     }
 
     /// Scores of every token at every position: `[B, T, V]`, through the token table (input and output are tied).
-    pub fn logits<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], batch: usize) -> Value<'t> {
-        self.hidden(tape, ids, None, batch).linear_t(self.wte.table(tape), None)
+    pub fn logits<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>) -> Value<'t> {
+        self.hidden(tape, part, None).linear_t(self.wte.table(tape), None)
     }
 
     /// Σ −ln p(target) / divisor over the batch's targets; with the number of targets as divisor, nats a token.
     pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
-        let x = self.hidden(tape, batch.ids, batch.places, batch.rows); // [B, T, C]
+        let x = self.hidden(tape, batch, None); // [B, T, C]
         x.lm_head(self.wte.table(tape), None, batch.targets, divisor)
     }
 

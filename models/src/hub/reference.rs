@@ -178,7 +178,7 @@ impl Subject {
         let Model::Clip(clip) = &self.model else {
             return vec![match self.model.has_loss() {
                 true => output(true, ("logits", self.model.logits(tape, batch.all()))),
-                false => output(true, ("last_hidden_state", self.model.hidden(tape, batch.all()))),
+                false => output(true, ("last_hidden_state", self.model.hidden(tape, batch.all(), None))),
             }];
         };
         let (images, texts) = clip.vectors(tape, batch.all());
@@ -210,19 +210,18 @@ impl Subject {
     /// The scores that a task's layers give, by their names.
     fn scores<'t>(&self, on_top: &OnTop, tape: &'t Tape<'t>, batch: &Batch) -> Vec<(&'static str, Value<'t>)> {
         let (rows, positions) = (batch.rows, batch.ids.len());
-        let x = self.model.hidden(tape, batch.all()); // [B, T, C]
         let out = &on_top.head.out;
+        let states = |at| self.model.hidden(tape, batch.all(), at); // [B, T, C]
         match on_top.kind {
             Kind::Classify => {
                 let ids = batch.ids.chunks_exact(positions / rows).enumerate();
                 let read: Vec<u32> =
                     ids.map(|(row, ids)| (row * ids.len() + self.read_at(on_top, ids)) as u32).collect();
-                let x = x.reshape([positions, self.model.width()]).embedding(&read, [rows]); // [B, C]
-                vec![("logits", out.forward(on_top.head.read(x)))]
+                vec![("logits", out.forward(on_top.head.read(states(Some(&read)))))] // of [B, C]
             }
-            Kind::Tag => vec![("logits", out.forward(x))],
+            Kind::Tag => vec![("logits", out.forward(states(None)))],
             Kind::Answer => {
-                let scores = out.forward(x.reshape([positions, self.model.width()])); // [N, 2]
+                let scores = out.forward(states(None).reshape([positions, self.model.width()])); // [N, 2]
                 let of = |column: usize| scores.columns(column..column + 1).reshape([rows, positions / rows]);
                 vec![("start_logits", of(0)), ("end_logits", of(1))]
             }

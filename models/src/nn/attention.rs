@@ -15,8 +15,7 @@ pub struct Attention {
     out: Linear, // C → C
     heads: usize,
     causal: bool,
-    attn_dropout: f64,
-    resid_dropout: f64,
+    dropout: f64,
 }
 
 impl Attention {
@@ -32,19 +31,23 @@ impl Attention {
             out: s.linear(w, w, c.residual_deviation(), at.enter(s.attn_out)),
             heads: c.heads,
             causal: s.causal,
-            attn_dropout: c.attn_dropout,
-            resid_dropout: c.resid_dropout,
+            dropout: c.attn_dropout,
         }
     }
 
-    /// `[B, T, C]` → `[B, T, C]`. `places` are those of [`Var::attention`](autograd::Var::attention).
-    pub fn forward<'t>(&self, x: Value<'t>, places: Option<&[u32]>) -> Value<'t> {
+    /// What each position takes from those that it sees: `[B, T, C]` → `[B, T, C]`. `places` are those of
+    /// [`Var::attention`](autograd::Var::attention).
+    pub fn gather<'t>(&self, x: Value<'t>, places: Option<&[u32]>) -> Value<'t> {
         let qkv = self.qkv.forward(x); // [B, T, 3C]
-        let y = qkv.attention(self.heads, self.causal, places, self.attn_dropout); // [B, T, C]
-        self.out.forward(y).dropout(self.resid_dropout)
+        qkv.attention(self.heads, self.causal, places, self.dropout)
     }
 
-    /// As [`Attention::forward`] for one row that continues what the cache holds: `[1, T, C]` → `[1, T, C]`.
+    /// What it adds to the stream, of what was gathered: `[…, C]` → `[…, C]`, every position by itself.
+    pub fn out<'t>(&self, gathered: Value<'t>) -> Value<'t> {
+        self.out.forward(gathered)
+    }
+
+    /// Both for one row that continues what the cache holds: `[1, T, C]` → `[1, T, C]`.
     pub fn extend<'t>(&self, x: Value<'t>, cache: &mut Cache) -> Value<'t> {
         let qkv = self.qkv.forward(x).value(); // [1, T, 3C]
         let y = cache.attend(&qkv, self.heads); // [1, T, C]

@@ -20,6 +20,8 @@ pub struct Block {
     ln_2: LayerNorm,
     mlp: Mlp,
     norm_first: bool,
+    /// Share of what a layer adds to the stream that training drops.
+    dropout: f64,
 }
 
 impl Block {
@@ -31,17 +33,29 @@ impl Block {
             ln_2: LayerNorm::new(c.width, c.epsilon, at.enter(c.style.ln_2)),
             mlp: Mlp::new(c, at.here()),
             norm_first: c.style.norm_first,
+            dropout: c.resid_dropout,
         }
     }
 
     /// `[B, T, C]` → `[B, T, C]`. `places` are those of [`Var::attention`](autograd::Var::attention).
-    pub fn forward<'t>(&self, x: Value<'t>, places: Option<&[u32]>) -> Value<'t> {
+    ///
+    /// With `at`, numbers of M positions among the B·T, the same at these alone: `[M, C]`. All positions are seen from there,
+    /// and what follows is each one's own business: three quarters of the block's products, spared for all others.
+    fn forward<'t>(&self, x: Value<'t>, places: Option<&[u32]>, at: Option<&[u32]>) -> Value<'t> {
+        let whole = x.shape();
+        let pick = |x: Value<'t>| at.map_or(x, |at| x.embedding(at, [at.len()]));
+        let drop = |x: Value<'t>| match at {
+            Some(at) => x.dropout_at(self.dropout, whole, at),
+            None => x.dropout(self.dropout),
+        };
         if self.norm_first {
-            let (x, normed) = self.ln_2.after_sum(x, self.attn.forward(self.ln_1.forward(x), places));
-            x + self.mlp.forward(normed)
+            let gathered = pick(self.attn.gather(self.ln_1.forward(x), places));
+            let (x, normed) = self.ln_2.after_sum(pick(x), drop(self.attn.out(gathered)));
+            x + drop(self.mlp.forward(normed))
         } else {
-            let (_, x) = self.ln_1.after_sum(x, self.attn.forward(x, places));
-            self.ln_2.after_sum(x, self.mlp.forward(x)).1
+            let gathered = pick(self.attn.gather(x, places));
+            let (_, x) = self.ln_1.after_sum(pick(x), drop(self.attn.out(gathered)));
+            self.ln_2.after_sum(x, drop(self.mlp.forward(x))).1
         }
     }
 
@@ -50,4 +64,13 @@ impl Block {
         let x = x + self.attn.extend(self.ln_1.forward(x), cache);
         x + self.mlp.forward(self.ln_2.forward(x))
     }
+}
+
+/// Blocks on one another: `[B, T, C]` → `[B, T, C]`, or `[M, C]` if only the states at some positions are wanted, by their
+/// numbers: then these are all that the last block computes.
+pub fn through<'t>(blocks: &[Block], x: Value<'t>, places: Option<&[u32]>, at: Option<&[u32]>) -> Value<'t> {
+    blocks.iter().enumerate().fold(x, |x, (i, block)| {
+        let at = at.filter(|_| i + 1 == blocks.len());
+        x.tape().scope(|| block.forward(x, places, at))
+    })
 }

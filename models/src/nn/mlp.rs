@@ -10,7 +10,6 @@ pub struct Mlp {
     up: Linear,   // C → F
     down: Linear, // F → C
     gelu: Gelu,
-    dropout: f64,
 }
 
 impl Mlp {
@@ -20,13 +19,12 @@ impl Mlp {
             up: c.style.linear(c.width, c.hidden, c.up_deviation, at.enter(c.style.up)),
             down: c.style.linear(c.hidden, c.width, c.residual_deviation(), at.enter(c.style.down)),
             gelu: c.gelu,
-            dropout: c.resid_dropout,
         }
     }
 
-    /// `[B, T, C]` → `[B, T, C]`
+    /// `[…, C]` → `[…, C]`
     pub fn forward<'t>(&self, x: Value<'t>) -> Value<'t> {
-        let x = self.up.forward_gelu(x, self.gelu); // [B, T, F]
-        self.down.forward(x).dropout(self.dropout)
+        let x = self.up.forward_gelu(x, self.gelu); // […, F]
+        self.down.forward(x)
     }
 }

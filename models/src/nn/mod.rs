@@ -13,7 +13,7 @@ pub mod mlp;
 pub mod norm;
 
 pub use attention::Attention;
-pub use block::Block;
+pub use block::{Block, through};
 pub use embedding::Embedding;
 pub use linear::Linear;
 pub use mlp::Mlp;

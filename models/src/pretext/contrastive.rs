@@ -24,7 +24,7 @@ use tensor::random::Random;
 use tensor::{Float, Tensor};
 use tokenizer::Tokenizer;
 
-use super::texts::{Packed, Pooling, ids, pooled};
+use super::texts::{Packed, ids, mean};
 use super::{Batch, Part, sentences};
 use crate::Model;
 use crate::nn::Value;
@@ -132,8 +132,8 @@ impl Pairs {
     /// The scores `[N, N]` of the first views with the second, as [`Contrast::scores`] has them. `part` is all of the batch;
     /// on a tape without dropout the two views are one.
     pub fn scores<'t>(&self, model: &Model, tape: &'t Tape<'t>, part: Part<'_>) -> Value<'t> {
-        let x = model.hidden(tape, part).reshape([part.ids.len(), model.width()]); // [B·T, C]
-        let x = pooled(x, &self.texts, Pooling::Mean); // [2N, C]
+        let x = model.hidden(tape, part, None).reshape([part.ids.len(), model.width()]); // [B·T, C]
+        let x = mean(x, &self.texts); // [2N, C]
         let n = self.count() as u32;
         let [a, b] = [0, n].map(|first| x.embedding(&(first..first + n).collect::<Vec<_>>(), [n as usize])); // [N, C]
         self.contrast.scores(a, b, &self.same)

@@ -124,38 +124,40 @@ impl Packed {
         self
     }
 
-    /// The last hidden states of all positions: `[N, C]`.
+    /// The last hidden states of all N positions: `[N, C]`.
     pub fn hidden<'t>(&self, model: &Model, tape: &'t Tape<'t>) -> Value<'t> {
-        let x = model.hidden(tape, self.batch.all()); // [B, T, C]
+        let x = model.hidden(tape, self.batch.all(), None); // [B, T, C]
         x.reshape([self.batch.ids.len(), model.width()])
+    }
+
+    /// Those at the M positions whose numbers are `at`, which cost less: `[M, C]`.
+    pub fn hidden_at<'t>(&self, model: &Model, tape: &'t Tape<'t>, at: &[u32]) -> Value<'t> {
+        model.hidden(tape, self.batch.all(), Some(at))
     }
 
     /// One vector for each of the n texts: `[n, C]`.
     pub fn pooled<'t>(&self, model: &Model, tape: &'t Tape<'t>, pooling: Pooling) -> Value<'t> {
-        pooled(self.hidden(model, tape), &self.texts, pooling)
+        let one_of = |at: fn(&Range<usize>) -> usize| {
+            let positions: Vec<u32> = self.texts.iter().map(|text| at(text) as u32).collect();
+            self.hidden_at(model, tape, &positions)
+        };
+        match pooling {
+            Pooling::First => one_of(|text| text.start),
+            Pooling::Last => one_of(|text| text.end - 1),
+            Pooling::Mean => mean(self.hidden(model, tape), &self.texts),
+        }
     }
 }
 
-/// One vector for each of n texts, from the hidden states of all positions: `[N, C]` → `[n, C]`. `texts` are the positions of
-/// each.
-pub fn pooled<'t>(x: Value<'t>, texts: &[Range<usize>], pooling: Pooling) -> Value<'t> {
-    let one_of = |at: fn(&Range<usize>) -> usize| {
-        let positions: Vec<u32> = texts.iter().map(|text| at(text) as u32).collect();
-        x.embedding(&positions, [positions.len()])
-    };
-    match pooling {
-        Pooling::First => one_of(|text| text.start),
-        Pooling::Last => one_of(|text| text.end - 1),
-        Pooling::Mean => {
-            // The mean of some rows is a product with a matrix that has 1/length at these rows.
-            let all = x.shape().rows();
-            let mut weights = Tensor::zeros([texts.len(), all]);
-            for (row, text) in weights.data_mut().chunks_exact_mut(all).zip(texts) {
-                row[text.clone()].fill(1.0 / text.len() as f32);
-            }
-            x.tape().constant(weights).matmul(x)
-        }
+/// The mean of each of n texts' rows, of which `texts` has the numbers: `[N, C]` → `[n, C]`.
+pub fn mean<'t>(x: Value<'t>, texts: &[Range<usize>]) -> Value<'t> {
+    // The mean of some rows is a product with a matrix that has 1/length at these rows.
+    let all = x.shape().rows();
+    let mut weights = Tensor::zeros([texts.len(), all]);
+    for (row, text) in weights.data_mut().chunks_exact_mut(all).zip(texts) {
+        row[text.clone()].fill(1.0 / text.len() as f32);
     }
+    x.tape().constant(weights).matmul(x)
 }
 
 /// Texts that are put through a model at once, at most, when nothing is learned: enough to keep it busy.

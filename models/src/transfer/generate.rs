@@ -166,12 +166,15 @@ mod tests {
     #[test]
     fn the_cache_gives_the_scores_of_the_whole_row() {
         use crate::gpt::GptConfig;
+        use crate::pretext::Batch;
         use autograd::Tape;
         let (model, mut params) = Gpt::init(&GptConfig::new(20, 8, 2, 3, 12), 1);
         params.flat_mut().iter_mut().for_each(|w| *w *= 10.0); // far from uniform
         let ids = [3, 1, 4, 1, 5, 9, 2, 6];
+        let mut batch = Batch::new();
+        batch.push(&[&ids[..], &[0]].concat(), 8);
         let tape = Tape::no_grad(&params);
-        let whole = model.logits(&tape, &ids, 1).value();
+        let whole = model.logits(&tape, batch.all()).value();
         let mut cache = KeyValueCache::new(&model.config);
         for (range, last) in [(0..3, 2), (3..4, 3), (4..8, 7)] {
             let next = model.next_logits(&params, &ids[range], &mut cache);

@@ -5,10 +5,11 @@ use tensor::matmul::Precision;
 use tensor::{Float, Tensor};
 
 use crate::check::{first_failure, outcome};
-use crate::table::{Case, Row, What, at_dropout, table};
+use crate::table::{Case, Part, Row, What, at_dropout, table};
 
 /// The operations that have a composition below.
-const FUSED: [&str; 8] = ["Gelu", "Linear", "Embedding", "LayerNorm", "Softmax", "Attention", "CrossEntropy", "LmHead"];
+const FUSED: [&str; 9] =
+    ["Gelu", "Linear", "Embedding", "LayerNorm", "Softmax", "Attention", "Dropout", "CrossEntropy", "LmHead"];
 
 /// f64 rounds to 10⁻¹⁶; the two forms add up in different orders.
 const F64: f64 = 1e-12;
@@ -26,6 +27,7 @@ fn composed<'t, T: Float>(case: &Case, x: &[Var<'t, T>]) -> Var<'t, T> {
         What::Attention { heads, causal, places, dropout } => {
             attention(x[0], *heads, *causal, places.as_deref(), *dropout)
         }
+        What::Dropout { share, part } => dropout(x[0], *share, part.as_ref()),
         What::CrossEntropy { targets, divisor } => cross_entropy(x[0], targets, *divisor),
         What::LmHead { targets, divisor } => x[0].linear_t(x[1], x.get(2).copied()).cross_entropy(targets, *divisor),
         other => panic!("{other:?} is not made of others"),
@@ -114,6 +116,15 @@ fn texts(places: Option<&[u32]>, b: usize, t: usize) -> Vec<Option<usize>> {
         (place(at) != PADDING).then_some(text)
     };
     (0..b * t).map(&mut of).collect()
+}
+
+/// m ⊙ x, where m is what dropout makes of ones, of which x's rows are a part
+fn dropout<'t, T: Float>(x: Var<'t, T>, share: f64, part: Option<&Part>) -> Var<'t, T> {
+    let whole = part.map_or(x.shape(), |part| [part.of, x.shape().cols()].into());
+    let ones = constant(x, whole, |_| true);
+    at_dropout(x.tape());
+    let mask = ones.dropout(share);
+    x * part.map_or(mask, |part| one_hot(mask, &part.rows).matmul(mask))
 }
 
 /// Σ (ln Σ exp x − x[t]) / divisor, over the rows that count

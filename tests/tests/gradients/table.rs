@@ -36,9 +36,16 @@ pub enum What {
     LayerNorm,
     Softmax { causal: bool },
     Attention { heads: usize, causal: bool, places: Option<Vec<u32>>, dropout: f64 },
-    Dropout { share: f64 },
+    Dropout { share: f64, part: Option<Part> },
     CrossEntropy { targets: Vec<u32>, divisor: f64 },
     LmHead { targets: Vec<u32>, divisor: f64 },
+}
+
+/// A value as some rows of another: of how many, and their numbers.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub of: usize,
+    pub rows: Vec<u32>,
 }
 
 /// An operation with the values it is applied to. The values are those of f32, so that both precisions see the same.
@@ -120,7 +127,13 @@ impl Case {
                 at_dropout(x[0].tape());
                 x[0].attention(*heads, *causal, places.as_deref(), *dropout)
             }
-            What::Dropout { share } => x[0].dropout(*share),
+            What::Dropout { share, part } => {
+                at_dropout(x[0].tape());
+                match part {
+                    None => x[0].dropout(*share),
+                    Some(part) => x[0].dropout_at(*share, [part.of, x[0].shape().cols()].into(), &part.rows),
+                }
+            }
             What::CrossEntropy { targets, divisor } => x[0].cross_entropy(targets, *divisor),
             What::LmHead { targets, divisor } => x[0].lm_head(x[1], x.get(2).copied(), targets, *divisor),
         }
@@ -222,6 +235,19 @@ fn places(t: usize, random: &mut Random) -> Vec<u32> {
     }
     places.truncate(t);
     places
+}
+
+/// Dropout of `[n, c]`, as half or so of the rows of a larger value.
+fn dropout_of_part([n, c]: [usize; 2], share: f64, seed: u64) -> Case {
+    let mut random = Random::new(seed, Stream::Other, 96);
+    let mut row = 0;
+    let mut next = || {
+        row += 1 + random.below(3) as u32;
+        row - 1
+    };
+    let rows: Vec<u32> = (0..n).map(|_| next()).collect();
+    let part = Part { of: 1 + next() as usize, rows };
+    Case::new(What::Dropout { share, part: Some(part) }, &[&[n, c]], seed)
 }
 
 fn cross_entropy([n, v]: [usize; 2], ignored: u64, seed: u64) -> Case {
@@ -352,7 +378,15 @@ pub fn table() -> Vec<Row> {
                 .boxed(),
             attention([2, 131, 3, 43], true, true, 0.1, 7),
         ),
-        row("Dropout", alike(1, |_| What::Dropout { share: 0.3 }), large(What::Dropout { share: 0.1 }, 1)),
+        row(
+            "Dropout",
+            prop_oneof![
+                alike(1, |_| What::Dropout { share: 0.3, part: None }),
+                ([rows(), dim()], seed()).prop_map(|(sizes, seed)| dropout_of_part(sizes, 0.3, seed)),
+            ]
+            .boxed(),
+            dropout_of_part([37, 2049], 0.1, 7),
+        ),
         row(
             "CrossEntropy",
             ([rows(), dim()], ignored(), seed())

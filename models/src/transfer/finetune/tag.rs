@@ -131,7 +131,7 @@ impl Tagger {
         let places = parts.iter().zip(&packed.texts);
         let firsts: Vec<u32> =
             places.flat_map(|(part, at)| part.firsts.iter().map(|first| first + at.start as u32)).collect();
-        let x = packed.hidden(model, tape).embedding(&firsts, [firsts.len()]); // [words, C]
+        let x = packed.hidden_at(model, tape, &firsts); // [words, C]
         self.tuned.head.out.forward(x.dropout(dropout))
     }
 
