@@ -39,9 +39,9 @@ use crate::simd::{Float, Stored};
 const KC: usize = 1024;
 /// Rows of A in one task, at most: few, so that the last task keeps nobody waiting.
 const MC: usize = 48;
-/// Words of B packed at once, at most: 4 MiB of f32, of the third-level cache. Few columns where the inner dimension is long,
+/// Words of B packed at once, at most: 5 MiB of f32, of the third-level cache. Few columns where the inner dimension is long,
 /// many where it is short: rows of A are read, and packed, once for each block of columns.
-const BLOCK: usize = 1 << 20;
+const BLOCK: usize = 5 << 18;
 
 /// A matrix as the product sees it: a slice with a row length, possibly read with rows and columns exchanged.
 #[derive(Clone, Copy)]
@@ -221,8 +221,7 @@ pub fn matmul_serial<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: 
 
 fn blocks<T: Float, P: Pack<T>>(c: &mut [T], mut then: Then<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {
     let (m, n) = (a.rows, b.cols);
-    // Four runs a thread even out the load; whole tiles, and no more rows than stay in the cache.
-    let run = m.div_ceil(4 * threads()).next_multiple_of(MR).min(MC);
+    let run = run(m, threads());
     each_block::<T, P>(a.cols, n, |cols, inner| {
         let packed = Panels::new::<P>(b, cols.clone(), inner.clone(), true);
         let words = inner.len().div_ceil(P::STEP);
@@ -241,6 +240,19 @@ fn blocks<T: Float, P: Pack<T>>(c: &mut [T], mut then: Then<T>, start: Start<T>,
             _ => chunks(c, run * n, some_rows),
         }
     });
+}
+
+/// How many of m rows make a task: whole tiles, no more than stay in the cache, and few enough that each thread has four tasks
+/// to even out the load; of such sizes the one with which the thread that has most tiles has fewest.
+fn run(m: usize, threads: usize) -> usize {
+    let tiles = m.div_ceil(MR);
+    let most = tiles.div_ceil(4 * threads).clamp(1, MC / MR);
+    let waited_for = |&run: &usize| {
+        let (runs, rest) = (tiles / run, tiles % run);
+        let last = if runs.is_multiple_of(threads) { rest } else { run };
+        runs / threads * run + last
+    };
+    (most.min(2)..=most).rev().min_by_key(waited_for).unwrap_or(1) * MR
 }
 
 fn blocks_serial<T: Float, P: Pack<T>>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::Mat;
+use super::instructions::fetch;
 use super::tile::{NV, nr};
 use crate::parallel::{GRAIN, chunks};
 use crate::pool::Buffer;
@@ -55,6 +56,25 @@ const LINE: usize = 64;
 /// of them: the MR rows that a tile reads side by side had better not.
 const WAY: usize = 4096;
 
+/// How many rows ahead a piece of a row is asked for.
+const AHEAD: usize = 8;
+
+/// Pieces of the rows from `rows.start` on, one a word: `piece(k)` and the next are handed to `pack` with the word's number. A
+/// piece is a line or a few, and the next lies a row further on, where no prefetcher foresees it: unless it is asked for, each
+/// comes from memory alone, and packing takes three times as long.
+fn pieces<'a, T: Float, P: Pack<T>>(
+    rows: Range<usize>,
+    piece: impl Fn(usize) -> &'a [T],
+    mut pack: impl FnMut(usize, &'a [T], Option<&'a [T]>),
+) {
+    for (word, k) in rows.clone().step_by(P::STEP).enumerate() {
+        for k in (k + AHEAD..k + AHEAD + P::STEP).filter(|k| rows.contains(k)) {
+            piece(k).iter().step_by(LINE / size_of::<T>()).for_each(fetch);
+        }
+        pack(word, piece(k), (P::STEP > 1 && k + 1 < rows.end).then(|| piece(k + 1)));
+    }
+}
+
 /// Whether rows of A at this distance may be read side by side: at twice the distance they are not in one set yet.
 fn apart<T>(stride: usize) -> bool {
     !(2 * stride * size_of::<T>()).is_multiple_of(WAY)
@@ -89,10 +109,10 @@ impl<'a, T: Float> Rows<'a, T> {
         };
         let mut packed = Buffer::scratch(runs * stride);
         if by_column {
-            for (to, k) in packed.chunks_exact_mut(stride).zip(inner.clone().step_by(P::STEP)) {
-                let row = |k: usize| &a.stored_row(k)[rows.clone()];
-                P::across(to, row(k), (P::STEP > 1 && k + 1 < inner.end).then(|| row(k + 1)));
-            }
+            let piece = |k: usize| &a.stored_row(k)[rows.clone()];
+            pieces::<T, P>(inner.clone(), piece, |word, first, second| {
+                P::across(&mut packed[word * stride..][..stride], first, second);
+            });
         } else {
             for (to, i) in packed.chunks_exact_mut(stride).zip(rows) {
                 P::along(&mut to[..words], &a.stored_row(i)[inner.clone()]);
@@ -131,15 +151,15 @@ impl<T: Float> Panels<T> {
                 transpose::<T, P>(panel, nr, words, b.t().part(j0..j0 + width, inner.clone()));
                 return;
             }
-            for (to, k) in panel.chunks_exact_mut(nr).zip(inner.clone().step_by(P::STEP)) {
-                let row = |k: usize| &b.stored_row(k)[j0..j0 + width];
-                let (first, second) = (row(k), (P::STEP > 1 && k + 1 < inner.end).then(|| row(k + 1)));
+            let piece = |k: usize| &b.stored_row(k)[j0..j0 + width];
+            pieces::<T, P>(inner.clone(), piece, |word, first, second| {
+                let to = &mut panel[word * nr..][..nr];
                 if width == nr {
                     P::across(to, &first[..nr], second.map(|second| &second[..nr])); // a length known beforehand
                 } else {
                     P::across(&mut to[..width], first, second);
                 }
-            }
+            });
         };
         if parallel && buffer.len() > GRAIN {
             chunks(&mut buffer, nr * words, pack);
