@@ -195,7 +195,7 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
     let second = median(times);
     // Pairs of pictures and texts, or tokens.
     let items = if matches!(model, Model::Clip(_)) { rows } else { rows * model.block_size() } as f64;
-    let flops = config.flops_per_item(model.block_size(), HIDDEN);
+    let flops = config.flops_per_item(model.block_size(), [HIDDEN; 2]);
     let peak = tensor::peak::measure(Duration::from_millis(200), common.precision.into());
     let line = json!({
         "workload": name(workload), "precision": name(common.precision), "threads": parallel::threads(),

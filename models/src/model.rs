@@ -97,12 +97,13 @@ impl Config {
         }
     }
 
-    /// Floating-point operations of one training step for one token in a row of `time`; `hidden` is the share of tokens
-    /// that masked prediction hides. For a model of pictures: for one picture with a caption of `time` tokens.
-    pub fn flops_per_item(&self, time: usize, hidden: f64) -> f64 {
+    /// Floating-point operations of one training step for one token in a row of `time`; `shares` are those of the tokens
+    /// whose last state is read, and whose token is guessed: with masked prediction, of those that it hides. For a model of
+    /// pictures: for one picture with a caption of `time` tokens.
+    pub fn flops_per_item(&self, time: usize, shares: [f64; 2]) -> f64 {
         match self {
             Self::Gpt(config) => config.flops_per_token(time),
-            Self::Bert(config) => config.flops_per_token(time, hidden),
+            Self::Bert(config) => config.flops_per_token(time, shares),
             Self::Clip(config) => config.flops_per_pair(time),
         }
     }

@@ -138,7 +138,7 @@ pub fn config(bytes: &[u8]) -> bool {
         Ok((config, _)) => config,
         Err(what) => return said(&what, "") || prepares,
     };
-    assert!(config.flops_per_item(1, 0.15).is_finite());
+    assert!(config.flops_per_item(1, [0.15; 2]).is_finite());
     let count = match &config {
         Config::Gpt(gpt) => gpt.parameters(),
         Config::Bert(bert) => bert.block_size() * bert.hidden_size + bert.first_position(),

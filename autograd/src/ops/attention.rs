@@ -231,16 +231,17 @@ fn forward<T: Float>(
     }
 }
 
-/// The heads of each of some parts, `[B, H, parts, T, D]`, side by side: `[B, T, parts·C]`.
+/// The heads of each of some parts, `[B, H, parts, T, D]`, side by side: `[B, T, parts·C]`. One head after the other, since its
+/// rows follow each other in x, and more places at once than a few no prefetcher foresees.
 fn side_by_side<T: Float>(y: &mut [T], x: &[T], s: Sizes, parts: usize) {
     let (d, row) = (s.head, parts * s.width());
-    chunks(y, grain_rows(row) * row, |first, y| {
-        for (i, y) in y.chunks_exact_mut(row).enumerate() {
-            let (b, t) = ((first / row + i) / s.time, (first / row + i) % s.time);
-            for (part, y) in y.chunks_exact_mut(s.width()).enumerate() {
-                for (h, y) in y.chunks_exact_mut(d).enumerate() {
-                    rows::copy(y, &x[(((b * s.heads + h) * parts + part) * s.time + t) * d..][..d]);
-                }
+    chunks(y, grain_rows(row) * row, |at, y| {
+        let first = at / row;
+        for (part, h) in (0..parts).flat_map(|part| (0..s.heads).map(move |h| (part, h))) {
+            for (i, y) in y.chunks_exact_mut(row).enumerate() {
+                let (b, t) = ((first + i) / s.time, (first + i) % s.time);
+                let x = &x[(((b * s.heads + h) * parts + part) * s.time + t) * d..][..d];
+                rows::copy(&mut y[(part * s.heads + h) * d..][..d], x);
             }
         }
     });

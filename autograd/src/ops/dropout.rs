@@ -81,7 +81,7 @@ impl<T: Float> Var<'_, T> {
     }
 
     /// Dropout with share `p` of a part `[M, C]` of a value of shape `whole`, `[B, …, C]`, that is not computed: those of its
-    /// rows whose numbers are `at` become what they would become in it.
+    /// rows whose numbers are `at` become what they would become in it, at the same place on the tape.
     #[track_caller]
     pub fn dropout_at(self, p: f64, whole: Shape, at: &[u32]) -> Self {
         let shape = self.shape();

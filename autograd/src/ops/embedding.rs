@@ -13,11 +13,13 @@ use tensor::parallel::{chunks, grain_rows};
 use tensor::pool::Indices;
 use tensor::{Float, Shape, Tensor, rows};
 
-use super::{Op, Operation, Reads};
+use super::{Again, Op, Operation, Reads};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Embedding {
     table: Id,
+    /// Of the ids.
+    shape: Shape,
     ids: Indices,
 }
 
@@ -27,20 +29,28 @@ impl<T: Float> Var<'_, T> {
     pub fn embedding(self, ids: &[u32], shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
         assert_eq!(shape.elements(), ids.len(), "embedding: {} ids for a shape of {shape}", ids.len());
+        let op = Embedding { table: self.id, shape, ids: Indices::of(ids) };
         let y = self.tape.read(|at| {
-            let (table, cols) = (at.data(self.id), at.shape(self.id).cols());
-            if let Some(id) = ids.iter().find(|&&id| (id as usize) >= table.len() / cols) {
-                panic!("embedding: id {id} in a table of shape {}", at.shape(self.id));
+            let table = at.shape(self.id);
+            if let Some(id) = ids.iter().find(|&&id| (id as usize) >= table.rows()) {
+                panic!("embedding: id {id} in a table of shape {table}");
             }
-            let lengths: Vec<usize> = shape.iter().copied().chain([cols]).collect();
-            let mut y = Tensor::scratch(&lengths[..]);
-            chunks(y.data_mut(), grain_rows(cols) * cols, |at, y| {
-                let ids = &ids[at / cols..];
-                y.chunks_exact_mut(cols).zip(ids).for_each(|(y, &id)| y.copy_from_slice(row(table, id, cols)));
-            });
-            y
+            op.forward(at)
         });
-        self.tape.record(y, &[self.id], || Op::Embedding(Embedding { table: self.id, ids: Indices::of(ids) }))
+        self.tape.record(y, &[self.id], || Op::Embedding(op))
+    }
+}
+
+impl Embedding {
+    fn forward<T: Float>(&self, at: &Values<T>) -> Tensor<T> {
+        let (table, cols) = (at.data(self.table), at.shape(self.table).cols());
+        let lengths: Vec<usize> = self.shape.iter().copied().chain([cols]).collect();
+        let mut y = Tensor::scratch(&lengths[..]);
+        chunks(y.data_mut(), grain_rows(cols) * cols, |at, y| {
+            let ids = &self.ids[at / cols..];
+            y.chunks_exact_mut(cols).zip(ids).for_each(|(y, &id)| y.copy_from_slice(row(table, id, cols)));
+        });
+        y
     }
 }
 
@@ -50,6 +60,11 @@ fn row<T>(table: &[T], id: u32, cols: usize) -> &[T] {
 
 impl<T: Float> Operation<T> for Embedding {
     const READS: Reads = Reads::Nothing;
+    const AGAIN: Again = Again::Dear;
+
+    fn again(&self, at: &Values<T>) -> Tensor<T> {
+        self.forward(at)
+    }
 
     fn backward(&self, at: &Values<T>, dy: Tensor<T>, grads: &mut Grads<T>) {
         let cols = at.shape(self.table).cols();

@@ -167,7 +167,8 @@ impl Bert {
         (self.hidden(tape, batch, Some(&at)), targets)
     }
 
-    /// Σ −ln p(target) / divisor over the batch's targets. The last block and the head run for these positions alone, one in seven or so.
+    /// Σ −ln p(target) / divisor over the batch's targets. The last block and the head run for these positions alone, one in
+    /// seven or so.
     pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
         let (x, targets) = self.hidden_targets(tape, batch);
         self.transform(x).lm_head(self.words.table(tape), Some(tape.param(self.head().bias)), &targets, divisor)

@@ -285,13 +285,14 @@ impl ClipConfig {
     }
 
     /// Floating-point operations of one training step for a picture with a caption of `time` tokens, forward and backward:
-    /// two for each use of a weight in a product and three products for each, as for GPT; and the scores between positions,
-    /// of which texts see half.
+    /// two for each use of a weight in a product and three products for each, as for GPT, in the last block for the one position
+    /// that is read; and the scores between positions, of which texts see half.
     pub fn flops_per_pair(&self, time: usize) -> f64 {
         let (t, v) = (&self.text_config, &self.vision_config);
         let tower = |c: usize, f: usize, l: usize, n: usize, seen: f64| {
             let (c, f, l, n) = (c as f64, f as f64, l as f64, n as f64);
-            n * l * (6.0 * (4.0 * c * c + 2.0 * c * f) + 12.0 * c * n * seen)
+            let unread = 6.0 * (n - 1.0) * (c * c + 2.0 * c * f);
+            n * l * (6.0 * (4.0 * c * c + 2.0 * c * f) + 12.0 * c * n * seen) - unread
         };
         let patches = v.patches();
         let embed = 6.0 * (patches * 3 * v.patch_size.pow(2) * v.hidden_size) as f64;

@@ -211,13 +211,13 @@ impl Subject {
     fn scores<'t>(&self, on_top: &OnTop, tape: &'t Tape<'t>, batch: &Batch) -> Vec<(&'static str, Value<'t>)> {
         let (rows, positions) = (batch.rows, batch.ids.len());
         let out = &on_top.head.out;
-        let states = |at| self.model.hidden(tape, batch.all(), at); // [B, T, C]
+        let states = |at| self.model.hidden(tape, batch.all(), at); // [B, T, C], or [M, C]
         match on_top.kind {
             Kind::Classify => {
                 let ids = batch.ids.chunks_exact(positions / rows).enumerate();
                 let read: Vec<u32> =
                     ids.map(|(row, ids)| (row * ids.len() + self.read_at(on_top, ids)) as u32).collect();
-                vec![("logits", out.forward(on_top.head.read(states(Some(&read)))))] // of [B, C]
+                vec![("logits", out.forward(on_top.head.read(states(Some(&read)))))]
             }
             Kind::Tag => vec![("logits", out.forward(states(None)))],
             Kind::Answer => {

@@ -40,7 +40,8 @@ impl Block {
     /// `[B, T, C]` → `[B, T, C]`. `places` are those of [`Var::attention`](autograd::Var::attention).
     ///
     /// With `at`, numbers of M positions among the B·T, the same at these alone: `[M, C]`. All positions are seen from there,
-    /// and what follows is each one's own business: three quarters of the block's products, spared for all others.
+    /// and what follows is each one's own business: three quarters of the block's products, spared for all others. (Dropout
+    /// draws other masks, since these stand elsewhere on the tape.)
     fn forward<'t>(&self, x: Value<'t>, places: Option<&[u32]>, at: Option<&[u32]>) -> Value<'t> {
         let whole = x.shape();
         let pick = |x: Value<'t>| at.map_or(x, |at| x.embedding(at, [at.len()]));

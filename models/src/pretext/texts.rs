@@ -233,6 +233,8 @@ pub enum Pooling {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bert::config::Form;
+    use crate::bert::{Bert, BertConfig};
     use crate::gpt::{Gpt, GptConfig};
 
     fn texts() -> Vec<Vec<u32>> {
@@ -296,6 +298,28 @@ mod tests {
             for (text, vector) in texts.iter().zip(together.chunks_exact(12)) {
                 let alone = vectors(std::slice::from_ref(text));
                 assert!(alone.iter().zip(vector).all(|(a, b)| (a - b).abs() < 1e-5), "{pooling:?}: {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn states_at_some_positions_are_those_among_all() {
+        let texts = texts();
+        let (gpt, gpt_params) = Gpt::init(&GptConfig { initializer_range: 0.3, ..GptConfig::new(20, 8, 2, 2, 12) }, 1);
+        let bert =
+            |form| Bert::init(&BertConfig { initializer_range: 0.3, ..BertConfig::new(form, 20, 8, 2, 2, 12) }, 1);
+        let [(post, post_params), (pre, pre_params)] = [Form::PostNorm, Form::PreNorm].map(bert);
+        let models = [(Model::Gpt(gpt), gpt_params), (Model::Bert(post), post_params), (Model::Bert(pre), pre_params)];
+        let packed = Packed::new(texts.iter().map(Vec::as_slice), 8); // the last positions are padding
+        for (model, params) in &models {
+            let tape = Tape::no_grad(params);
+            let all = packed.hidden(model, &tape).value();
+            for at in [vec![], vec![23], vec![17, 3, 3, 0, 20]] {
+                let some = packed.hidden_at(model, &tape, &at).value();
+                let rows = at.iter().flat_map(|&at| &all.data()[at as usize * 12..][..12]);
+                assert_eq!(some.data().len(), at.len() * 12);
+                // The product of a single row adds up in another order.
+                assert!(some.data().iter().zip(rows).all(|(a, b)| (a - b).abs() < 1e-5), "{at:?}");
             }
         }
     }

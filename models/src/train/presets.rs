@@ -116,7 +116,7 @@ pub const CLIP_PRESETS: &[Preset] = &[
         about: "learns to name and to find the built-in world's pictures in minutes",
         // Many to tell apart in a step, since pictures differ in one thing often only. A patch is one of the table's nine
         // fields: it shows a whole object, or none.
-        options: "layers = 2\nheads = 2\nwidth = 128\nblock_size = 32\nvocab_size = 384\nbatch_size = 256\nsteps = 2000\n\
+        options: "layers = 2\nheads = 2\nwidth = 128\nblock_size = 32\nvocab_size = 384\nbatch_size = 256\nsteps = 2400\n\
                   optimizer = \"muon\"\nlr = 2e-3\nmuon_lr = 1e-2\nmin_lr = 0.0\nschedule = \"warmup-stable-decay\"\n\
                   decay_share = 0.6\nbeta2 = 0.98\nweight_decay = 0.1\nwarmup = 50\nprecision = \"bf16\"\n[clip]\nimage_size = 48\n\
                   patch_size = 16\nvision_layers = 3\nvision_heads = 2\nvision_width = 128\nembed_dim = 128",

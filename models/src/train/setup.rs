@@ -166,7 +166,8 @@ impl Setup {
         let (row, rows) = if contrastive { (text, 2 * o.batch_size) } else { (o.block_size, o.batch_size) };
         let pictures = o.clip.is_some();
         let step_tokens = if pictures { rows } else { row * rows };
-        let hidden = if contrastive { 0.0 } else { o.mask_share.unwrap_or(1.0) };
+        let hidden = o.mask_share.unwrap_or(1.0);
+        let read_and_guessed = if contrastive { [1.0, 0.0] } else { [hidden, hidden] };
         let uniform = match &self.model {
             Model::Clip(clip) => Twins::none(o.batch_size).chance(clip.config.sigmoid),
             _ if contrastive => (o.batch_size as f64).ln(),
@@ -191,7 +192,7 @@ impl Setup {
             first_step,
             steps: o.steps,
             step_tokens,
-            step_flops: config.flops_per_item(row, hidden) * step_tokens as f64,
+            step_flops: config.flops_per_item(row, read_and_guessed) * step_tokens as f64,
             precision: o.precision.into(),
         }
     }

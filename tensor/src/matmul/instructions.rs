@@ -6,8 +6,8 @@
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 pub use pairs::{add_dot_of_pairs, pairs_across, pairs_along};
 
-/// Asks for the cache line that holds a number, which will be read or written some thousand cycles from now. C is the
-/// one operand that no prefetcher foresees: a tile touches a few lines of each of its rows. It is worth some
+/// Asks for the cache line that holds a number, which will be read or written some thousand cycles from now. No prefetcher
+/// foresees pieces of a few lines of one row after the other, as a tile touches them in C, and packing in B. It is worth some
 /// hundredths of the peak (`bench matmul`).
 #[inline(always)]
 pub fn fetch<T>(number: &T) {

@@ -242,8 +242,9 @@ fn blocks<T: Float, P: Pack<T>>(c: &mut [T], mut then: Then<T>, start: Start<T>,
     });
 }
 
-/// How many of m rows make a task: whole tiles, no more than stay in the cache, and few enough that each thread has four tasks
-/// to even out the load; of such sizes the one with which the thread that has most tiles has fewest.
+/// How many of m rows make a task: whole tiles, no more than stay in the cache, and few enough that a thread has about four
+/// tasks to even out the load; of such sizes, but not single tiles for each of which all of B would come by, the one with which
+/// the thread that has most tiles has fewest.
 fn run(m: usize, threads: usize) -> usize {
     let tiles = m.div_ceil(MR);
     let most = tiles.div_ceil(4 * threads).clamp(1, MC / MR);
@@ -252,7 +253,7 @@ fn run(m: usize, threads: usize) -> usize {
         let last = if runs.is_multiple_of(threads) { rest } else { run };
         runs / threads * run + last
     };
-    (most.min(2)..=most).rev().min_by_key(waited_for).unwrap_or(1) * MR
+    (most.min(2)..=most).rev().min_by_key(waited_for).expect("one size at least") * MR
 }
 
 fn blocks_serial<T: Float, P: Pack<T>>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {

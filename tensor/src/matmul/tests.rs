@@ -212,3 +212,22 @@ fn a_packed_b_gives_what_the_product_gives_also_for_its_first_rows_and_columns()
         }
     }
 }
+
+#[test]
+fn tasks_are_whole_tiles_of_the_number_that_leaves_the_busiest_thread_least_to_do() {
+    // Tiles of the thread that has most of them, when tasks are dealt out in turn.
+    let busiest = |tiles: usize, run: usize, threads: usize| {
+        let mut each = vec![0; threads];
+        (0..tiles).for_each(|tile| each[tile / run % threads] += 1);
+        each.into_iter().max().unwrap_or(0)
+    };
+    for (m, threads) in (1..2000).step_by(7).flat_map(|m| [1, 2, 3, 8].map(|threads| (m, threads))) {
+        let (tiles, run) = (usize::div_ceil(m, MR), run(m, threads));
+        assert!(run.is_multiple_of(MR) && (MR..=MC).contains(&run), "{m} rows, {threads} threads: {run}");
+        assert!(run == MR || m.div_ceil(run) >= 2 * threads, "{m} rows, {threads} threads: {run}");
+        for other in (2..=MC / MR).filter(|other| tiles.div_ceil(*other) >= 4 * threads) {
+            let (here, there) = (busiest(tiles, run / MR, threads), busiest(tiles, other, threads));
+            assert!(here <= there, "{m} rows, {threads} threads: {run} or {other} tiles");
+        }
+    }
+}

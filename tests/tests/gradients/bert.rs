@@ -1,7 +1,7 @@
 //! The real BERT: texts packed into a row against each in a row of its own, and the head at hidden positions against the
 //! head everywhere.
 
-use autograd::{Gradients, IGNORE, Params, Tape};
+use autograd::{DropoutKey, Gradients, IGNORE, Params, Tape};
 use models::bert::config::Form;
 use models::bert::{Bert, BertConfig};
 use models::pretext::Batch;
@@ -106,6 +106,56 @@ fn every_parameter_of_the_model_gets_a_gradient() {
         for id in params.ids() {
             let g = gradients.of(id);
             assert!(g.iter().all(|g| g.is_finite()) && g.iter().any(|&g| g != 0.0), "{}", params.name(id));
+        }
+    }
+}
+
+/// The rows of hidden tokens that a part of a batch gives the last block have other numbers there than those that the whole
+/// batch gives; what dropout does to each is the same.
+#[test]
+fn parts_of_a_batch_drop_what_the_whole_drops() {
+    for form in [Form::PostNorm, Form::PreNorm] {
+        let config = BertConfig { initializer_range: 0.2, ..BertConfig::new(form, 41, BLOCK, 2, 3, 24) };
+        let (model, params) = Bert::init(&config.with_dropout(0.3), 3);
+        let t = texts(&[9, 15, 12, 24, 20]);
+        let batch = batch(&[&t[..2], &t[2..3], &t[3..4], &t[4..]]);
+        let of = |at_once: usize| {
+            let (mut gradients, mut loss) = (Gradients::new(&params), 0.0);
+            for first in (0..batch.rows).step_by(at_once) {
+                let key = DropoutKey { seed: 1, step: 2, first_row: first as u64 };
+                let tape = Tape::new(&params).with_dropout(key);
+                let part = batch.part(first..(first + at_once).min(batch.rows));
+                let part_loss = model.loss(&tape, part, batch.count() as f64);
+                part_loss.backward(&mut gradients);
+                loss += part_loss.item();
+            }
+            (loss, gradients)
+        };
+        let whole = of(4);
+        for at_once in [1, 2, 3] {
+            let parts = of(at_once);
+            assert!((parts.0 - whole.0).abs() < 1e-5 * whole.0, "{form:?}, {at_once}: {} {}", parts.0, whole.0);
+            assert!(apart(&whole.1, &parts.1) < 1e-5, "{form:?}, {at_once}: {}", apart(&whole.1, &parts.1));
+        }
+    }
+}
+
+#[test]
+fn a_pass_that_computes_again_gives_the_same_bits() {
+    let t = texts(&[9, 15, 12]);
+    let batch = batch(&[&t[..2], &t[2..]]);
+    for form in [Form::PostNorm, Form::PreNorm] {
+        for dropout in [0.0, 0.3] {
+            let config = BertConfig::new(form, 41, BLOCK, 2, 3, 24).with_dropout(dropout);
+            let (model, params) = Bert::init(&config, 3);
+            let of = |recompute: bool| {
+                let key = DropoutKey { seed: 1, step: 2, first_row: 0 };
+                let tape = Tape::new(&params).with_dropout(key).with_recomputation(recompute);
+                let (loss, mut gradients) = (model.loss(&tape, batch.all(), 7.0), Gradients::new(&params));
+                loss.backward(&mut gradients);
+                (loss.item(), gradients.flat())
+            };
+            assert_eq!(of(true), of(false), "{form:?}, dropout {dropout}");
         }
     }
 }

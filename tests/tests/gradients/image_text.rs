@@ -142,8 +142,12 @@ fn batch() -> Batch {
 }
 
 fn step(of: &(Model, Params), threads: usize, micro_batch: usize) -> (f64, Gradients) {
+    step_again(of, threads, micro_batch, false)
+}
+
+fn step_again(of: &(Model, Params), threads: usize, micro_batch: usize, recompute: bool) -> (f64, Gradients) {
     let mut gradients = Gradients::new(&of.1);
-    let how = Compute { micro_batch, precision: Precision::Full, recompute: false, profile: None };
+    let how = Compute { micro_batch, precision: Precision::Full, recompute, profile: None };
     let loss = with_threads(threads, || loss_and_gradients(&of.0, &of.1, &mut gradients, &batch(), how, 1, 2));
     (loss, gradients)
 }
@@ -160,6 +164,15 @@ fn the_gradients_of_a_batch_in_parts_are_those_of_the_whole() {
                 whole.flat().iter().zip(parts.flat()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt();
             assert!(difference < 1e-5 * whole.norm(), "{micro_batch} at once, dropout {dropout}: {difference}");
         }
+    }
+}
+
+#[test]
+fn a_step_that_computes_again_has_the_same_bits() {
+    for (dropout, micro_batch) in [(0.0, 7), (0.2, 7), (0.2, 3)] {
+        let of = model(false, dropout);
+        let [(a, gradients), (b, again)] = [false, true].map(|again| step_again(&of, 2, micro_batch, again));
+        assert_eq!((a, gradients.flat()), (b, again.flat()), "dropout {dropout}, {micro_batch} at once");
     }
 }
 
