@@ -5,7 +5,7 @@ use tensor::matmul::Precision;
 use tensor::{Float, Tensor};
 
 use crate::check::{first_failure, outcome};
-use crate::table::{Case, Part, Row, What, at_dropout, table};
+use crate::table::{Case, Part, Row, What, at_dropout, dropout_of_part, table};
 
 /// The operations that have a composition below.
 const FUSED: [&str; 9] =
@@ -169,6 +169,13 @@ fn large_fused_operations_give_what_their_composition_gives() {
         let agree = forms_agree::<f64>(large, F64).and(forms_agree::<f32>(large, F32));
         agree.unwrap_or_else(|worst| panic!("{large:?}: {worst}"));
     }
+}
+
+#[test]
+fn dropout_of_a_large_part_gives_what_the_whole_gives() {
+    let part = dropout_of_part([37, 2049], 0.1, 7);
+    let agree = forms_agree::<f64>(&part, F64).and(forms_agree::<f32>(&part, F32));
+    agree.unwrap_or_else(|worst| panic!("{part:?}: {worst}"));
 }
 
 #[test]

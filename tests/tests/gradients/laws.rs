@@ -5,7 +5,7 @@ use tensor::parallel::with_threads;
 use tensor::{Float, Tensor};
 
 use crate::check::{Outcome, for_every_operation, outcome, outcome_wanting, weights};
-use crate::table::{Case, MASKS, table};
+use crate::table::{Case, MASKS, dropout_of_part, table};
 
 fn same_bits(a: &Outcome, b: &Outcome) -> Result<(), String> {
     a.agrees(b, 0.0)
@@ -25,6 +25,14 @@ fn values_and_gradients_do_not_depend_on_the_number_of_threads() {
         let same = on_threads::<f32>(&row.large).and(on_threads::<f64>(&row.large));
         same.unwrap_or_else(|worst| panic!("{:?}: {worst}", row.large));
     }
+}
+
+/// The rows of a part are cut into tasks at other places than the whole.
+#[test]
+fn dropout_of_a_large_part_does_not_depend_on_the_number_of_threads() {
+    let part = dropout_of_part([37, 2049], 0.1, 7);
+    let same = on_threads::<f32>(&part).and(on_threads::<f64>(&part));
+    same.unwrap_or_else(|worst| panic!("{part:?}: {worst}"));
 }
 
 #[test]

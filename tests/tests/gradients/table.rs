@@ -238,7 +238,7 @@ fn places(t: usize, random: &mut Random) -> Vec<u32> {
 }
 
 /// Dropout of `[n, c]`, as half or so of the rows of a larger value.
-fn dropout_of_part([n, c]: [usize; 2], share: f64, seed: u64) -> Case {
+pub fn dropout_of_part([n, c]: [usize; 2], share: f64, seed: u64) -> Case {
     let mut random = Random::new(seed, Stream::Other, 96);
     let mut row = 0;
     let mut next = || {
@@ -385,7 +385,7 @@ pub fn table() -> Vec<Row> {
                 ([rows(), dim()], seed()).prop_map(|(sizes, seed)| dropout_of_part(sizes, 0.3, seed)),
             ]
             .boxed(),
-            dropout_of_part([37, 2049], 0.1, 7),
+            large(What::Dropout { share: 0.1, part: None }, 1),
         ),
         row(
             "CrossEntropy",
