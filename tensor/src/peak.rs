@@ -7,21 +7,16 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use crate::matmul::{Pack, Plain, Precision};
-use crate::simd::{Float, Lanes};
-
-/// Independent sums: enough to fill the pipelines of two multiply-add units of four cycles' latency.
-const CHAINS: usize = 12;
+use crate::matmul::{Pack, Plain, Precision, as_packed, unit};
+use crate::simd::Float;
 
 /// Multiply-adds of f32 that all threads together do in a second, counted as two operations each, with operands of a
 /// precision.
 pub fn measure(time: Duration, precision: Precision) -> f64 {
-    let thread = match precision {
-        Precision::Full => measure_thread::<f32, Plain>,
-        Precision::Bf16 => measure_thread::<f32, <f32 as Float>::Bf16>,
-    };
+    type T = f32;
     let threads = crate::parallel::threads();
-    let rates: Vec<f64> = (0..threads).into_par_iter().with_max_len(1).map(|_| thread(time)).collect();
+    let thread = |_| as_packed!(precision, measure_thread(time));
+    let rates: Vec<f64> = (0..threads).into_par_iter().with_max_len(1).map(thread).collect();
     rates.iter().sum()
 }
 
@@ -43,19 +38,12 @@ pub fn read_bandwidth(time: Duration) -> f64 {
 }
 
 fn measure_thread<T: Float, P: Pack<T>>(time: Duration) -> f64 {
-    let (a, b) = (std::hint::black_box(T::Lanes::of(0.999)), std::hint::black_box(T::Lanes::of(1e-3)));
     let mut best = 0.0f64;
     let start = Instant::now();
     while start.elapsed() < time {
-        let mut sums = [T::Lanes::splat(T::ONE); CHAINS];
-        let rounds = 20_000;
         let begin = Instant::now();
-        for _ in 0..rounds {
-            sums.iter_mut().for_each(|s| *s = P::add_product(*s, a, b));
-        }
-        let seconds = begin.elapsed().as_secs_f64();
-        std::hint::black_box(sums);
-        best = best.max((rounds * CHAINS * T::Lanes::N * P::STEP * 2) as f64 / seconds);
+        let multiply_adds = P::exercise(20_000);
+        best = best.max((2 * multiply_adds) as f64 / begin.elapsed().as_secs_f64());
     }
     best
 }

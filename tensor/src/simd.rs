@@ -10,8 +10,9 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use half::bf16;
 use wide::{f32x8, f32x16, f64x8};
 
-use crate::matmul::Pack;
 use crate::matmul::bf16::{Fastest, Rounded, round};
+use crate::matmul::unit::{InUnit, SplitInUnit};
+use crate::matmul::{Pack, Plain};
 use crate::normal::{normal_f32, normal_f64};
 use crate::pool::Pool;
 
@@ -44,6 +45,10 @@ pub trait Float:
     fn pool() -> &'static Pool<Self>;
     /// How the product multiplies bf16 on this processor.
     type Bf16: Pack<Self>;
+    /// How it multiplies bf16 where there is a matrix unit.
+    type UnitBf16: Pack<Self>;
+    /// How it multiplies numbers of this type there.
+    type UnitFull: Pack<Self>;
     /// A stored weight of half f32's width: bf16.
     type Half: Stored<Self> + bytemuck::Pod + Debug + Send;
     /// This number rounded to it.
@@ -160,7 +165,7 @@ stored_half!(f64, f64x8, 8);
 
 /// One type and its lanes; the second copy differs by two names only.
 macro_rules! float {
-    ($t:ty, $lanes:ty, $n:literal, $bf16:ty, $exp:expr, $normal:expr, $square:literal, $transpose:expr) => {
+    ($t:ty, $lanes:ty, $n:literal, [$bf16:ty, $unit_bf16:ty, $unit_full:ty], $exp:expr, $normal:expr, $square:literal, $transpose:expr) => {
         impl Float for $t {
             type Lanes = $lanes;
             const ZERO: Self = 0.0;
@@ -178,6 +183,8 @@ macro_rules! float {
                 &POOL
             }
             type Bf16 = $bf16;
+            type UnitBf16 = $unit_bf16;
+            type UnitFull = $unit_full;
             type Half = bf16;
             #[inline(always)]
             fn half(self) -> bf16 {
@@ -253,10 +260,10 @@ macro_rules! float {
     };
 }
 
-float!(f32, f32x16, 16, Fastest, crate::exp::exp, normal_f32, 8, |rows: [[f32; 8]; 8]| {
+float!(f32, f32x16, 16, [Fastest, InUnit, SplitInUnit], crate::exp::exp, normal_f32, 8, |rows: [[f32; 8]; 8]| {
     f32x8::transpose(rows.map(f32x8::from)).map(f32x8::to_array)
 });
-float!(f64, f64x8, 8, Rounded, f64x8::exp, normal_f64, 4, |rows: [[f64; 4]; 4]| {
+float!(f64, f64x8, 8, [Rounded, Rounded, Plain], f64x8::exp, normal_f64, 4, |rows: [[f64; 4]; 4]| {
     std::array::from_fn::<[f64; 4], 4, _>(|j| std::array::from_fn(|i| rows[i][j]))
 });
 

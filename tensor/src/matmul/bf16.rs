@@ -6,7 +6,9 @@
 //!
 //! Reference: Kalamkar et al. 2019, "A Study of BFLOAT16 for Deep Learning Training".
 
-use super::pack::Pack;
+use super::MatMut;
+use super::pack::{Lanewise, Pack, Panels, Rows};
+use super::tile::{self, Start};
 use crate::simd::{Float, Lanes};
 
 /// The nearest bf16, ties to even, as an f32: half of what is cut off is added before it is cut, less one bit if the
@@ -24,15 +26,23 @@ pub struct Rounded;
 
 impl<T: Float> Pack<T> for Rounded {
     const STEP: usize = 1;
-    const PLAIN: bool = false;
     #[inline(always)]
     fn along(to: &mut [T], from: &[T]) {
         to.iter_mut().zip(from).for_each(|(to, x)| *to = T::of(f64::from(round(x.f64() as f32))));
     }
     #[inline(always)]
-    fn across(to: &mut [T], first: &[T], _: Option<&[T]>) {
-        <Self as Pack<T>>::along(to, first);
+    fn across(to: &mut [T], _: usize, first: &[T], _: Option<&[T]>) {
+        <Self as Pack<T>>::along(&mut to[..first.len()], first);
     }
+    fn multiply(c: MatMut<T>, a: &Rows<T>, b: &Panels<T>, words: usize, start: Start<T>) {
+        tile::multiply::<T, Self>(c, a, b, words, start);
+    }
+    fn exercise(rounds: usize) -> usize {
+        tile::exercise::<T, Self>(rounds)
+    }
+}
+
+impl<T: Float> Lanewise<T> for Rounded {
     #[inline(always)]
     fn add_product(sum: T::Lanes, a: T::Lanes, b: T::Lanes) -> T::Lanes {
         a.mul_add(b, sum)
@@ -49,7 +59,7 @@ pub use pairs::Pairs as Fastest;
 mod pairs {
     use wide::f32x16;
 
-    use super::{Pack, round};
+    use super::{Lanewise, MatMut, Pack, Panels, Rows, Start, round, tile};
     use crate::matmul::instructions::{add_dot_of_pairs, pairs_across, pairs_along};
     use crate::simd::Lanes;
 
@@ -58,7 +68,6 @@ mod pairs {
 
     impl Pack<f32> for Pairs {
         const STEP: usize = 2;
-        const PLAIN: bool = false;
 
         #[inline(always)]
         fn along(to: &mut [f32], from: &[f32]) {
@@ -73,7 +82,8 @@ mod pairs {
         }
 
         #[inline(always)]
-        fn across(to: &mut [f32], first: &[f32], second: Option<&[f32]>) {
+        fn across(to: &mut [f32], _: usize, first: &[f32], second: Option<&[f32]>) {
+            let to = &mut to[..first.len()];
             let Some(second) = second else {
                 to.iter_mut().zip(first).for_each(|(to, &first)| *to = pair(first, 0.0));
                 return;
@@ -86,6 +96,16 @@ mod pairs {
             (whole..to.len()).for_each(|i| to[i] = pair(first[i], second[i]));
         }
 
+        fn multiply(c: MatMut<f32>, a: &Rows<f32>, b: &Panels<f32>, words: usize, start: Start<f32>) {
+            tile::multiply::<f32, Self>(c, a, b, words, start);
+        }
+
+        fn exercise(rounds: usize) -> usize {
+            tile::exercise::<f32, Self>(rounds)
+        }
+    }
+
+    impl Lanewise<f32> for Pairs {
         #[inline(always)]
         fn add_product(sum: f32x16, a: f32x16, b: f32x16) -> f32x16 {
             add_dot_of_pairs(sum, a, b)

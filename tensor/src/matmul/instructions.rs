@@ -1,10 +1,10 @@
-//! Instructions of x86 processors that `wide` does not have: the dot product of bf16 pairs, rounding to such pairs, and
-//! asking for memory ahead of time. The only `unsafe` of the product; without them it computes the same, later,
-//! and with bf16 in another order of sums.
+//! Instructions of x86 processors that `wide` does not have: the dot product of bf16 pairs, rounding to such pairs, the
+//! matrix unit, and asking for memory ahead of time. The only `unsafe` of the product; without them it computes the same,
+//! later, and in another order of sums.
 #![allow(unsafe_code)]
 
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
-pub use pairs::{add_dot_of_pairs, pairs_across, pairs_along};
+pub use pairs::{add_dot_of_pairs, pairs_across, pairs_along, rounded};
 
 /// Asks for the cache line that holds a number, which will be read or written some thousand cycles from now. No prefetcher
 /// foresees pieces of a few lines of one row after the other, as a tile touches them in C, and packing in B. It is worth some
@@ -24,13 +24,14 @@ pub fn fetch<T>(number: &T) {
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 mod pairs {
     use std::arch::x86_64::{
-        __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_permutexvar_epi16,
+        __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_cvtpbh_ps, _mm512_dpbf16_ps,
+        _mm512_permutexvar_epi16,
     };
     use std::mem::transmute;
 
     use wide::f32x16;
 
-    // SAFETY, of all three: the instructions are there, since these functions are compiled only where the whole program
+    // SAFETY, of all: the instructions are there, since these functions are compiled only where the whole program
     // is built for processors that have them (and `simd::supported` looks before the program starts); all types are 64
     // plain bytes.
 
@@ -54,6 +55,16 @@ mod pairs {
         }
     }
 
+    /// The nearest bf16 of every lane, as f32.
+    #[inline(always)]
+    pub fn rounded(x: f32x16) -> f32x16 {
+        // SAFETY: see above.
+        unsafe {
+            let half = _mm512_cvtneps_pbh(transmute::<f32x16, __m512>(x));
+            transmute::<__m512, f32x16>(_mm512_cvtpbh_ps(half))
+        }
+    }
+
     /// Number i of both, rounded to bf16, in word i.
     #[inline(always)]
     pub fn pairs_across(first: f32x16, second: f32x16) -> f32x16 {
@@ -72,4 +83,194 @@ mod pairs {
             transmute::<__m512i, f32x16>(_mm512_permutexvar_epi16(order, halves))
         }
     }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
+pub mod unit {
+    use std::arch::asm;
+    use std::arch::x86_64::{__cpuid_count, _xgetbv};
+    use std::marker::PhantomData;
+    use std::sync::LazyLock;
+
+    use wide::f32x16;
+
+    use crate::matmul::tile::Tile;
+
+    /// Rows of a tile register, and words in each.
+    pub const SIDE: usize = 16;
+
+    /// Whether this processor has a matrix unit for bf16 that the system lets this program use.
+    pub fn here() -> bool {
+        static HERE: LazyLock<bool> = LazyLock::new(|| {
+            // CPUID leaf 7: AMX-BF16 and AMX-TILE; XCR0: the state of tiles is kept (SDM volume 1, section 18.2).
+            let has = __cpuid_count(7, 0).edx & (1 << 22 | 1 << 24) == 1 << 22 | 1 << 24;
+            // SAFETY: AVX-512, which the program is built for, needs the system to have enabled XGETBV.
+            let kept = has && unsafe { state_kept() } & (1 << 17 | 1 << 18) == 1 << 17 | 1 << 18;
+            kept && allowed()
+        });
+        *HERE
+    }
+
+    #[target_feature(enable = "xsave")]
+    unsafe fn state_kept() -> u64 {
+        // SAFETY: as the caller says.
+        unsafe { _xgetbv(0) }
+    }
+
+    /// Asks the system for the use of tiles, by this and all threads to come: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA).
+    fn allowed() -> bool {
+        let refused: i64;
+        // SAFETY: a system call that reads and writes no memory; the two registers are those that it changes.
+        unsafe {
+            asm!("syscall", inlateout("rax") 158_i64 => refused, in("rdi") 0x1023, in("rsi") 18,
+                out("rcx") _, out("r11") _, options(nostack));
+        }
+        refused == 0
+    }
+
+    /// How the eight tiles are shaped: palette 1, each 16 rows of 64 bytes.
+    #[repr(C, align(64))]
+    struct Shapes {
+        palette: u8,
+        start_row: u8,
+        reserved: [u8; 14],
+        row_bytes: [u16; 16],
+        rows: [u8; 16],
+    }
+
+    /// The tile registers of this thread, shaped for as long as this lives.
+    pub struct Tiles(PhantomData<*const ()>);
+
+    impl Tiles {
+        pub fn new() -> Self {
+            assert!(here(), "this processor has no matrix unit");
+            static SHAPES: Shapes = Shapes {
+                palette: 1,
+                start_row: 0,
+                reserved: [0; 14],
+                row_bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+                rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+            };
+            // SAFETY: the unit is here and may be used; the shapes are 64 bytes as the instruction reads them.
+            unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly)) };
+            Self(PhantomData)
+        }
+
+        /// sums ← A·B for `height` rows of A, up to 32, whose rows lie `stride` words apart, and a panel of B. Both consist of
+        /// groups of sixteen words for each of N parts: one, or three, which stand for numbers in full. Of A as many rows are
+        /// read as fill tiles.
+        #[inline(always)]
+        pub fn multiply<const N: usize>(
+            &self,
+            sums: &mut Tile<f32, 32>,
+            a: &[f32],
+            stride: usize,
+            b: &[f32x16],
+            height: usize,
+        ) {
+            let groups = b.len() / (2 * SIDE * N);
+            // The lower half of a low tile is its upper half again.
+            let lower = if height > SIDE { SIDE * stride } else { 0 };
+            let end = lower + (SIDE - 1) * stride + groups * SIDE * N;
+            assert!(groups > 0 && end <= a.len(), "the rows of A are shorter than the panel of B");
+            let (sums, a, b) = (sums.as_mut_ptr().cast(), [a.as_ptr(), a[lower..].as_ptr()], b.as_ptr().cast());
+            // SAFETY: the tiles are shaped, since `self` lives; A, from both pointers, and B hold all groups; the sums are 32
+            // rows of 128 bytes, as many as are written.
+            unsafe {
+                match N {
+                    1 => add_products(sums, a, stride, b, groups),
+                    3 => add_products_of_parts(sums, a, stride, b, groups),
+                    _ => unreachable!("one part or three"),
+                }
+            }
+        }
+    }
+
+    impl Drop for Tiles {
+        fn drop(&mut self) {
+            // SAFETY: tiles were shaped by `new`, so the instruction is here. Without their state, threads change cheaply.
+            unsafe { asm!("tilerelease", options(nostack, nomem)) };
+        }
+    }
+
+    /// sums ← A·B over all groups: 0 to 3 are the tiles of sums, 4 and 5 those of A (upper, lower), 6 and 7 those of B (left,
+    /// right). In a group of one part a row of A has 64 bytes, and B 16 rows of 128.
+    #[inline(never)]
+    unsafe fn add_products(sums: *mut f32, [a, lower]: [*const f32; 2], stride: usize, b: *const f32, groups: usize) {
+        // SAFETY: as the caller says.
+        unsafe {
+            asm!(
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                "2:",
+                "tileloadd tmm4, [{a} + {a_row}]", "tileloadd tmm5, [{lower} + {a_row}]",
+                "tileloadd tmm6, [{b} + {b_row}]", "tileloadd tmm7, [{b} + {b_row} + 64]",
+                four_products!(),
+                "add {a}, 64", "add {lower}, 64", "add {b}, 2048",
+                "dec {groups}", "jnz 2b",
+                store_sums!(),
+                a = inout(reg) a => _, lower = inout(reg) lower => _, b = inout(reg) b => _, groups = inout(reg) groups => _,
+                a_row = in(reg) stride * 4, b_row = in(reg) 128_usize, sums = in(reg) sums,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// The same for groups of three parts each: a₁b₃ + a₁b₂ + a₂b₂ + a₂b₁ + a₁b₁ + a₃b₁, an order in which four tiles of
+    /// operands change least.
+    #[inline(never)]
+    unsafe fn add_products_of_parts(
+        sums: *mut f32,
+        [a, lower]: [*const f32; 2],
+        stride: usize,
+        b: *const f32,
+        groups: usize,
+    ) {
+        // SAFETY: as the caller says.
+        unsafe {
+            asm!(
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                "2:",
+                "tileloadd tmm4, [{a} + {a_row}]", "tileloadd tmm5, [{lower} + {a_row}]", // a₁
+                "tileloadd tmm6, [{b} + {b_row} + 4096]", "tileloadd tmm7, [{b} + {b_row} + 4160]", // b₃
+                four_products!(),
+                "tileloadd tmm6, [{b} + {b_row} + 2048]", "tileloadd tmm7, [{b} + {b_row} + 2112]", // b₂
+                four_products!(),
+                "tileloadd tmm4, [{a} + {a_row} + 64]", "tileloadd tmm5, [{lower} + {a_row} + 64]", // a₂
+                four_products!(),
+                "tileloadd tmm6, [{b} + {b_row}]", "tileloadd tmm7, [{b} + {b_row} + 64]", // b₁
+                four_products!(),
+                "tileloadd tmm4, [{a} + {a_row}]", "tileloadd tmm5, [{lower} + {a_row}]", // a₁
+                four_products!(),
+                "tileloadd tmm4, [{a} + {a_row} + 128]", "tileloadd tmm5, [{lower} + {a_row} + 128]", // a₃
+                four_products!(),
+                "add {a}, 192", "add {lower}, 192", "add {b}, 6144",
+                "dec {groups}", "jnz 2b",
+                store_sums!(),
+                a = inout(reg) a => _, lower = inout(reg) lower => _, b = inout(reg) b => _, groups = inout(reg) groups => _,
+                a_row = in(reg) stride * 4, b_row = in(reg) 128_usize, sums = in(reg) sums,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Each tile of sums plus the product of its tiles of A and B.
+    macro_rules! four_products {
+        () => {
+            "tdpbf16ps tmm0, tmm4, tmm6\n tdpbf16ps tmm1, tmm4, tmm7\n tdpbf16ps tmm2, tmm5, tmm6\n tdpbf16ps tmm3, tmm5, tmm7"
+        };
+    }
+    use four_products;
+
+    /// The tiles of sums to their places in 32 rows of 128 bytes.
+    macro_rules! store_sums {
+        () => {
+            "tilestored [{sums} + {b_row}], tmm0\n tilestored [{sums} + {b_row} + 64], tmm1\n \
+             tilestored [{sums} + {b_row} + 2048], tmm2\n tilestored [{sums} + {b_row} + 2112], tmm3"
+        };
+    }
+    use store_sums;
 }

@@ -21,24 +21,20 @@ pub(crate) mod bf16;
 mod instructions;
 mod pack;
 mod tile;
+pub(crate) mod unit;
 
 use std::ops::Range;
 
 pub(crate) use pack::{Pack, Plain};
 use pack::{Panels, Rows};
 pub use tile::Start;
-use tile::{MR, NV, Tile, foresee, nr, put, tile};
+use tile::nr;
 
 use crate::parallel::{chunks, chunks2, grain_rows, threads};
 use crate::pool::Buffer;
 use crate::rows;
 use crate::simd::{Float, Stored};
 
-/// Words of the inner dimension in one go: few, so that C is read and written again seldom, and yet MC rows of A and a
-/// panel of B of KC x NR, which streams by, share the second-level cache.
-const KC: usize = 1024;
-/// Rows of A in one task, at most: few, so that the last task keeps nobody waiting.
-const MC: usize = 48;
 /// Words of B packed at once, at most: 5 MiB of f32, of the third-level cache. Few columns where the inner dimension is long,
 /// many where it is short: rows of A are read, and packed, once for each block of columns.
 const BLOCK: usize = 5 << 18;
@@ -133,6 +129,20 @@ pub enum Precision {
     Bf16,
 }
 
+/// A function of a number type and a [`Pack`], called with the way in which this processor multiplies in a precision.
+macro_rules! as_packed {
+    ($precision:expr, $f:ident($($argument:expr),*)) => {
+        match ($precision, unit::here()) {
+            (Precision::Full, false) => $f::<T, Plain>($($argument),*),
+            (Precision::Full, true) => $f::<T, <T as Float>::UnitFull>($($argument),*),
+            (Precision::Bf16, false) => $f::<T, <T as Float>::Bf16>($($argument),*),
+            (Precision::Bf16, true) => $f::<T, <T as Float>::UnitBf16>($($argument),*),
+        }
+    };
+}
+
+pub(crate) use as_packed;
+
 /// C ← A·B for `c` of shape `[m, n]`, `a` `[m, k]`, `b` `[k, n]`, on all threads.
 #[track_caller]
 pub fn matmul<T: Float>(c: &mut [T], a: Mat<T>, b: Mat<T>, precision: Precision) {
@@ -176,8 +186,7 @@ fn product<T: Float>(c: &mut [T], mut then: Then<T>, start: Start<T>, a: Mat<T>,
     match precision {
         _ if a.cols == 0 => (0..m).for_each(|i| begin(&mut c[i * n..][..n], start)),
         Precision::Full if m == 1 && !a.transposed => vector_matrix(c, start, &a.data[..a.cols], b),
-        Precision::Full => return blocks::<T, Plain>(c, then, start, a, b),
-        Precision::Bf16 => return blocks::<T, T::Bf16>(c, then, start, a, b),
+        _ => return as_packed!(precision, blocks(c, then, start, a, b)),
     }
     if let Some((y, f)) = &mut then {
         f(y, c);
@@ -212,24 +221,23 @@ fn begin_rows<T: Float>(c: &mut MatMut<T>, start: Start<T>) {
 #[track_caller]
 pub fn matmul_serial<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>, precision: Precision) {
     check([c.rows, c.cols], [c.rows, c.cols] == [a.rows, b.cols], start, &a, &b);
-    match precision {
-        _ if a.cols == 0 => begin_rows(&mut c, start),
-        Precision::Full => blocks_serial::<T, Plain>(c, start, a, b),
-        Precision::Bf16 => blocks_serial::<T, T::Bf16>(c, start, a, b),
+    match a.cols {
+        0 => begin_rows(&mut c, start),
+        _ => as_packed!(precision, blocks_serial(c, start, a, b)),
     }
 }
 
 fn blocks<T: Float, P: Pack<T>>(c: &mut [T], mut then: Then<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {
     let (m, n) = (a.rows, b.cols);
-    let run = run(m, threads());
+    let run = run::<T, P>(m, threads());
     each_block::<T, P>(a.cols, n, |cols, inner| {
-        let packed = Panels::new::<P>(b, cols.clone(), inner.clone(), true);
-        let words = inner.len().div_ceil(P::STEP);
+        let packed = panels::<T, P>(b, cols.clone(), inner.clone(), true);
+        let words = P::words(inner.len());
         let some_rows = |at: usize, c: &mut [T]| {
             let rows = at / n..at / n + c.len() / n;
             let a = Rows::new::<P>(a, rows.clone(), inner.clone());
             let part = MatMut { data: &mut c[cols.start..], rows: rows.len(), cols: cols.len(), stride: n };
-            multiply::<T, P>(part, &a, &packed, words, after(start, &inner, &cols));
+            P::multiply(part, &a, &packed, words, after(start, &inner, &cols));
         };
         match &mut then {
             Some((y, f)) if inner.end == a.cols => chunks2((c, run * n), (y, run * n), |i, c, y| {
@@ -245,31 +253,36 @@ fn blocks<T: Float, P: Pack<T>>(c: &mut [T], mut then: Then<T>, start: Start<T>,
 /// How many of m rows make a task: whole tiles, no more than stay in the cache, and few enough that a thread has about four
 /// tasks to even out the load; of such sizes, but not single tiles for each of which all of B would come by, the one with which
 /// the thread that has most tiles has fewest.
-fn run(m: usize, threads: usize) -> usize {
-    let tiles = m.div_ceil(MR);
-    let most = tiles.div_ceil(4 * threads).clamp(1, MC / MR);
+fn run<T: Float, P: Pack<T>>(m: usize, threads: usize) -> usize {
+    let tiles = m.div_ceil(P::ROWS);
+    let most = tiles.div_ceil(4 * threads).clamp(1, P::TASK / P::ROWS);
     let waited_for = |&run: &usize| {
         let (runs, rest) = (tiles / run, tiles % run);
         let last = if runs.is_multiple_of(threads) { rest } else { run };
         runs / threads * run + last
     };
-    (most.min(2)..=most).rev().min_by_key(waited_for).expect("one size at least") * MR
+    (most.min(2)..=most).rev().min_by_key(waited_for).expect("one size at least") * P::ROWS
+}
+
+/// A block of B packed, on all threads if `parallel`.
+fn panels<T: Float, P: Pack<T>>(b: Mat<T>, cols: Range<usize>, inner: Range<usize>, parallel: bool) -> Panels<T> {
+    Panels::new::<P>(b, cols, inner, parallel)
 }
 
 fn blocks_serial<T: Float, P: Pack<T>>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {
     each_block::<T, P>(a.cols, b.cols, |cols, inner| {
-        let packed = Panels::new::<P>(b, cols.clone(), inner.clone(), false);
+        let packed = panels::<T, P>(b, cols.clone(), inner.clone(), false);
         multiply_rows::<T, P>(c.columns(cols.clone()), after(start, &inner, &cols), a, inner, &packed);
     });
 }
 
 /// C ← start + A·B for some inner positions of A, and the panels of B for these, on this thread.
 fn multiply_rows<T: Float, P: Pack<T>>(c: MatMut<T>, start: Start<T>, a: Mat<T>, inner: Range<usize>, b: &Panels<T>) {
-    for i0 in (0..c.rows).step_by(MC) {
-        let rows = i0..(i0 + MC).min(c.rows);
+    for i0 in (0..c.rows).step_by(P::TASK) {
+        let rows = i0..(i0 + P::TASK).min(c.rows);
         let part = MatMut { data: &mut c.data[i0 * c.stride..], rows: rows.len(), ..c };
         let a = Rows::new::<P>(a, rows, inner.clone());
-        multiply::<T, P>(part, &a, b, inner.len().div_ceil(P::STEP), start);
+        P::multiply(part, &a, b, P::words(inner.len()), start);
     }
 }
 
@@ -280,8 +293,8 @@ fn each_block<T: Float, P: Pack<T>>(k: usize, n: usize, mut f: impl FnMut(Range<
     if k == 0 || n == 0 {
         return;
     }
-    let kc = even(k, KC * P::STEP, P::STEP);
-    let nc = even(n, BLOCK / kc.div_ceil(P::STEP), nr::<T>());
+    let kc = even(k, P::INNER, P::GROUP);
+    let nc = even(n, BLOCK / P::words(kc), nr::<T>());
     for j0 in (0..n).step_by(nc) {
         for k0 in (0..k).step_by(kc) {
             f(j0..(j0 + nc).min(n), k0..(k0 + kc).min(k));
@@ -298,45 +311,6 @@ fn after<'a, T>(start: Start<'a, T>, inner: &Range<usize>, cols: &Range<usize>) 
     }
 }
 
-/// C ← start + A·B over the first `words` words of the panels of B.
-fn multiply<T: Float, P: Pack<T>>(c: MatMut<T>, a: &Rows<T>, b: &Panels<T>, words: usize, start: Start<T>) {
-    for (p, j0) in (0..c.cols).step_by(nr::<T>()).enumerate() {
-        let b = b.panel(p, words);
-        let width = nr::<T>().min(c.cols - j0);
-        for i0 in (0..c.rows).step_by(MR) {
-            let height = MR.min(c.rows - i0);
-            let part = &mut c.data[i0 * c.stride + j0..];
-            // In a short tile the sums would be ready before the lines are; then asking is in vain.
-            if words > 128 {
-                foresee(part, c.stride, [height, width]);
-            }
-            // The last rows in the smallest tile that holds them.
-            if height > MR / 2 {
-                put(part, c.stride, [height, j0, width], &sums::<T, P, MR>(a, i0, height, b), start);
-            } else if height > MR / 4 {
-                put(part, c.stride, [height, j0, width], &sums::<T, P, { MR / 2 }>(a, i0, height, b), start);
-            } else {
-                put(part, c.stride, [height, j0, width], &sums::<T, P, { MR / 4 }>(a, i0, height, b), start);
-            }
-        }
-    }
-}
-
-/// The tile of rows i0.. of A and a panel of B. Rows beyond the last read the last again; what they give is not written.
-#[inline(always)]
-fn sums<T: Float, P: Pack<T>, const R: usize>(a: &Rows<T>, i0: usize, height: usize, b: &[T::Lanes]) -> Tile<T, R> {
-    let (words, stride, last) = (a.words(), a.stride, height - 1);
-    if !a.by_column {
-        let rows: [&[T]; R] = std::array::from_fn(|i| &words[(i0 + i.min(last)) * stride..][..b.len() / NV]);
-        return tile::<T, P, R>(|k| std::array::from_fn(|i| rows[i][k]), b);
-    }
-    let words = &words[i0..];
-    if height == R {
-        return tile::<T, P, R>(|k| *words[k * stride..].first_chunk::<R>().expect("R rows"), b);
-    }
-    tile::<T, P, R>(|k| std::array::from_fn(|i| words[k * stride + i.min(last)]), b)
-}
-
 /// B packed once, for several products on one thread.
 pub struct Packed<T: Float> {
     panels: Panels<T>,
@@ -349,10 +323,7 @@ impl<T: Float> Packed<T> {
     /// B `[k, n]` for products of a precision.
     pub fn new(b: Mat<T>, precision: Precision) -> Self {
         let (inner, cols) = (b.rows, b.cols);
-        let panels = match precision {
-            Precision::Full => Panels::new::<Plain>(b, 0..cols, 0..inner, false),
-            Precision::Bf16 => Panels::new::<T::Bf16>(b, 0..cols, 0..inner, false),
-        };
+        let panels = as_packed!(precision, panels(b, 0..cols, 0..inner, false));
         Self { panels, inner, cols, precision }
     }
 }
@@ -363,11 +334,9 @@ pub fn matmul_packed<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: 
     let fits = c.rows == a.rows && a.cols <= b.inner && c.cols <= b.cols;
     // A word of two positions is used or not.
     assert!(fits && (a.cols == b.inner || a.cols.is_multiple_of(2)), "matmul: [{}, {}] of a packed B", a.rows, a.cols);
-    let inner = 0..a.cols;
-    match b.precision {
-        _ if a.cols == 0 => begin_rows(&mut c, start),
-        Precision::Full => multiply_rows::<T, Plain>(c, start, a, inner, &b.panels),
-        Precision::Bf16 => multiply_rows::<T, T::Bf16>(c, start, a, inner, &b.panels),
+    match a.cols {
+        0 => begin_rows(&mut c, start),
+        inner => as_packed!(b.precision, multiply_rows(c, start, a, 0..inner, &b.panels)),
     }
 }
 

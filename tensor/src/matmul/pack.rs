@@ -1,13 +1,14 @@
 //! Packing: operands copied into the order in which the tile reads them, and rounded on the way where asked for.
 //!
 //! A packed operand consists of words. A word is one number, or with bf16 two neighbours of the inner dimension side by
-//! side, which the processor's dot instruction multiplies and adds at once.
+//! side, which the processor's dot instruction multiplies and adds at once. A matrix unit takes words in groups, and of a
+//! number that is split into parts a group for each part.
 
 use std::ops::Range;
 
-use super::Mat;
 use super::instructions::fetch;
-use super::tile::{NV, nr};
+use super::tile::{self, MR, NV, Start, nr};
+use super::{Mat, MatMut};
 use crate::parallel::{GRAIN, chunks};
 use crate::pool::Buffer;
 use crate::simd::{Float, Lanes};
@@ -17,11 +18,40 @@ pub trait Pack<T: Float>: Send + Sync + 'static {
     /// How many inner positions a word holds.
     const STEP: usize;
     /// Whether words are the numbers themselves.
-    const PLAIN: bool;
-    /// Words from a run along the inner dimension.
+    const PLAIN: bool = false;
+    /// Rows of a tile.
+    const ROWS: usize = MR;
+    /// Rows of A in one task, at most: few, so that the last task keeps nobody waiting.
+    const TASK: usize = 48;
+    /// Inner positions in one go, at most: few, so that a task's rows of A and a panel of B, which streams by, share the
+    /// second-level cache, and yet so many that C is read and written again seldom.
+    const INNER: usize = 1024 * Self::STEP;
+    /// Inner positions whose words belong together: beyond the last are zeros up to a multiple of it.
+    const GROUP: usize = Self::STEP;
+    /// Whether the words of a row of A are to stand side by side also where those of a column do in A.
+    const BY_ROW: bool = false;
+
+    /// How many words `inner` positions are.
+    fn words(inner: usize) -> usize {
+        inner.div_ceil(Self::STEP)
+    }
+    /// Where among the words of a row those of positions STEP·i on stand, or the first of them, if there are several.
+    fn place(i: usize) -> usize {
+        i
+    }
+    /// Words from a run along the inner dimension: [`Self::words`] of them.
     fn along(to: &mut [T], from: &[T]);
-    /// Words from [`Self::STEP`] runs across it, one for each inner position; the last may be missing (then zeros).
-    fn across(to: &mut [T], first: &[T], second: Option<&[T]>);
+    /// Words from [`Self::STEP`] runs across it, one for each inner position; the last may be missing (then zeros). `to` begins
+    /// with the words at a [`Self::place`], and has those of the next place `stride` further.
+    fn across(to: &mut [T], stride: usize, first: &[T], second: Option<&[T]>);
+    /// C ← start + A·B over the first `words` words of the panels of B.
+    fn multiply(c: MatMut<T>, a: &Rows<T>, b: &Panels<T>, words: usize, start: Start<T>);
+    /// Multiplies what is at hand so many times, and tells how many multiply-adds of numbers these were.
+    fn exercise(rounds: usize) -> usize;
+}
+
+/// Words that are multiplied lane by lane.
+pub trait Lanewise<T: Float>: Pack<T> {
     /// sum + a·b, over all positions of the words.
     fn add_product(sum: T::Lanes, a: T::Lanes, b: T::Lanes) -> T::Lanes;
 }
@@ -37,9 +67,18 @@ impl<T: Float> Pack<T> for Plain {
         to.copy_from_slice(from);
     }
     #[inline(always)]
-    fn across(to: &mut [T], first: &[T], _: Option<&[T]>) {
-        to.copy_from_slice(first);
+    fn across(to: &mut [T], _: usize, first: &[T], _: Option<&[T]>) {
+        to[..first.len()].copy_from_slice(first);
     }
+    fn multiply(c: MatMut<T>, a: &Rows<T>, b: &Panels<T>, words: usize, start: Start<T>) {
+        tile::multiply::<T, Self>(c, a, b, words, start);
+    }
+    fn exercise(rounds: usize) -> usize {
+        tile::exercise::<T, Self>(rounds)
+    }
+}
+
+impl<T: Float> Lanewise<T> for Plain {
     #[inline(always)]
     fn add_product(sum: T::Lanes, a: T::Lanes, b: T::Lanes) -> T::Lanes {
         a.mul_add(b, sum)
@@ -97,28 +136,36 @@ enum Words<'a, T: Float> {
 impl<'a, T: Float> Rows<'a, T> {
     /// Where they stand, if the words are the numbers and the tile can read them side by side there; else copied.
     pub fn new<P: Pack<T>>(a: Mat<'a, T>, rows: Range<usize>, inner: Range<usize>) -> Self {
-        let (words, by_column) = (inner.len().div_ceil(P::STEP), a.transposed);
+        let (words, by_column) = (P::words(inner.len()), a.transposed);
         if P::PLAIN && if by_column { a.stride <= NEAR } else { rows.len() == 1 || apart::<T>(a.stride) } {
             let part = if by_column { a.t().part(inner, rows) } else { a.part(rows, inner) };
             return Self { words: Words::Here(part.data), stride: a.stride, by_column };
         }
-        let (stride, runs) = match words {
-            words if by_column => (rows.len(), words),
-            words if apart::<T>(words) => (words, rows.len()),
-            words => (words + LINE / size_of::<T>(), rows.len()),
-        };
-        let mut packed = Buffer::scratch(runs * stride);
-        if by_column {
+        // What stands beyond the last row, up to whole tiles, does not matter: what it gives is not written.
+        let height = if P::BY_ROW { rows.len().next_multiple_of(P::ROWS) } else { rows.len() };
+        let columns = by_column.then(|| {
+            let mut columns = Buffer::scratch(words * height);
+            columns[words_of_whole_groups::<T, P>(inner.len()) * height..].fill(T::ZERO);
             let piece = |k: usize| &a.stored_row(k)[rows.clone()];
-            pieces::<T, P>(inner.clone(), piece, |word, first, second| {
-                P::across(&mut packed[word * stride..][..stride], first, second);
+            pieces::<T, P>(inner.clone(), piece, |i, first, second| {
+                P::across(&mut columns[P::place(i) * height..], height, first, second);
             });
+            columns
+        });
+        let columns = match columns {
+            Some(columns) if !P::BY_ROW => return Self { words: Words::Packed(columns), stride: height, by_column },
+            columns => columns,
+        };
+        let stride = if apart::<T>(words) { words } else { words + LINE / size_of::<T>() };
+        let mut packed = Buffer::scratch(height * stride);
+        if let Some(columns) = columns {
+            turn((&mut packed, stride), (&columns, height), [height, words]);
         } else {
             for (to, i) in packed.chunks_exact_mut(stride).zip(rows) {
                 P::along(&mut to[..words], &a.stored_row(i)[inner.clone()]);
             }
         }
-        Self { words: Words::Packed(packed), stride, by_column }
+        Self { words: Words::Packed(packed), stride, by_column: false }
     }
 
     pub fn words(&self) -> &[T] {
@@ -139,7 +186,7 @@ pub struct Panels<T: Float> {
 impl<T: Float> Panels<T> {
     /// Packs a block, on all threads if `parallel`.
     pub fn new<P: Pack<T>>(b: Mat<T>, cols: Range<usize>, inner: Range<usize>, parallel: bool) -> Self {
-        let (words, nr) = (inner.len().div_ceil(P::STEP), nr::<T>());
+        let (words, nr) = (P::words(inner.len()), nr::<T>());
         let mut buffer = Buffer::scratch(cols.len().div_ceil(nr) * nr * words);
         let pack = |at: usize, panel: &mut [T]| {
             let j0 = cols.start + at / words;
@@ -151,13 +198,14 @@ impl<T: Float> Panels<T> {
                 transpose::<T, P>(panel, nr, words, b.t().part(j0..j0 + width, inner.clone()));
                 return;
             }
+            panel[words_of_whole_groups::<T, P>(inner.len()) * nr..].fill(T::ZERO);
             let piece = |k: usize| &b.stored_row(k)[j0..j0 + width];
-            pieces::<T, P>(inner.clone(), piece, |word, first, second| {
-                let to = &mut panel[word * nr..][..nr];
+            pieces::<T, P>(inner.clone(), piece, |i, first, second| {
+                let to = &mut panel[P::place(i) * nr..];
                 if width == nr {
-                    P::across(to, &first[..nr], second.map(|second| &second[..nr])); // a length known beforehand
+                    P::across(to, nr, &first[..nr], second.map(|second| &second[..nr])); // a length known beforehand
                 } else {
-                    P::across(&mut to[..width], first, second);
+                    P::across(to, nr, first, second);
                 }
             });
         };
@@ -175,7 +223,12 @@ impl<T: Float> Panels<T> {
     }
 }
 
-/// `to` `[words, nr]` ← the transpose of the words of `rows`, in squares that are turned in registers.
+/// The words of an inner dimension whose groups are full: those that follow are zeros where nothing is written to them.
+fn words_of_whole_groups<T: Float, P: Pack<T>>(inner: usize) -> usize {
+    P::words(inner / P::GROUP * P::GROUP)
+}
+
+/// `to` `[words, nr]` ← the transpose of the words of `rows`.
 fn transpose<T: Float, P: Pack<T>>(to: &mut [T], nr: usize, words: usize, rows: Mat<T>) {
     let side = T::SQUARE;
     let mut packed = Buffer::<T>::scratch(if P::PLAIN { 0 } else { side * words });
@@ -189,12 +242,22 @@ fn transpose<T: Float, P: Pack<T>>(to: &mut [T], nr: usize, words: usize, rows: 
             each.for_each(|(to, row)| P::along(to, &row[..rows.cols]));
             (&packed[..], words)
         };
-        let turned = if height == side { words / side * side } else { 0 };
-        for k0 in (0..turned).step_by(side) {
-            T::transpose((&mut to[k0 * nr + j0..], nr), (&from[k0..], stride));
+        turn((&mut to[j0..], nr), (from, stride), [words, height]);
+    }
+}
+
+/// `to` `[n, m]` ← the transpose of `from` `[m, n]`, each a slice that begins with its first number, and the length of its rows:
+/// in squares that are turned in registers.
+fn turn<T: Float>((to, to_stride): (&mut [T], usize), (from, stride): (&[T], usize), [n, m]: [usize; 2]) {
+    let side = T::SQUARE;
+    let (whole_n, whole_m) = (n / side * side, m / side * side);
+    for j0 in (0..whole_m).step_by(side) {
+        for i0 in (0..whole_n).step_by(side) {
+            T::transpose((&mut to[i0 * to_stride + j0..], to_stride), (&from[j0 * stride + i0..], stride));
         }
-        for j in 0..height {
-            (turned..words).for_each(|k| to[k * nr + j0 + j] = from[j * stride + k]);
-        }
+    }
+    for j in 0..m {
+        let first = if j < whole_m { whole_n } else { 0 };
+        (first..n).for_each(|i| to[i * to_stride + j] = from[j * stride + i]);
     }
 }

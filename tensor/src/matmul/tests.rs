@@ -1,6 +1,8 @@
 //! The product against the plain loop, in every form: sizes, transposes, strides, starts, precisions, threads.
 
 use super::bf16::Rounded;
+use super::pack::Pack;
+use super::unit::{InUnit, SplitInUnit};
 use super::*;
 use crate::parallel::with_threads;
 use crate::random::{Random, Stream};
@@ -25,8 +27,8 @@ fn rounded<T: Float>(x: T) -> f64 {
     half::bf16::from_f32(x.f64() as f32).to_f64()
 }
 
-/// All sizes and transposes, on all threads and on one, against the plain loop over `seen` operands.
-fn agrees<T: Float>(precision: Precision, tolerance: f64, seen: impl Fn(T) -> f64) {
+/// All sizes and transposes, on all threads and on one, and as `P` packs, against the plain loop over `seen` operands.
+fn agrees<T: Float, P: Pack<T>>(precision: Precision, tolerance: f64, seen: impl Fn(T) -> f64) {
     let sizes = SIZES.iter().flat_map(|&m| SIZES.iter().map(move |&n| (m, n, (m * 7 + n * 3) % 300)));
     // In the last two, rows lie as far apart as the first-level cache has ways.
     for (m, n, k) in sizes.chain([(13, 33, 1024), (29, 5, 2048)]) {
@@ -42,14 +44,16 @@ fn agrees<T: Float>(precision: Precision, tolerance: f64, seen: impl Fn(T) -> f6
             );
             // C holds rubbish, a one everywhere, rubbish; the last has rows of its own length.
             let (mut all, mut more) = (vec![T::of(f64::NAN); m * n], vec![T::ONE; m * n]);
+            let mut this = vec![if k == 0 { T::ZERO } else { T::of(f64::NAN) }; m * n];
             let stride = n + 3;
             let mut one = vec![T::of(7.0); m * stride];
             matmul(&mut all, mat_a, mat_b, precision);
             add_matmul(&mut more, mat_a, mat_b, precision);
+            blocks::<T, P>(&mut this, None, Start::Zero, mat_a, mat_b);
             matmul_serial(MatMut::strided(&mut one, m, n, stride), Start::Row(&bias), mat_a, mat_b, precision);
             for (at, want) in want.iter().enumerate() {
                 let (i, j) = (at / n, at % n);
-                let got = [all[at].f64(), more[at].f64() - 1.0, (one[i * stride + j] - bias[j]).f64()];
+                let got = [all[at], this[at], more[at] - T::ONE, one[i * stride + j] - bias[j]].map(T::f64);
                 let close = got.iter().all(|x| (x - want).abs() < tolerance * (1.0 + k as f64).sqrt());
                 assert!(close, "[{m}, {k}] x [{k}, {n}] {ta} {tb} at {i}, {j}: {got:?} {want}");
             }
@@ -61,14 +65,58 @@ fn agrees<T: Float>(precision: Precision, tolerance: f64, seen: impl Fn(T) -> f6
 
 #[test]
 fn awkward_sizes_and_transposes_agree_with_the_plain_loop() {
-    agrees::<f64>(Precision::Full, 1e-14, full);
-    agrees::<f32>(Precision::Full, 1e-6, full);
+    agrees::<f64, Plain>(Precision::Full, 1e-14, full);
+    agrees::<f32, Plain>(Precision::Full, 1e-6, full);
 }
 
 #[test]
 fn bf16_is_the_plain_loop_over_rounded_operands() {
-    agrees::<f32>(Precision::Bf16, 1e-6, rounded);
-    agrees::<f64>(Precision::Bf16, 1e-14, rounded);
+    agrees::<f32, bf16::Fastest>(Precision::Bf16, 1e-6, rounded);
+    agrees::<f64, Rounded>(Precision::Bf16, 1e-14, rounded);
+}
+
+#[test]
+fn the_matrix_unit_multiplies_as_lanes_do() {
+    if unit::here() {
+        agrees::<f32, InUnit>(Precision::Bf16, 1e-6, rounded);
+        agrees::<f32, SplitInUnit>(Precision::Full, 1e-6, full);
+    }
+}
+
+#[test]
+fn the_matrix_unit_multiplies_numbers_in_full_more_exactly_than_lanes_do() {
+    if !unit::here() {
+        return;
+    }
+    for [m, n, k] in [[33, 65, 100], [50, 40, 3000]] {
+        // Of very different size, row by row and column by column.
+        let spread = |x: f32, i: usize| x * 10.0f32.powi((i % 21) as i32 - 10);
+        let a: Vec<f32> = numbers(m * k, 1).into_iter().enumerate().map(|(at, x)| spread(x, at / k)).collect();
+        let b: Vec<f32> = numbers(k * n, 2).into_iter().enumerate().map(|(at, x)| spread(x, at % n)).collect();
+        let size = plain([m, n, k], |i, p| a[i * k + p].f64().abs(), |p, j| b[p * n + j].f64().abs());
+        let want = plain([m, n, k], |i, p| a[i * k + p].f64(), |p, j| b[p * n + j].f64());
+        let worst = |product: fn(&mut [f32], Then<f32>, Start<f32>, Mat<f32>, Mat<f32>)| {
+            let mut c = vec![f32::NAN; m * n];
+            product(&mut c, None, Start::Zero, Mat::new(&a, m, k), Mat::new(&b, k, n));
+            c.iter().zip(&want).zip(&size).map(|((c, want), size)| (c.f64() - want).abs() / size).fold(0.0, f64::max)
+        };
+        let (lanes, unit) = (worst(blocks::<f32, Plain>), worst(blocks::<f32, SplitInUnit>));
+        assert!(unit < lanes, "[{m}, {k}] x [{k}, {n}]: {unit:e} in the unit, {lanes:e} in lanes");
+    }
+}
+
+#[test]
+fn numbers_in_full_keep_their_last_bit_in_the_matrix_unit() {
+    if !unit::here() {
+        return;
+    }
+    // Times a power of two, nothing is rounded: 24 bits of mantissa are three parts.
+    let x = numbers::<f32>(40 * 40, 9);
+    let twice: Vec<f32> = (0..40 * 40).map(|at| if at / 40 == at % 40 { 2.0 } else { 0.0 }).collect();
+    let [mut left, mut right] = [(); 2].map(|()| vec![0.0; 40 * 40]);
+    blocks::<f32, SplitInUnit>(&mut left, None, Start::Zero, Mat::new(&x, 40, 40), Mat::new(&twice, 40, 40));
+    blocks::<f32, SplitInUnit>(&mut right, None, Start::Zero, Mat::new(&twice, 40, 40), Mat::new(&x, 40, 40));
+    assert!(left == right && left.iter().zip(&x).all(|(y, x)| *y == 2.0 * x));
 }
 
 #[test]
@@ -100,7 +148,7 @@ fn rounding_to_bf16_is_that_of_the_half_crate() {
 
 #[test]
 fn blocks_beyond_the_first_agree_too() {
-    for [m, n, k] in [[3, BLOCK / 300 + 50, 300], [70, 40, 2 * KC + 5], [2 * MC + 1, 33, KC + 1]] {
+    for [m, n, k] in [[3, BLOCK / 300 + 50, 300], [70, 40, 2 * 1024 + 5], [2 * 48 + 1, 33, 1024 + 1]] {
         let (a, b) = (numbers::<f64>(m * k, 3), numbers::<f64>(k * n, 4));
         let (mut c, mut one) = (vec![0.0; m * n], vec![0.0; m * n]);
         matmul(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n), Precision::Full);
@@ -183,7 +231,7 @@ fn a_product_that_does_not_fit_names_both_shapes() {
 
 #[test]
 fn what_follows_a_product_is_done_once_to_every_element() {
-    for [m, n, k] in [[1, 40, 33], [3, BLOCK / 30 + 50, 30], [2 * MC + 1, 33, KC + 1], [5, 7, 0]] {
+    for [m, n, k] in [[1, 40, 33], [3, BLOCK / 30 + 50, 30], [2 * 48 + 1, 33, 1024 + 1], [5, 7, 0]] {
         let (a, b, bias) = (numbers::<f64>(m * k, 3), numbers::<f64>(k * n, 4), numbers::<f64>(n, 5));
         let [mut want, mut c, mut y] = [(); 3].map(|()| vec![7.0; m * n]);
         let (mat_a, mat_b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
@@ -221,13 +269,18 @@ fn tasks_are_whole_tiles_of_the_number_that_leaves_the_busiest_thread_least_to_d
         (0..tiles).for_each(|tile| each[tile / run % threads] += 1);
         each.into_iter().max().unwrap_or(0)
     };
-    for (m, threads) in (1..2000).step_by(7).flat_map(|m| [1, 2, 3, 8].map(|threads| (m, threads))) {
-        let (tiles, run) = (usize::div_ceil(m, MR), run(m, threads));
-        assert!(run.is_multiple_of(MR) && (MR..=MC).contains(&run), "{m} rows, {threads} threads: {run}");
-        assert!(run == MR || m.div_ceil(run) >= 2 * threads, "{m} rows, {threads} threads: {run}");
-        for other in (2..=MC / MR).filter(|other| tiles.div_ceil(*other) >= 4 * threads) {
-            let (here, there) = (busiest(tiles, run / MR, threads), busiest(tiles, other, threads));
+    fn check<P: Pack<f32>>(m: usize, threads: usize, busiest: impl Fn(usize, usize, usize) -> usize) {
+        let (tiles, run) = (m.div_ceil(P::ROWS), run::<f32, P>(m, threads));
+        let fits = run.is_multiple_of(P::ROWS) && (P::ROWS..=P::TASK).contains(&run);
+        assert!(fits, "{m} rows, {threads} threads: {run}");
+        assert!(run == P::ROWS || m.div_ceil(run) >= 2 * threads, "{m} rows, {threads} threads: {run}");
+        for other in (2..=P::TASK / P::ROWS).filter(|other| tiles.div_ceil(*other) >= 4 * threads) {
+            let (here, there) = (busiest(tiles, run / P::ROWS, threads), busiest(tiles, other, threads));
             assert!(here <= there, "{m} rows, {threads} threads: {run} or {other} tiles");
         }
+    }
+    for (m, threads) in (1..2000).step_by(7).flat_map(|m| [1, 2, 3, 8].map(|threads| (m, threads))) {
+        check::<Plain>(m, threads, busiest);
+        check::<SplitInUnit>(m, threads, busiest);
     }
 }

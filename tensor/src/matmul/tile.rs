@@ -1,7 +1,8 @@
 //! The heart of the product: a tile of C as sums in registers, one rank-1 update for each inner position.
 
+use super::MatMut;
 use super::instructions::fetch;
-use super::pack::Pack;
+use super::pack::{Lanewise, Panels, Rows};
 use crate::simd::{Float, Lanes};
 
 // A tile of MR rows and NV vectors of sums lives in registers. AVX-512 has 32 of them: 12·2 sums, 2 vectors of B,
@@ -20,9 +21,48 @@ pub const fn nr<T: Float>() -> usize {
 /// R x NR sums.
 pub type Tile<T, const R: usize> = [[<T as Float>::Lanes; NV]; R];
 
+/// C ← start + A·B over the first `words` words of the panels of B.
+pub fn multiply<T: Float, P: Lanewise<T>>(c: MatMut<T>, a: &Rows<T>, b: &Panels<T>, words: usize, start: Start<T>) {
+    for (p, j0) in (0..c.cols).step_by(nr::<T>()).enumerate() {
+        let b = b.panel(p, words);
+        let width = nr::<T>().min(c.cols - j0);
+        for i0 in (0..c.rows).step_by(MR) {
+            let height = MR.min(c.rows - i0);
+            let part = &mut c.data[i0 * c.stride + j0..];
+            // In a short tile the sums would be ready before the lines are; then asking is in vain.
+            if words > 128 {
+                foresee(part, c.stride, [height, width]);
+            }
+            // The last rows in the smallest tile that holds them.
+            if height > MR / 2 {
+                put(part, c.stride, [height, j0, width], &sums::<T, P, MR>(a, i0, height, b), start);
+            } else if height > MR / 4 {
+                put(part, c.stride, [height, j0, width], &sums::<T, P, { MR / 2 }>(a, i0, height, b), start);
+            } else {
+                put(part, c.stride, [height, j0, width], &sums::<T, P, { MR / 4 }>(a, i0, height, b), start);
+            }
+        }
+    }
+}
+
+/// The tile of rows i0.. of A and a panel of B. Rows beyond the last read the last again; what they give is not written.
+#[inline(always)]
+fn sums<T: Float, P: Lanewise<T>, const R: usize>(a: &Rows<T>, i0: usize, height: usize, b: &[T::Lanes]) -> Tile<T, R> {
+    let (words, stride, last) = (a.words(), a.stride, height - 1);
+    if !a.by_column {
+        let rows: [&[T]; R] = std::array::from_fn(|i| &words[(i0 + i.min(last)) * stride..][..b.len() / NV]);
+        return tile::<T, P, R>(|k| std::array::from_fn(|i| rows[i][k]), b);
+    }
+    let words = &words[i0..];
+    if height == R {
+        return tile::<T, P, R>(|k| *words[k * stride..].first_chunk::<R>().expect("R rows"), b);
+    }
+    tile::<T, P, R>(|k| std::array::from_fn(|i| words[k * stride + i.min(last)]), b)
+}
+
 /// Σₖ aₖ·bₖ for R rows of A, whose words at inner position k are `a(k)`, and a packed panel of B `[kc, NR]`.
 #[inline(always)]
-pub fn tile<T: Float, P: Pack<T>, const R: usize>(a: impl Fn(usize) -> [T; R], b: &[T::Lanes]) -> Tile<T, R> {
+fn tile<T: Float, P: Lanewise<T>, const R: usize>(a: impl Fn(usize) -> [T; R], b: &[T::Lanes]) -> Tile<T, R> {
     let mut sums = [[T::Lanes::splat(T::ZERO); NV]; R];
     for (k, b) in b.chunks_exact(NV).enumerate() {
         for (sums, a) in sums.iter_mut().zip(a(k)) {
@@ -98,4 +138,18 @@ fn put_with<T: Float, const R: usize>(
             }
         }
     }
+}
+
+/// Independent sums: enough to fill the pipelines of two multiply-add units of four cycles' latency.
+const CHAINS: usize = 12;
+
+/// Multiply-adds on registers alone, and how many numbers they multiplied.
+pub fn exercise<T: Float, P: Lanewise<T>>(rounds: usize) -> usize {
+    let (a, b) = (std::hint::black_box(T::Lanes::of(0.999)), std::hint::black_box(T::Lanes::of(1e-3)));
+    let mut sums = [T::Lanes::splat(T::ONE); CHAINS];
+    for _ in 0..rounds {
+        sums.iter_mut().for_each(|s| *s = P::add_product(*s, a, b));
+    }
+    std::hint::black_box(sums);
+    rounds * CHAINS * T::Lanes::N * P::STEP
 }
