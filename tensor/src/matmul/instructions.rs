@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
-pub use pairs::{add_dot_of_pairs, pairs_across, pairs_along, rounded};
+pub use pairs::{add_dot_of_pairs, numbers_across, numbers_along, pairs_across, pairs_along};
 
 /// Asks for the cache line that holds a number, which will be read or written some thousand cycles from now. No prefetcher
 /// foresees pieces of a few lines of one row after the other, as a tile touches them in C, and packing in B. It is worth some
@@ -24,8 +24,8 @@ pub fn fetch<T>(number: &T) {
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 mod pairs {
     use std::arch::x86_64::{
-        __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_cvtpbh_ps, _mm512_dpbf16_ps,
-        _mm512_permutexvar_epi16,
+        __m256bh, __m512, __m512bh, __m512i, _mm512_and_si512, _mm512_cvtne2ps_pbh, _mm512_cvtpbh_ps, _mm512_dpbf16_ps,
+        _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_slli_epi32,
     };
     use std::mem::transmute;
 
@@ -55,13 +55,12 @@ mod pairs {
         }
     }
 
-    /// The nearest bf16 of every lane, as f32.
+    /// The numbers in words of neighbours, as f32 in their order.
     #[inline(always)]
-    pub fn rounded(x: f32x16) -> f32x16 {
+    pub fn numbers_along(words: f32x16) -> [f32x16; 2] {
         // SAFETY: see above.
         unsafe {
-            let half = _mm512_cvtneps_pbh(transmute::<f32x16, __m512>(x));
-            transmute::<__m512, f32x16>(_mm512_cvtpbh_ps(half))
+            transmute::<f32x16, [__m256bh; 2]>(words).map(|half| transmute::<__m512, f32x16>(_mm512_cvtpbh_ps(half)))
         }
     }
 
@@ -81,6 +80,17 @@ mod pairs {
             let halves = transmute::<f32x16, __m512i>(pairs_along(first, second));
             let order = transmute::<[u16; 32], __m512i>(INTERLEAVED);
             transmute::<__m512i, f32x16>(_mm512_permutexvar_epi16(order, halves))
+        }
+    }
+
+    /// The lower and the upper numbers of words, as f32.
+    #[inline(always)]
+    pub fn numbers_across(words: f32x16) -> [f32x16; 2] {
+        // SAFETY: see above.
+        unsafe {
+            let words = transmute::<f32x16, __m512i>(words);
+            let upper = _mm512_and_si512(words, _mm512_set1_epi32(-0x1_0000));
+            [_mm512_slli_epi32::<16>(words), upper].map(|x| transmute::<__m512i, f32x16>(x))
         }
     }
 }
@@ -158,7 +168,8 @@ pub mod unit {
 
         /// sums ← A·B for `height` rows of A, up to 32, whose rows lie `stride` words apart, and a panel of B. Both consist of
         /// groups of sixteen words for each of N parts: one, or three, which stand for numbers in full. Of A as many rows are
-        /// read as fill tiles.
+        /// read as fill tiles. On the way it asks for the words from `soon` on, a quarter as many as B has, to be in the
+        /// second-level cache.
         #[inline(always)]
         pub fn multiply<const N: usize>(
             &self,
@@ -167,6 +178,7 @@ pub mod unit {
             stride: usize,
             b: &[f32x16],
             height: usize,
+            soon: *const f32x16,
         ) {
             let groups = b.len() / (2 * SIDE * N);
             // The lower half of a low tile is its upper half again.
@@ -174,12 +186,13 @@ pub mod unit {
             let end = lower + (SIDE - 1) * stride + groups * SIDE * N;
             assert!(groups > 0 && end <= a.len(), "the rows of A are shorter than the panel of B");
             let (sums, a, b) = (sums.as_mut_ptr().cast(), [a.as_ptr(), a[lower..].as_ptr()], b.as_ptr().cast());
+            let soon = soon.cast();
             // SAFETY: the tiles are shaped, since `self` lives; A, from both pointers, and B hold all groups; the sums are 32
             // rows of 128 bytes, as many as are written.
             unsafe {
                 match N {
-                    1 => add_products(sums, a, stride, b, groups),
-                    3 => add_products_of_parts(sums, a, stride, b, groups),
+                    1 => add_products(sums, a, stride, [b, soon], groups),
+                    3 => add_products_of_parts(sums, a, stride, [b, soon], groups),
                     _ => unreachable!("one part or three"),
                 }
             }
@@ -196,7 +209,13 @@ pub mod unit {
     /// sums ← A·B over all groups: 0 to 3 are the tiles of sums, 4 and 5 those of A (upper, lower), 6 and 7 those of B (left,
     /// right). In a group of one part a row of A has 64 bytes, and B 16 rows of 128.
     #[inline(never)]
-    unsafe fn add_products(sums: *mut f32, [a, lower]: [*const f32; 2], stride: usize, b: *const f32, groups: usize) {
+    unsafe fn add_products(
+        sums: *mut f32,
+        [a, lower]: [*const f32; 2],
+        stride: usize,
+        [b, soon]: [*const f32; 2],
+        groups: usize,
+    ) {
         // SAFETY: as the caller says.
         unsafe {
             asm!(
@@ -204,11 +223,12 @@ pub mod unit {
                 "2:",
                 "tileloadd tmm4, [{a} + {a_row}]", "tileloadd tmm5, [{lower} + {a_row}]",
                 "tileloadd tmm6, [{b} + {b_row}]", "tileloadd tmm7, [{b} + {b_row} + 64]",
+                ask!(0), ask!(256),
                 four_products!(),
-                "add {a}, 64", "add {lower}, 64", "add {b}, 2048",
+                "add {a}, 64", "add {lower}, 64", "add {b}, 2048", "add {soon}, 512",
                 "dec {groups}", "jnz 2b",
                 store_sums!(),
-                a = inout(reg) a => _, lower = inout(reg) lower => _, b = inout(reg) b => _, groups = inout(reg) groups => _,
+                a = inout(reg) a => _, lower = inout(reg) lower => _, b = inout(reg) b => _, soon = inout(reg) soon => _, groups = inout(reg) groups => _,
                 a_row = in(reg) stride * 4, b_row = in(reg) 128_usize, sums = in(reg) sums,
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
@@ -224,7 +244,7 @@ pub mod unit {
         sums: *mut f32,
         [a, lower]: [*const f32; 2],
         stride: usize,
-        b: *const f32,
+        [b, soon]: [*const f32; 2],
         groups: usize,
     ) {
         // SAFETY: as the caller says.
@@ -234,21 +254,27 @@ pub mod unit {
                 "2:",
                 "tileloadd tmm4, [{a} + {a_row}]", "tileloadd tmm5, [{lower} + {a_row}]", // a₁
                 "tileloadd tmm6, [{b} + {b_row} + 4096]", "tileloadd tmm7, [{b} + {b_row} + 4160]", // b₃
+                ask!(0),
                 four_products!(),
                 "tileloadd tmm6, [{b} + {b_row} + 2048]", "tileloadd tmm7, [{b} + {b_row} + 2112]", // b₂
+                ask!(256),
                 four_products!(),
                 "tileloadd tmm4, [{a} + {a_row} + 64]", "tileloadd tmm5, [{lower} + {a_row} + 64]", // a₂
+                ask!(512),
                 four_products!(),
                 "tileloadd tmm6, [{b} + {b_row}]", "tileloadd tmm7, [{b} + {b_row} + 64]", // b₁
+                ask!(768),
                 four_products!(),
                 "tileloadd tmm4, [{a} + {a_row}]", "tileloadd tmm5, [{lower} + {a_row}]", // a₁
+                ask!(1024),
                 four_products!(),
                 "tileloadd tmm4, [{a} + {a_row} + 128]", "tileloadd tmm5, [{lower} + {a_row} + 128]", // a₃
+                ask!(1280),
                 four_products!(),
-                "add {a}, 192", "add {lower}, 192", "add {b}, 6144",
+                "add {a}, 192", "add {lower}, 192", "add {b}, 6144", "add {soon}, 1536",
                 "dec {groups}", "jnz 2b",
                 store_sums!(),
-                a = inout(reg) a => _, lower = inout(reg) lower => _, b = inout(reg) b => _, groups = inout(reg) groups => _,
+                a = inout(reg) a => _, lower = inout(reg) lower => _, b = inout(reg) b => _, soon = inout(reg) soon => _, groups = inout(reg) groups => _,
                 a_row = in(reg) stride * 4, b_row = in(reg) 128_usize, sums = in(reg) sums,
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
@@ -256,6 +282,17 @@ pub mod unit {
             );
         }
     }
+
+    /// Asks for four lines, from a distance on.
+    macro_rules! ask {
+        ($at:literal) => {
+            concat!(
+                "prefetcht1 [{soon} + ", $at, "]\n prefetcht1 [{soon} + 64 + ", $at, "]\n",
+                "prefetcht1 [{soon} + 128 + ", $at, "]\n prefetcht1 [{soon} + 192 + ", $at, "]"
+            )
+        };
+    }
+    use ask;
 
     /// Each tile of sums plus the product of its tiles of A and B.
     macro_rules! four_products {

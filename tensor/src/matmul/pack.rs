@@ -143,23 +143,22 @@ impl<'a, T: Float> Rows<'a, T> {
         }
         // What stands beyond the last row, up to whole tiles, does not matter: what it gives is not written.
         let height = if P::BY_ROW { rows.len().next_multiple_of(P::ROWS) } else { rows.len() };
-        let columns = by_column.then(|| {
-            let mut columns = Buffer::scratch(words * height);
-            columns[words_of_whole_groups::<T, P>(inner.len()) * height..].fill(T::ZERO);
-            let piece = |k: usize| &a.stored_row(k)[rows.clone()];
-            pieces::<T, P>(inner.clone(), piece, |i, first, second| {
-                P::across(&mut columns[P::place(i) * height..], height, first, second);
-            });
-            columns
-        });
-        let columns = match columns {
-            Some(columns) if !P::BY_ROW => return Self { words: Words::Packed(columns), stride: height, by_column },
-            columns => columns,
-        };
+        let piece = |k: usize| &a.stored_row(k)[rows.clone()];
+        if by_column && !P::BY_ROW {
+            let mut packed = Buffer::scratch(words * height);
+            across::<T, P>(&mut packed, height, inner, piece);
+            return Self { words: Words::Packed(packed), stride: height, by_column };
+        }
         let stride = if apart::<T>(words) { words } else { words + LINE / size_of::<T>() };
         let mut packed = Buffer::scratch(height * stride);
-        if let Some(columns) = columns {
-            turn((&mut packed, stride), (&columns, height), [height, words]);
+        if by_column {
+            // Some positions at a time, which stay in the first-level cache until they are turned.
+            let mut columns = Buffer::scratch(P::words(P::GROUP) * height);
+            for (group, k0) in inner.clone().step_by(P::GROUP).enumerate() {
+                across::<T, P>(&mut columns, height, k0..(k0 + P::GROUP).min(inner.end), piece);
+                let words = P::words(P::GROUP);
+                turn((&mut packed[group * words..], stride), (&columns, height), [height, words]);
+            }
         } else {
             for (to, i) in packed.chunks_exact_mut(stride).zip(rows) {
                 P::along(&mut to[..words], &a.stored_row(i)[inner.clone()]);
@@ -198,16 +197,7 @@ impl<T: Float> Panels<T> {
                 transpose::<T, P>(panel, nr, words, b.t().part(j0..j0 + width, inner.clone()));
                 return;
             }
-            panel[words_of_whole_groups::<T, P>(inner.len()) * nr..].fill(T::ZERO);
-            let piece = |k: usize| &b.stored_row(k)[j0..j0 + width];
-            pieces::<T, P>(inner.clone(), piece, |i, first, second| {
-                let to = &mut panel[P::place(i) * nr..];
-                if width == nr {
-                    P::across(to, nr, &first[..nr], second.map(|second| &second[..nr])); // a length known beforehand
-                } else {
-                    P::across(to, nr, first, second);
-                }
-            });
+            across::<T, P>(panel, nr, inner.clone(), |k| &b.stored_row(k)[j0..j0 + width]);
         };
         if parallel && buffer.len() > GRAIN {
             chunks(&mut buffer, nr * words, pack);
@@ -223,9 +213,24 @@ impl<T: Float> Panels<T> {
     }
 }
 
-/// The words of an inner dimension whose groups are full: those that follow are zeros where nothing is written to them.
-fn words_of_whole_groups<T: Float, P: Pack<T>>(inner: usize) -> usize {
-    P::words(inner / P::GROUP * P::GROUP)
+/// `to` `[words, width]` ← the words of pieces of rows `inner`, and zeros after the last up to a whole group.
+fn across<'a, T: Float, P: Pack<T>>(
+    to: &mut [T],
+    width: usize,
+    inner: Range<usize>,
+    piece: impl Fn(usize) -> &'a [T],
+) {
+    let whole_groups = P::words(inner.len() / P::GROUP * P::GROUP);
+    to[whole_groups * width..P::words(inner.len()) * width].fill(T::ZERO);
+    let nr = nr::<T>();
+    pieces::<T, P>(inner, piece, |i, first, second| {
+        let to = &mut to[P::place(i) * width..];
+        if width == nr && first.len() == nr {
+            P::across(to, nr, &first[..nr], second.map(|second| &second[..nr])); // a length known beforehand
+        } else {
+            P::across(to, width, first, second);
+        }
+    });
 }
 
 /// `to` `[words, nr]` ← the transpose of the words of `rows`.

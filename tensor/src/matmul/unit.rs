@@ -46,7 +46,7 @@ mod present {
     pub use crate::matmul::instructions::unit::here;
     use crate::matmul::MatMut;
     use crate::matmul::instructions::unit::{SIDE, Tiles};
-    use crate::matmul::instructions::{pairs_across, pairs_along, rounded};
+    use crate::matmul::instructions::{numbers_across, numbers_along, pairs_across, pairs_along};
     use crate::matmul::pack::{Pack, Panels, Rows};
     use crate::matmul::tile::{Start, Tile, foresee, nr, put};
     use crate::simd::Lanes;
@@ -64,12 +64,20 @@ mod present {
     const GROUP: usize = 2 * SIDE;
 
     impl<const N: usize> Parts<N> {
-        /// Hands each part of two vectors to `f` with its number.
+        /// Hands the words of each part of two vectors to `f` with its number: what `pairs` makes of them, and then of what it
+        /// left out, which it has rounded as `numbers` tells.
         #[inline(always)]
-        fn of(mut x: [f32x16; 2], mut f: impl FnMut(usize, [f32x16; 2])) {
+        fn of(
+            mut x: [f32x16; 2],
+            pairs: impl Fn(f32x16, f32x16) -> f32x16,
+            numbers: impl Fn(f32x16) -> [f32x16; 2],
+            mut f: impl FnMut(usize, f32x16),
+        ) {
             for part in 0..N {
-                f(part, x);
-                x = x.map(|x| x - rounded(x));
+                let words = pairs(x[0], x[1]);
+                f(part, words);
+                let [first, second] = numbers(words);
+                x = [x[0] - first, x[1] - second];
             }
         }
     }
@@ -96,9 +104,8 @@ mod present {
             let mut groups = to.chunks_exact_mut(SIDE * N);
             let mut pack = |from: &[f32; GROUP]| {
                 let to = groups.next().expect("a group of words for a group of numbers");
-                Self::of([Lanes::load(from), Lanes::load(&from[SIDE..])], |part, [first, second]| {
-                    Lanes::store(pairs_along(first, second), &mut to[part * SIDE..]);
-                });
+                let x = [Lanes::load(from), Lanes::load(&from[SIDE..])];
+                Self::of(x, pairs_along, numbers_along, |part, words| words.store(&mut to[part * SIDE..]));
             };
             whole.iter().for_each(&mut pack);
             if !rest.is_empty() {
@@ -111,9 +118,9 @@ mod present {
             for at in (0..first.len()).step_by(SIDE) {
                 let second = second.map_or(f32x16::splat(0.0), |second| Lanes::load_part(&second[at..], 0.0));
                 let width = SIDE.min(first.len() - at);
-                Self::of([Lanes::load_part(&first[at..], 0.0), second], |part, [first, second]| {
-                    let to = &mut to[part * SIDE * stride + at..][..width];
-                    Lanes::store_part(pairs_across(first, second), to);
+                let x = [Lanes::load_part(&first[at..], 0.0), second];
+                Self::of(x, pairs_across, numbers_across, |part, words| {
+                    words.store_part(&mut to[part * SIDE * stride + at..][..width]);
                 });
             }
         }
@@ -121,8 +128,9 @@ mod present {
         fn multiply(c: MatMut<f32>, a: &Rows<f32>, b: &Panels<f32>, words: usize, start: Start<f32>) {
             let tiles = Tiles::new();
             let mut sums: Tile<f32, { 2 * SIDE }> = [[f32x16::splat(0.0); 2]; 2 * SIDE];
+            let last = c.cols.div_ceil(nr::<f32>()) - 1;
             for (p, j0) in (0..c.cols).step_by(nr::<f32>()).enumerate() {
-                let b = b.panel(p, words);
+                let (b, next) = (b.panel(p, words), b.panel((p + 1).min(last), words));
                 let width = nr::<f32>().min(c.cols - j0);
                 for i0 in (0..c.rows).step_by(Self::ROWS) {
                     let height = Self::ROWS.min(c.rows - i0);
@@ -130,7 +138,9 @@ mod present {
                     if words > 64 {
                         foresee(part, c.stride, [height, width]);
                     }
-                    tiles.multiply::<N>(&mut sums, &a.words()[i0 * a.stride..], a.stride, b, height);
+                    // Each tile asks for its quarter of the next panel: none of B is in a cache near by, and none comes back.
+                    let soon = next.as_ptr().wrapping_add(i0 / Self::ROWS * (b.len() / 4));
+                    tiles.multiply::<N>(&mut sums, &a.words()[i0 * a.stride..], a.stride, b, height, soon);
                     put(part, c.stride, [height, j0, width], &sums, start);
                 }
             }
@@ -141,7 +151,7 @@ mod present {
             let mut sums = [[f32x16::splat(0.0); 2]; 2 * SIDE];
             let (a, b) = ([0.0; 2 * SIDE * SIDE * 3], [f32x16::splat(0.0); 2 * SIDE * 3]);
             for _ in 0..rounds {
-                tiles.multiply::<N>(&mut sums, &a, SIDE * N, &b[..2 * SIDE * N], Self::ROWS);
+                tiles.multiply::<N>(&mut sums, &a, SIDE * N, &b[..2 * SIDE * N], Self::ROWS, b.as_ptr());
             }
             std::hint::black_box(&sums);
             rounds * Self::ROWS * nr::<f32>() * GROUP
