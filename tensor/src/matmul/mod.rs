@@ -250,12 +250,12 @@ fn blocks<T: Float, P: Pack<T>>(c: &mut [T], mut then: Then<T>, start: Start<T>,
     });
 }
 
-/// How many of m rows make a task: whole tiles, no more than stay in the cache, and few enough that a thread has about four
-/// tasks to even out the load; of such sizes, but not single tiles for each of which all of B would come by, the one with which
-/// the thread that has most tiles has fewest.
+/// How many of m rows make a task: whole tiles, no more than stay in the cache, and few enough that a thread has some tasks to
+/// even out the load; of such sizes, but not single tiles for each of which all of B would come by, the one with which the
+/// thread that has most tiles has fewest.
 fn run<T: Float, P: Pack<T>>(m: usize, threads: usize) -> usize {
     let tiles = m.div_ceil(P::ROWS);
-    let most = tiles.div_ceil(4 * threads).clamp(1, P::TASK / P::ROWS);
+    let most = tiles.div_ceil(P::SHARES * threads).clamp(1, P::TASK / P::ROWS);
     let waited_for = |&run: &usize| {
         let (runs, rest) = (tiles / run, tiles % run);
         let last = if runs.is_multiple_of(threads) { rest } else { run };

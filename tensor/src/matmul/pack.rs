@@ -23,6 +23,8 @@ pub trait Pack<T: Float>: Send + Sync + 'static {
     const ROWS: usize = MR;
     /// Rows of A in one task, at most: few, so that the last task keeps nobody waiting.
     const TASK: usize = 48;
+    /// Tasks for each thread, where there are rows enough: many, to even out the load; but all of B comes by for each.
+    const SHARES: usize = 4;
     /// Inner positions in one go, at most: few, so that a task's rows of A and a panel of B, which streams by, share the
     /// second-level cache, and yet so many that C is read and written again seldom.
     const INNER: usize = 1024 * Self::STEP;

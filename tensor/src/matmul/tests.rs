@@ -273,8 +273,10 @@ fn tasks_are_whole_tiles_of_the_number_that_leaves_the_busiest_thread_least_to_d
         let (tiles, run) = (m.div_ceil(P::ROWS), run::<f32, P>(m, threads));
         let fits = run.is_multiple_of(P::ROWS) && (P::ROWS..=P::TASK).contains(&run);
         assert!(fits, "{m} rows, {threads} threads: {run}");
-        assert!(run == P::ROWS || m.div_ceil(run) >= 2 * threads, "{m} rows, {threads} threads: {run}");
-        for other in (2..=P::TASK / P::ROWS).filter(|other| tiles.div_ceil(*other) >= 4 * threads) {
+        let busy = m.div_ceil(run) >= P::SHARES.div_ceil(2) * threads;
+        let even = busiest(tiles, run / P::ROWS, threads) <= busiest(tiles, 1, threads);
+        assert!(busy || even, "{m} rows, {threads} threads: {run}");
+        for other in (2..=P::TASK / P::ROWS).filter(|other| tiles.div_ceil(*other) >= P::SHARES * threads) {
             let (here, there) = (busiest(tiles, run / P::ROWS, threads), busiest(tiles, other, threads));
             assert!(here <= there, "{m} rows, {threads} threads: {run} or {other} tiles");
         }

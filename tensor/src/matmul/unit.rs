@@ -86,7 +86,8 @@ mod present {
         const STEP: usize = 2;
         const ROWS: usize = 2 * SIDE;
         const TASK: usize = 128;
-        const INNER: usize = if N == 1 { 2048 } else { 704 };
+        const SHARES: usize = 1;
+        const INNER: usize = if N == 1 { 2048 } else { 1024 };
         const GROUP: usize = GROUP;
         const BY_ROW: bool = true;
 
