@@ -129,7 +129,7 @@ impl Watch for Progress {
             self,
             "machine  {} of {}, peak {:.0} GFLOP/s; about {} of memory",
             flags::count(tensor::parallel::threads(), "thread"),
-            tensor::simd::LEVEL,
+            tensor::simd::level(),
             self.peak / 1e9,
             bytes(plan.memory)
         );

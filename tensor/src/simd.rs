@@ -267,18 +267,23 @@ float!(f64, f64x8, 8, [Rounded, Rounded, Plain], f64x8::exp, normal_f64, 4, |row
     std::array::from_fn::<[f64; 4], 4, _>(|j| std::array::from_fn(|i| rows[i][j]))
 });
 
-/// The instruction set that the kernels were compiled for, as the program names it at start-up.
-pub const LEVEL: &str = if cfg!(target_feature = "avx512f") {
-    "AVX-512"
-} else if cfg!(target_feature = "avx2") {
-    "AVX2"
-} else if cfg!(target_arch = "aarch64") {
-    "NEON"
-} else if cfg!(target_arch = "x86_64") {
-    "SSE2"
-} else {
-    "portable"
-};
+/// The instruction set that the kernels were compiled for, and whether there is a matrix unit beside it, as the program names
+/// them at start-up.
+pub fn level() -> &'static str {
+    if crate::matmul::unit::here() {
+        "AVX-512 and AMX"
+    } else if cfg!(target_feature = "avx512f") {
+        "AVX-512"
+    } else if cfg!(target_feature = "avx2") {
+        "AVX2"
+    } else if cfg!(target_arch = "aarch64") {
+        "NEON"
+    } else if cfg!(target_arch = "x86_64") {
+        "SSE2"
+    } else {
+        "portable"
+    }
+}
 
 /// Whether this processor has the instructions that the kernels were compiled for; if not, a sentence that says
 /// which one is missing and what to do.

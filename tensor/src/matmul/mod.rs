@@ -5,16 +5,17 @@
 //!
 //! ```text
 //! for each block of columns of B
-//!   for each block of KC of the inner dimension      pack this block of B, on all threads: panels of NR columns
-//!     for each run of rows of A                      one task: threads split rows, never the inner dimension
+//!   for each block of the inner dimension      pack this block of B, on all threads: panels of NR columns
+//!     for each run of rows of A                one task: threads split rows, never the inner dimension
 //!       for each panel of B, for each panel of MR rows of A
-//!         the tile: MR x NR sums in registers, one rank-1 update for each of the KC steps
+//!         the tile: MR x NR sums in registers, one rank-1 update for each inner position
 //! ```
 //!
 //! Rows of A are read where they stand, or packed by the task that works on them: if they are to be rounded, would share a
 //! set of the first-level cache, or are columns that lie far apart.
 //! The sum over the inner dimension runs in the same order for every element, however rows are split: the bits
-//! do not depend on the number of threads. The block sizes were measured, not derived. Columns of B beyond the
+//! do not depend on the number of threads. The block sizes were measured, not derived. How operands are packed and tiles
+//! multiplied is a [`Pack`]: numbers as they are ([`tile`](mod@tile)), rounded ([`bf16`]), or in a matrix unit ([`unit`]). Columns of B beyond the
 //! last are packed as zeros, rows of A beyond the last are read as the last, and neither is written.
 
 pub(crate) mod bf16;
@@ -122,10 +123,11 @@ impl<'a, T: Float> MatMut<'a, T> {
 /// What the product does with its operands before it multiplies them. Sums are always kept in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// Nothing.
+    /// Nothing, or what gives the same to the accuracy of the type ([`unit`]).
     #[default]
     Full,
-    /// Rounds them to bf16, eight bits of mantissa: half the width, twice the speed where the processor multiplies it.
+    /// Rounds them to bf16, eight bits of mantissa: half the width, twice the speed where the processor multiplies it, and more
+    /// where it has a matrix unit.
     Bf16,
 }
 

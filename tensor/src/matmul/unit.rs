@@ -4,17 +4,17 @@
 //! along a row are pairs of the inner dimension, and a tile of B, whose words down a column are. So the panels of B are those of
 //! [`bf16`](super::bf16), and of A the words of a row stand side by side. Four tiles of sums are 32 x 32 numbers of C.
 //!
-//! **Numbers in full** are multiplied by it as well. An f32 has 24 bits of mantissa, a bf16 has eight: so
+//! **Numbers in full** are multiplied by it as well. An f32 has 24 bits of mantissa, a bf16 has eight, so three hold it exactly:
 //!
 //! ```text
-//! x = x₁ + x₂ + x₃     x₁ = bf16(x)   x₂ = bf16(x − x₁)   x₃ = bf16(x − x₁ − x₂)    |x₂| ≤ 2⁻⁹|x|   |x₃| ≤ 2⁻¹⁸|x|
-//! x·y ≈ x₁y₃ + x₁y₂ + x₂y₂ + x₂y₁ + x₁y₁ + x₃y₁     what is left out is below 2⁻²⁶|x·y|
+//! x = x₁ + x₂ + x₃     x₁ = bf16(x)   x₂ = bf16(x − x₁)   x₃ = x − x₁ − x₂     |x₂| ≤ 2⁻⁸|x|   |x₃| ≤ 2⁻¹⁷|x|
+//! x·y ≈ x₁y₃ + x₁y₂ + x₂y₂ + x₂y₁ + x₁y₁ + x₃y₁
 //! ```
 //!
-//! a quarter of what rounding to f32 does to the product. Each of the six is exact in f32, and of the sums only one in 32
-//! positions is as long as the whole, so the result is nearer to the true one than that of a chain of multiply-adds (a test
-//! measures both), at two and a half times the speed that lanes could reach at best. What is lost is at the edges: infinities
-//! give NaN, and parts below the smallest normal number (2⁻¹²⁶) are zero.
+//! What is left out is below 2⁻²⁴|x·y|, no more than rounding the product to f32 does to it. Each of the six is exact in f32, and
+//! sums are as long as the whole at one position in 32 only. So the result is nearer to the true one than that of a chain of
+//! multiply-adds (a test measures both), in less time. What is lost is at the edges: infinities give NaN, as does what rounds to
+//! one (above 3.39·10³⁸), and parts below the smallest normal number (2⁻¹²⁶) are zero.
 //!
 //! Whether there is such a unit is asked when the program runs, since the system has to allow its use.
 //!
