@@ -193,6 +193,9 @@ macro_rules! float {
             const SQUARE: usize = $square;
             #[inline(always)]
             fn transpose((to, to_stride): (&mut [Self], usize), (from, stride): (&[Self], usize)) {
+                // Looked at once, so that no place in the square has to be.
+                let from = &from[..($square - 1) * stride + $square];
+                let to = &mut to[..($square - 1) * to_stride + $square];
                 let mut square = [[0.0; $square]; $square];
                 for (i, row) in square.iter_mut().enumerate() {
                     row.copy_from_slice(&from[i * stride..][..$square]);

@@ -191,8 +191,8 @@ pub mod unit {
             // rows of 128 bytes, as many as are written.
             unsafe {
                 match N {
-                    1 => add_products(sums, a, stride, [b, soon], groups),
-                    3 => add_products_of_parts(sums, a, stride, [b, soon], groups),
+                    1 => one_part(sums, a, stride, [b, soon], groups),
+                    3 => three_parts(sums, a, stride, [b, soon], groups),
                     _ => unreachable!("one part or three"),
                 }
             }
@@ -206,108 +206,117 @@ pub mod unit {
         }
     }
 
-    /// sums ← A·B over all groups: 0 to 3 are the tiles of sums, 4 and 5 those of A (upper, lower), 6 and 7 those of B (left,
-    /// right). In a group of one part a row of A has 64 bytes, and B 16 rows of 128.
-    #[inline(never)]
-    unsafe fn add_products(
-        sums: *mut f32,
-        [a, lower]: [*const f32; 2],
-        stride: usize,
-        [b, soon]: [*const f32; 2],
-        groups: usize,
-    ) {
-        // SAFETY: as the caller says.
-        unsafe {
-            asm!(
-                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {a_row}]", "tileloadd tmm5, [{lower} + {a_row}]",
-                "tileloadd tmm6, [{b} + {b_row}]", "tileloadd tmm7, [{b} + {b_row} + 64]",
-                ask!(0), ask!(256),
-                four_products!(),
-                "add {a}, 64", "add {lower}, 64", "add {b}, 2048", "add {soon}, 512",
-                "dec {groups}", "jnz 2b",
-                store_sums!(),
-                a = inout(reg) a => _, lower = inout(reg) lower => _, b = inout(reg) b => _, soon = inout(reg) soon => _, groups = inout(reg) groups => _,
-                a_row = in(reg) stride * 4, b_row = in(reg) 128_usize, sums = in(reg) sums,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
-        }
-    }
+    // Of the eight tiles, 0 to 3 are sums, 4 and 5 the upper and lower rows of A, 6 and 7 the left and right columns of B. A group
+    // has of a row of A 64 bytes for each part, of B 16 rows of 128. Words that are asked for in the meantime are 256 bytes.
 
-    /// The same for groups of three parts each: a₁b₃ + a₁b₂ + a₂b₂ + a₂b₁ + a₁b₁ + a₃b₁, an order in which four tiles of
-    /// operands change least.
-    #[inline(never)]
-    unsafe fn add_products_of_parts(
-        sums: *mut f32,
-        [a, lower]: [*const f32; 2],
-        stride: usize,
-        [b, soon]: [*const f32; 2],
-        groups: usize,
-    ) {
-        // SAFETY: as the caller says.
-        unsafe {
-            asm!(
-                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {a_row}]", "tileloadd tmm5, [{lower} + {a_row}]", // a₁
-                "tileloadd tmm6, [{b} + {b_row} + 4096]", "tileloadd tmm7, [{b} + {b_row} + 4160]", // b₃
-                ask!(0),
-                four_products!(),
-                "tileloadd tmm6, [{b} + {b_row} + 2048]", "tileloadd tmm7, [{b} + {b_row} + 2112]", // b₂
-                ask!(256),
-                four_products!(),
-                "tileloadd tmm4, [{a} + {a_row} + 64]", "tileloadd tmm5, [{lower} + {a_row} + 64]", // a₂
-                ask!(512),
-                four_products!(),
-                "tileloadd tmm6, [{b} + {b_row}]", "tileloadd tmm7, [{b} + {b_row} + 64]", // b₁
-                ask!(768),
-                four_products!(),
-                "tileloadd tmm4, [{a} + {a_row}]", "tileloadd tmm5, [{lower} + {a_row}]", // a₁
-                ask!(1024),
-                four_products!(),
-                "tileloadd tmm4, [{a} + {a_row} + 128]", "tileloadd tmm5, [{lower} + {a_row} + 128]", // a₃
-                ask!(1280),
-                four_products!(),
-                "add {a}, 192", "add {lower}, 192", "add {b}, 6144", "add {soon}, 1536",
-                "dec {groups}", "jnz 2b",
-                store_sums!(),
-                a = inout(reg) a => _, lower = inout(reg) lower => _, b = inout(reg) b => _, soon = inout(reg) soon => _, groups = inout(reg) groups => _,
-                a_row = in(reg) stride * 4, b_row = in(reg) 128_usize, sums = in(reg) sums,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
-        }
-    }
-
-    /// Asks for four lines, from a distance on.
-    macro_rules! ask {
-        ($at:literal) => {
+    macro_rules! load_a {
+        ($part:literal) => {
             concat!(
-                "prefetcht1 [{soon} + ", $at, "]\n prefetcht1 [{soon} + 64 + ", $at, "]\n",
-                "prefetcht1 [{soon} + 128 + ", $at, "]\n prefetcht1 [{soon} + 192 + ", $at, "]"
+                "tileloadd tmm4, [{a} + {a_row} + 64 * ",
+                $part,
+                " - 64]\n",
+                "tileloadd tmm5, [{lower} + {a_row} + 64 * ",
+                $part,
+                " - 64]",
             )
         };
     }
-    use ask;
+
+    macro_rules! load_b {
+        ($part:literal) => {
+            concat!(
+                "tileloadd tmm6, [{b} + {b_row} + 2048 * ",
+                $part,
+                " - 2048]\n",
+                "tileloadd tmm7, [{b} + {b_row} + 2048 * ",
+                $part,
+                " - 1984]",
+            )
+        };
+    }
+
+    macro_rules! ask {
+        ($at:literal) => {
+            concat!(
+                "prefetcht1 [{soon} + 256 * ",
+                $at,
+                "]\n prefetcht1 [{soon} + 256 * ",
+                $at,
+                " + 64]\n",
+                "prefetcht1 [{soon} + 256 * ",
+                $at,
+                " + 128]\n prefetcht1 [{soon} + 256 * ",
+                $at,
+                " + 192]",
+            )
+        };
+    }
 
     /// Each tile of sums plus the product of its tiles of A and B.
-    macro_rules! four_products {
+    macro_rules! multiply {
         () => {
-            "tdpbf16ps tmm0, tmm4, tmm6\n tdpbf16ps tmm1, tmm4, tmm7\n tdpbf16ps tmm2, tmm5, tmm6\n tdpbf16ps tmm3, tmm5, tmm7"
+            concat!(
+                "tdpbf16ps tmm0, tmm4, tmm6\n tdpbf16ps tmm1, tmm4, tmm7\n",
+                "tdpbf16ps tmm2, tmm5, tmm6\n tdpbf16ps tmm3, tmm5, tmm7",
+            )
         };
     }
-    use four_products;
 
-    /// The tiles of sums to their places in 32 rows of 128 bytes.
-    macro_rules! store_sums {
-        () => {
-            "tilestored [{sums} + {b_row}], tmm0\n tilestored [{sums} + {b_row} + 64], tmm1\n \
-             tilestored [{sums} + {b_row} + 2048], tmm2\n tilestored [{sums} + {b_row} + 2112], tmm3"
+    /// A function that computes the tiles of sums over all groups of so many parts: what it does with a group.
+    macro_rules! products_of_groups {
+        ($(#[$doc:meta])* $name:ident, $parts:literal, [$($line:expr),+ $(,)?]) => {
+            $(#[$doc])*
+            #[inline(never)]
+            unsafe fn $name(
+                sums: *mut f32,
+                [a, lower]: [*const f32; 2],
+                stride: usize,
+                [b, soon]: [*const f32; 2],
+                groups: usize,
+            ) {
+                // SAFETY: as the caller says; nothing but the sums is written.
+                unsafe {
+                    asm!(
+                        "tilezero tmm0\n tilezero tmm1\n tilezero tmm2\n tilezero tmm3",
+                        "2:",
+                        $($line,)+
+                        concat!("add {a}, 64 * ", $parts, "\n add {lower}, 64 * ", $parts),
+                        concat!("add {b}, 2048 * ", $parts, "\n add {soon}, 512 * ", $parts),
+                        "dec {groups}",
+                        "jnz 2b",
+                        "tilestored [{sums} + {b_row}], tmm0\n tilestored [{sums} + {b_row} + 64], tmm1",
+                        "tilestored [{sums} + {b_row} + 2048], tmm2\n tilestored [{sums} + {b_row} + 2112], tmm3",
+                        a = inout(reg) a => _,
+                        lower = inout(reg) lower => _,
+                        b = inout(reg) b => _,
+                        soon = inout(reg) soon => _,
+                        groups = inout(reg) groups => _,
+                        a_row = in(reg) stride * 4,
+                        b_row = in(reg) 128_usize,
+                        sums = in(reg) sums,
+                        out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                        out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                        options(nostack),
+                    );
+                }
+            }
         };
     }
-    use store_sums;
+
+    products_of_groups!(
+        /// One part: A·B.
+        one_part, 1, [load_a!(1), load_b!(1), ask!(0), ask!(1), multiply!()]
+    );
+
+    products_of_groups!(
+        /// Three parts: A₁B₃ + A₁B₂ + A₂B₂ + A₂B₁ + A₁B₁ + A₃B₁, in an order in which few tiles change from one to the next.
+        three_parts, 3, [
+            load_a!(1), load_b!(3), ask!(0), multiply!(),
+            load_b!(2), ask!(1), multiply!(),
+            load_a!(2), ask!(2), multiply!(),
+            load_b!(1), ask!(3), multiply!(),
+            load_a!(1), ask!(4), multiply!(),
+            load_a!(3), ask!(5), multiply!(),
+        ]
+    );
 }

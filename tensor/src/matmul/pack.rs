@@ -162,7 +162,10 @@ impl<'a, T: Float> Rows<'a, T> {
                 turn((&mut packed[group * words..], stride), (&columns, height), [height, words]);
             }
         } else {
-            for (to, i) in packed.chunks_exact_mut(stride).zip(rows) {
+            for (to, i) in packed.chunks_exact_mut(stride).zip(rows.clone()) {
+                if i + 2 < rows.end {
+                    a.stored_row(i + 2)[inner.clone()].iter().step_by(LINE / size_of::<T>()).for_each(fetch);
+                }
                 P::along(&mut to[..words], &a.stored_row(i)[inner.clone()]);
             }
         }
@@ -216,12 +219,7 @@ impl<T: Float> Panels<T> {
 }
 
 /// `to` `[words, width]` ← the words of pieces of rows `inner`, and zeros after the last up to a whole group.
-fn across<'a, T: Float, P: Pack<T>>(
-    to: &mut [T],
-    width: usize,
-    inner: Range<usize>,
-    piece: impl Fn(usize) -> &'a [T],
-) {
+fn across<'a, T: Float, P: Pack<T>>(to: &mut [T], width: usize, inner: Range<usize>, piece: impl Fn(usize) -> &'a [T]) {
     let whole_groups = P::words(inner.len() / P::GROUP * P::GROUP);
     to[whole_groups * width..P::words(inner.len()) * width].fill(T::ZERO);
     let nr = nr::<T>();
@@ -258,9 +256,11 @@ fn transpose<T: Float, P: Pack<T>>(to: &mut [T], nr: usize, words: usize, rows: 
 fn turn<T: Float>((to, to_stride): (&mut [T], usize), (from, stride): (&[T], usize), [n, m]: [usize; 2]) {
     let side = T::SQUARE;
     let (whole_n, whole_m) = (n / side * side, m / side * side);
-    for j0 in (0..whole_m).step_by(side) {
-        for i0 in (0..whole_n).step_by(side) {
-            T::transpose((&mut to[i0 * to_stride + j0..], to_stride), (&from[j0 * stride + i0..], stride));
+    for i0 in (0..whole_n).step_by(side) {
+        let to = &mut to[i0 * to_stride..][..(side - 1) * to_stride + m];
+        let from = &from[i0..];
+        for j0 in (0..whole_m).step_by(side) {
+            T::transpose((&mut to[j0..], to_stride), (&from[j0 * stride..], stride));
         }
     }
     for j in 0..m {

@@ -83,6 +83,11 @@ fn the_matrix_unit_multiplies_as_lanes_do() {
     }
 }
 
+/// C ← A·B as `P` packs.
+fn only<P: Pack<f32>>(c: &mut [f32], a: Mat<f32>, b: Mat<f32>) {
+    blocks::<f32, P>(c, None, Start::Zero, a, b);
+}
+
 #[test]
 fn the_matrix_unit_multiplies_numbers_in_full_more_exactly_than_lanes_do() {
     if !unit::here() {
@@ -95,12 +100,12 @@ fn the_matrix_unit_multiplies_numbers_in_full_more_exactly_than_lanes_do() {
         let b: Vec<f32> = numbers(k * n, 2).into_iter().enumerate().map(|(at, x)| spread(x, at % n)).collect();
         let size = plain([m, n, k], |i, p| a[i * k + p].f64().abs(), |p, j| b[p * n + j].f64().abs());
         let want = plain([m, n, k], |i, p| a[i * k + p].f64(), |p, j| b[p * n + j].f64());
-        let worst = |product: fn(&mut [f32], Then<f32>, Start<f32>, Mat<f32>, Mat<f32>)| {
+        let worst = |product: fn(&mut [f32], Mat<f32>, Mat<f32>)| {
             let mut c = vec![f32::NAN; m * n];
-            product(&mut c, None, Start::Zero, Mat::new(&a, m, k), Mat::new(&b, k, n));
+            product(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n));
             c.iter().zip(&want).zip(&size).map(|((c, want), size)| (c.f64() - want).abs() / size).fold(0.0, f64::max)
         };
-        let (lanes, unit) = (worst(blocks::<f32, Plain>), worst(blocks::<f32, SplitInUnit>));
+        let (lanes, unit) = (worst(only::<Plain>), worst(only::<SplitInUnit>));
         assert!(unit < lanes, "[{m}, {k}] x [{k}, {n}]: {unit:e} in the unit, {lanes:e} in lanes");
     }
 }
@@ -114,8 +119,8 @@ fn numbers_in_full_keep_their_last_bit_in_the_matrix_unit() {
     let x = numbers::<f32>(40 * 40, 9);
     let twice: Vec<f32> = (0..40 * 40).map(|at| if at / 40 == at % 40 { 2.0 } else { 0.0 }).collect();
     let [mut left, mut right] = [(); 2].map(|()| vec![0.0; 40 * 40]);
-    blocks::<f32, SplitInUnit>(&mut left, None, Start::Zero, Mat::new(&x, 40, 40), Mat::new(&twice, 40, 40));
-    blocks::<f32, SplitInUnit>(&mut right, None, Start::Zero, Mat::new(&twice, 40, 40), Mat::new(&x, 40, 40));
+    only::<SplitInUnit>(&mut left, Mat::new(&x, 40, 40), Mat::new(&twice, 40, 40));
+    only::<SplitInUnit>(&mut right, Mat::new(&twice, 40, 40), Mat::new(&x, 40, 40));
     assert!(left == right && left.iter().zip(&x).all(|(y, x)| *y == 2.0 * x));
 }
 
@@ -126,8 +131,8 @@ fn bf16_in_software_gives_what_the_processor_gives() {
         for ta in [false, true] {
             let (mut soft, mut hard) = (vec![0.0; m * n], vec![0.0; m * n]);
             let (a, b) = (if ta { Mat::new(&a, k, m).t() } else { Mat::new(&a, m, k) }, Mat::new(&b, k, n));
-            blocks::<f32, Rounded>(&mut soft, None, Start::Zero, a, b);
-            blocks::<f32, bf16::Fastest>(&mut hard, None, Start::Zero, a, b);
+            only::<Rounded>(&mut soft, a, b);
+            only::<bf16::Fastest>(&mut hard, a, b);
             let worst = soft.iter().zip(&hard).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-6 * (k as f32).sqrt(), "{worst}");
         }

@@ -21,7 +21,12 @@
 //! References: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18; Henry, Tang and Heinecke
 //! 2019, "Leveraging the bfloat16 Artificial Intelligence Datatype for Higher-Precision Computations", for the split.
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw")))]
+#[cfg(not(all(
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_feature = "avx512bf16",
+    target_feature = "avx512bw"
+)))]
 mod absent {
     pub type InUnit = crate::matmul::bf16::Fastest;
     pub type SplitInUnit = crate::matmul::Plain;
@@ -32,9 +37,19 @@ mod absent {
     }
 }
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw")))]
+#[cfg(not(all(
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_feature = "avx512bf16",
+    target_feature = "avx512bw"
+)))]
 pub use absent::{InUnit, SplitInUnit, here};
-#[cfg(all(target_os = "linux", target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
+#[cfg(all(
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_feature = "avx512bf16",
+    target_feature = "avx512bw"
+))]
 pub use present::{InUnit, SplitInUnit, here};
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
@@ -43,8 +58,8 @@ mod present {
 
     use wide::f32x16;
 
-    pub use crate::matmul::instructions::unit::here;
     use crate::matmul::MatMut;
+    pub use crate::matmul::instructions::unit::here;
     use crate::matmul::instructions::unit::{SIDE, Tiles};
     use crate::matmul::instructions::{numbers_across, numbers_along, pairs_across, pairs_along};
     use crate::matmul::pack::{Pack, Panels, Rows};
@@ -116,13 +131,20 @@ mod present {
 
         #[inline(always)]
         fn across(to: &mut [f32], stride: usize, first: &[f32], second: Option<&[f32]>) {
-            for at in (0..first.len()).step_by(SIDE) {
-                let second = second.map_or(f32x16::splat(0.0), |second| Lanes::load_part(&second[at..], 0.0));
-                let width = SIDE.min(first.len() - at);
-                let x = [Lanes::load_part(&first[at..], 0.0), second];
+            let pack = |at: usize, x: [f32x16; 2], to: &mut [f32], width: usize| {
                 Self::of(x, pairs_across, numbers_across, |part, words| {
                     words.store_part(&mut to[part * SIDE * stride + at..][..width]);
                 });
+            };
+            let whole = first.len() / SIDE * SIDE;
+            let none = f32x16::splat(0.0);
+            for at in (0..whole).step_by(SIDE) {
+                let second = second.map_or(none, |second| Lanes::load(&second[at..]));
+                pack(at, [Lanes::load(&first[at..]), second], to, SIDE);
+            }
+            if whole < first.len() {
+                let second = second.map_or(none, |second| Lanes::load_part(&second[whole..], 0.0));
+                pack(whole, [Lanes::load_part(&first[whole..], 0.0), second], to, first.len() - whole);
             }
         }
 
