@@ -147,8 +147,8 @@ impl BertConfig {
     }
 
     /// Floating-point operations of one training step for one token in a text of `time`, forward and backward, of
-    /// which a share is hidden: as for GPT, but a position sees all others, and the head runs for hidden tokens only. What a
-    /// share of the positions is `read` for, the last block does for them alone, but for what others see of a position.
+    /// which a share is `hidden`: as for GPT, but a position sees all others, and the head runs for hidden tokens only. Where a
+    /// share of the positions is `read`, the last block computes what follows its attention for these alone.
     pub fn flops_per_token(&self, time: usize, [read, hidden]: [f64; 2]) -> f64 {
         let (c, l, f) = (self.hidden_size as f64, self.num_hidden_layers as f64, self.intermediate_size as f64);
         let unread = (1.0 - read) * (c * c + 2.0 * c * f);

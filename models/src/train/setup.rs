@@ -227,10 +227,12 @@ fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mu
     }
     if !differ {
         let (n, said) = (captions.len(), shortened(captions.first().map_or("", String::as_str)));
-        let what = format!(
-            "all {n} captions to learn from are the same to the model, such as {said}, and pictures cannot be told apart by \
-             them: give --captions that differ, or a longer --block-size"
-        );
+        let same = match n {
+            1 => format!("there is one caption to learn from, {said}"),
+            n => format!("all {n} captions to learn from are the same to the model, such as {said}"),
+        };
+        let way_out = "give --captions that differ, or a longer --block-size";
+        let what = format!("{same}: pictures cannot be told apart by it; {way_out}");
         return Err(Error::Options(what));
     }
     if cut > 0 {

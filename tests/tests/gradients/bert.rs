@@ -1,5 +1,5 @@
-//! The real BERT: texts packed into a row against each in a row of its own, and the head at hidden positions against the
-//! head everywhere.
+//! The real BERT: texts packed into a row against each in a row of its own, the head at hidden positions against the head
+//! everywhere, micro-batches with dropout against the whole batch, and recomputation against what was kept.
 
 use autograd::{DropoutKey, Gradients, IGNORE, Params, Tape};
 use models::bert::config::Form;
