@@ -15,7 +15,7 @@ use crate::simd::Float;
 pub fn measure(time: Duration, precision: Precision) -> f64 {
     type T = f32;
     let threads = crate::parallel::threads();
-    let thread = |_| as_packed!(precision, measure_thread(time));
+    let thread = |_| as_packed!(precision, unit::here(), measure_thread(time));
     let rates: Vec<f64> = (0..threads).into_par_iter().with_max_len(1).map(thread).collect();
     rates.iter().sum()
 }

@@ -131,10 +131,11 @@ pub enum Precision {
     Bf16,
 }
 
-/// A function of a number type and a [`Pack`], called with the way in which this processor multiplies in a precision.
+/// A function of a number type and a [`Pack`], called with the way in which this processor multiplies in a precision: in the
+/// matrix unit or in lanes.
 macro_rules! as_packed {
-    ($precision:expr, $f:ident($($argument:expr),*)) => {
-        match ($precision, unit::here()) {
+    ($precision:expr, $in_unit:expr, $f:ident($($argument:expr),*)) => {
+        match ($precision, $in_unit) {
             (Precision::Full, false) => $f::<T, Plain>($($argument),*),
             (Precision::Full, true) => $f::<T, <T as Float>::UnitFull>($($argument),*),
             (Precision::Bf16, false) => $f::<T, <T as Float>::Bf16>($($argument),*),
@@ -144,6 +145,11 @@ macro_rules! as_packed {
 }
 
 pub(crate) use as_packed;
+
+/// Whether a small product is for the matrix unit: numbers in full cost more to split than a few rows and columns gain.
+fn small_in_unit(precision: Precision) -> bool {
+    precision == Precision::Bf16 && unit::here()
+}
 
 /// C ← A·B for `c` of shape `[m, n]`, `a` `[m, k]`, `b` `[k, n]`, on all threads.
 #[track_caller]
@@ -188,7 +194,7 @@ fn product<T: Float>(c: &mut [T], mut then: Then<T>, start: Start<T>, a: Mat<T>,
     match precision {
         _ if a.cols == 0 => (0..m).for_each(|i| begin(&mut c[i * n..][..n], start)),
         Precision::Full if m == 1 && !a.transposed => vector_matrix(c, start, &a.data[..a.cols], b),
-        _ => return as_packed!(precision, blocks(c, then, start, a, b)),
+        _ => return as_packed!(precision, unit::here(), blocks(c, then, start, a, b)),
     }
     if let Some((y, f)) = &mut then {
         f(y, c);
@@ -225,7 +231,7 @@ pub fn matmul_serial<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: 
     check([c.rows, c.cols], [c.rows, c.cols] == [a.rows, b.cols], start, &a, &b);
     match a.cols {
         0 => begin_rows(&mut c, start),
-        _ => as_packed!(precision, blocks_serial(c, start, a, b)),
+        _ => as_packed!(precision, small_in_unit(precision), blocks_serial(c, start, a, b)),
     }
 }
 
@@ -325,7 +331,7 @@ impl<T: Float> Packed<T> {
     /// B `[k, n]` for products of a precision.
     pub fn new(b: Mat<T>, precision: Precision) -> Self {
         let (inner, cols) = (b.rows, b.cols);
-        let panels = as_packed!(precision, panels(b, 0..cols, 0..inner, false));
+        let panels = as_packed!(precision, small_in_unit(precision), panels(b, 0..cols, 0..inner, false));
         Self { panels, inner, cols, precision }
     }
 }
@@ -338,7 +344,7 @@ pub fn matmul_packed<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: 
     assert!(fits && (a.cols == b.inner || a.cols.is_multiple_of(2)), "matmul: [{}, {}] of a packed B", a.rows, a.cols);
     match a.cols {
         0 => begin_rows(&mut c, start),
-        inner => as_packed!(b.precision, multiply_rows(c, start, a, 0..inner, &b.panels)),
+        inner => as_packed!(b.precision, small_in_unit(b.precision), multiply_rows(c, start, a, 0..inner, &b.panels)),
     }
 }
 
