@@ -1,4 +1,4 @@
-//! What the processor could do at most: multiply-adds on registers alone, on all threads.
+//! What the processor could do at most: multiply-adds on registers, or tiles that the first-level cache holds, on all threads.
 //!
 //! Training and `bench` give their speed as a share of this figure, measured in the same minute on the same
 //! machine, since absolute figures of shared machines mean little.
@@ -13,9 +13,8 @@ use crate::simd::Float;
 /// Multiply-adds of f32 that all threads together do in a second, counted as two operations each, with operands of a
 /// precision.
 pub fn measure(time: Duration, precision: Precision) -> f64 {
-    type T = f32;
     let threads = crate::parallel::threads();
-    let thread = |_| as_packed!(precision, unit::here(), measure_thread(time));
+    let thread = |_| as_packed!(f32, precision, unit::here(), measure_thread(time));
     let rates: Vec<f64> = (0..threads).into_par_iter().with_max_len(1).map(thread).collect();
     rates.iter().sum()
 }
@@ -42,7 +41,7 @@ fn measure_thread<T: Float, P: Pack<T>>(time: Duration) -> f64 {
     let start = Instant::now();
     while start.elapsed() < time {
         let begin = Instant::now();
-        let multiply_adds = P::exercise(20_000);
+        let multiply_adds = P::exercise(2_000);
         best = best.max((2 * multiply_adds) as f64 / begin.elapsed().as_secs_f64());
     }
     best

@@ -163,7 +163,7 @@ macro_rules! stored_half {
 stored_half!(f32, f32x16, 16);
 stored_half!(f64, f64x8, 8);
 
-/// One type and its lanes; the second copy differs by two names only.
+/// One type and its lanes.
 macro_rules! float {
     ($t:ty, $lanes:ty, $n:literal, [$bf16:ty, $unit_bf16:ty, $unit_full:ty], $exp:expr, $normal:expr, $square:literal, $transpose:expr) => {
         impl Float for $t {

@@ -1,10 +1,10 @@
 //! Instructions of x86 processors that `wide` does not have: the dot product of bf16 pairs, rounding to such pairs, the
 //! matrix unit, and asking for memory ahead of time. The only `unsafe` of the product; without them it computes the same,
-//! later, and in another order of sums.
+//! later, and rounded in other places.
 #![allow(unsafe_code)]
 
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
-pub use pairs::{add_dot_of_pairs, numbers_across, numbers_along, pairs_across, pairs_along};
+pub use pairs::{add_dot_of_pairs, pairs_across, pairs_along};
 
 /// Asks for the cache line that holds a number, which will be read or written some thousand cycles from now. No prefetcher
 /// foresees pieces of a few lines of one row after the other, as a tile touches them in C, and packing in B. It is worth some
@@ -24,8 +24,7 @@ pub fn fetch<T>(number: &T) {
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 mod pairs {
     use std::arch::x86_64::{
-        __m256bh, __m512, __m512bh, __m512i, _mm512_and_si512, _mm512_cvtne2ps_pbh, _mm512_cvtpbh_ps, _mm512_dpbf16_ps,
-        _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_slli_epi32,
+        __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_permutexvar_epi16,
     };
     use std::mem::transmute;
 
@@ -55,15 +54,6 @@ mod pairs {
         }
     }
 
-    /// The numbers in words of neighbours, as f32 in their order.
-    #[inline(always)]
-    pub fn numbers_along(words: f32x16) -> [f32x16; 2] {
-        // SAFETY: see above.
-        unsafe {
-            transmute::<f32x16, [__m256bh; 2]>(words).map(|half| transmute::<__m512, f32x16>(_mm512_cvtpbh_ps(half)))
-        }
-    }
-
     /// Number i of both, rounded to bf16, in word i.
     #[inline(always)]
     pub fn pairs_across(first: f32x16, second: f32x16) -> f32x16 {
@@ -82,24 +72,18 @@ mod pairs {
             transmute::<__m512i, f32x16>(_mm512_permutexvar_epi16(order, halves))
         }
     }
-
-    /// The lower and the upper numbers of words, as f32.
-    #[inline(always)]
-    pub fn numbers_across(words: f32x16) -> [f32x16; 2] {
-        // SAFETY: see above.
-        unsafe {
-            let words = transmute::<f32x16, __m512i>(words);
-            let upper = _mm512_and_si512(words, _mm512_set1_epi32(-0x1_0000));
-            [_mm512_slli_epi32::<16>(words), upper].map(|x| transmute::<__m512i, f32x16>(x))
-        }
-    }
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 pub mod unit {
     use std::arch::asm;
-    use std::arch::x86_64::{__cpuid_count, _xgetbv};
+    use std::arch::x86_64::{
+        __cpuid_count, __m256bh, __m512, __m512i, _mm512_and_si512, _mm512_cvtpbh_ps, _mm512_set1_epi32,
+        _mm512_slli_epi32, _xgetbv,
+    };
+    use std::cell::Cell;
     use std::marker::PhantomData;
+    use std::mem::transmute;
     use std::sync::LazyLock;
 
     use wide::f32x16;
@@ -113,7 +97,9 @@ pub mod unit {
     pub fn here() -> bool {
         static HERE: LazyLock<bool> = LazyLock::new(|| {
             // CPUID leaf 7: AMX-BF16 and AMX-TILE; XCR0: the state of tiles is kept (SDM volume 1, section 18.2).
-            let has = __cpuid_count(7, 0).edx & (1 << 22 | 1 << 24) == 1 << 22 | 1 << 24;
+            // SAFETY: every x86-64 processor has CPUID (and newer compilers ask for no `unsafe`).
+            #[allow(unused_unsafe)]
+            let has = unsafe { __cpuid_count(7, 0) }.edx & (1 << 22 | 1 << 24) == 1 << 22 | 1 << 24;
             // SAFETY: AVX-512, which the program is built for, needs the system to have enabled XGETBV.
             let kept = has && unsafe { state_kept() } & (1 << 17 | 1 << 18) == 1 << 17 | 1 << 18;
             kept && allowed()
@@ -127,15 +113,35 @@ pub mod unit {
         unsafe { _xgetbv(0) }
     }
 
-    /// Asks the system for the use of tiles, by this and all threads to come: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA).
+    /// Asks the system for the use of tiles, by all threads of this process: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA).
     fn allowed() -> bool {
         let refused: i64;
         // SAFETY: a system call that reads and writes no memory; the two registers are those that it changes.
         unsafe {
-            asm!("syscall", inlateout("rax") 158_i64 => refused, in("rdi") 0x1023, in("rsi") 18,
+            asm!("syscall", inlateout("rax") 158_i64 => refused, in("rdi") 0x1023_i64, in("rsi") 18_i64,
                 out("rcx") _, out("r11") _, options(nostack));
         }
         refused == 0
+    }
+
+    /// The numbers in words of neighbours, as f32 in their order.
+    #[inline(always)]
+    pub fn numbers_along(words: f32x16) -> [f32x16; 2] {
+        // SAFETY: as in `pairs`.
+        unsafe {
+            transmute::<f32x16, [__m256bh; 2]>(words).map(|half| transmute::<__m512, f32x16>(_mm512_cvtpbh_ps(half)))
+        }
+    }
+
+    /// The lower and the upper numbers of words, as f32.
+    #[inline(always)]
+    pub fn numbers_across(words: f32x16) -> [f32x16; 2] {
+        // SAFETY: as in `pairs`.
+        unsafe {
+            let words = transmute::<f32x16, __m512i>(words);
+            let upper = _mm512_and_si512(words, _mm512_set1_epi32(-0x1_0000));
+            [_mm512_slli_epi32::<16>(words), upper].map(|x| transmute::<__m512i, f32x16>(x))
+        }
     }
 
     /// How the eight tiles are shaped: palette 1, each 16 rows of 64 bytes.
@@ -148,12 +154,21 @@ pub mod unit {
         rows: [u8; 16],
     }
 
-    /// The tile registers of this thread, shaped for as long as this lives.
+    thread_local! {
+        /// Whether the tiles of this thread are shaped.
+        static SHAPED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// The tile registers of this thread, shaped for as long as this lives: one at a time, since it takes their shape with it.
     pub struct Tiles(PhantomData<*const ()>);
+
+    /// What the unit writes is a tile of sums as lanes have it.
+    const _: () = assert!(size_of::<Tile<f32, 32>>() == 32 * 128);
 
     impl Tiles {
         pub fn new() -> Self {
             assert!(here(), "this processor has no matrix unit");
+            assert!(!SHAPED.replace(true), "the tiles of this thread are in use");
             static SHAPES: Shapes = Shapes {
                 palette: 1,
                 start_row: 0,
@@ -180,6 +195,7 @@ pub mod unit {
             height: usize,
             soon: *const f32x16,
         ) {
+            const { assert!(N == 1 || N == 3) };
             let groups = b.len() / (2 * SIDE * N);
             // The lower half of a low tile is its upper half again.
             let lower = if height > SIDE { SIDE * stride } else { 0 };
@@ -192,8 +208,7 @@ pub mod unit {
             unsafe {
                 match N {
                     1 => one_part(sums, a, stride, [b, soon], groups),
-                    3 => three_parts(sums, a, stride, [b, soon], groups),
-                    _ => unreachable!("one part or three"),
+                    _ => three_parts(sums, a, stride, [b, soon], groups),
                 }
             }
         }
@@ -203,6 +218,7 @@ pub mod unit {
         fn drop(&mut self) {
             // SAFETY: tiles were shaped by `new`, so the instruction is here. Without their state, threads change cheaply.
             unsafe { asm!("tilerelease", options(nostack, nomem)) };
+            SHAPED.set(false);
         }
     }
 

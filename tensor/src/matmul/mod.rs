@@ -11,18 +11,38 @@
 //!         the tile: MR x NR sums in registers, one rank-1 update for each inner position
 //! ```
 //!
-//! Rows of A are read where they stand, or packed by the task that works on them: if they are to be rounded, would share a
-//! set of the first-level cache, or are columns that lie far apart.
+//! Rows of A are read where they stand, or packed by the task that works on them: if they are to be rounded or split, would
+//! share a set of the first-level cache, or are columns that lie far apart.
 //! The sum over the inner dimension runs in the same order for every element, however rows are split: the bits
-//! do not depend on the number of threads. The block sizes were measured, not derived. How operands are packed and tiles
-//! multiplied is a [`Pack`]: numbers as they are ([`tile`](mod@tile)), rounded ([`bf16`]), or in a matrix unit ([`unit`]). Columns of B beyond the
-//! last are packed as zeros, rows of A beyond the last are read as the last, and neither is written.
+//! do not depend on the number of threads. The block sizes were measured, not derived. Columns of B beyond the
+//! last are packed as zeros, rows of A beyond the last are what happens to stand there, and neither is written.
+//!
+//! How operands are packed and tiles multiplied is a `Pack`. Three files have one: `tile.rs` multiplies numbers in lanes, MR rows
+//! of them with NR sums each; `bf16.rs` rounds them before; and `unit.rs` leaves tiles to the processor's matrix unit, if there
+//! is one, numbers in full as well.
 
 pub(crate) mod bf16;
 mod instructions;
 mod pack;
 mod tile;
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 pub(crate) mod unit;
+#[cfg(not(all(
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_feature = "avx512bf16",
+    target_feature = "avx512bw"
+)))]
+pub(crate) mod unit {
+    //! No matrix unit: what is multiplied in one elsewhere is multiplied in lanes.
+
+    pub type InUnit = super::bf16::Fastest;
+    pub type SplitInUnit = super::Plain;
+
+    pub const fn here() -> bool {
+        false
+    }
+}
 
 use std::ops::Range;
 
@@ -123,7 +143,8 @@ impl<'a, T: Float> MatMut<'a, T> {
 /// What the product does with its operands before it multiplies them. Sums are always kept in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// Nothing, or what gives the same to the accuracy of the type ([`unit`]).
+    /// Nothing; in a matrix unit f32 is split into three parts, which gives the sum to the accuracy of f32, but for infinities:
+    /// these become NaN there.
     #[default]
     Full,
     /// Rounds them to bf16, eight bits of mantissa: half the width, twice the speed where the processor multiplies it, and more
@@ -131,24 +152,23 @@ pub enum Precision {
     Bf16,
 }
 
-/// A function of a number type and a [`Pack`], called with the way in which this processor multiplies in a precision: in the
-/// matrix unit or in lanes.
+/// A function of a number type and a [`Pack`], called with the way in which this processor multiplies such numbers in a
+/// precision, in the matrix unit or in lanes.
 macro_rules! as_packed {
-    ($precision:expr, $in_unit:expr, $f:ident($($argument:expr),*)) => {
+    ($t:ty, $precision:expr, $in_unit:expr, $f:ident($($argument:expr),*)) => {
         match ($precision, $in_unit) {
-            (Precision::Full, false) => $f::<T, Plain>($($argument),*),
-            (Precision::Full, true) => $f::<T, <T as Float>::UnitFull>($($argument),*),
-            (Precision::Bf16, false) => $f::<T, <T as Float>::Bf16>($($argument),*),
-            (Precision::Bf16, true) => $f::<T, <T as Float>::UnitBf16>($($argument),*),
+            (Precision::Full, false) => $f::<$t, Plain>($($argument),*),
+            (Precision::Full, true) => $f::<$t, <$t as Float>::UnitFull>($($argument),*),
+            (Precision::Bf16, false) => $f::<$t, <$t as Float>::Bf16>($($argument),*),
+            (Precision::Bf16, true) => $f::<$t, <$t as Float>::UnitBf16>($($argument),*),
         }
     };
 }
-
 pub(crate) use as_packed;
 
-/// Whether a small product is for the matrix unit: numbers in full cost more to split than a few rows and columns gain.
-fn small_in_unit(precision: Precision) -> bool {
-    precision == Precision::Bf16 && unit::here()
+/// Whether a product of m rows and n columns is for the matrix unit: to split numbers in full costs more than a few gain.
+fn in_unit(precision: Precision, [m, n]: [usize; 2]) -> bool {
+    unit::here() && (precision == Precision::Bf16 || m.min(n) >= 128)
 }
 
 /// C ← A·B for `c` of shape `[m, n]`, `a` `[m, k]`, `b` `[k, n]`, on all threads.
@@ -194,7 +214,7 @@ fn product<T: Float>(c: &mut [T], mut then: Then<T>, start: Start<T>, a: Mat<T>,
     match precision {
         _ if a.cols == 0 => (0..m).for_each(|i| begin(&mut c[i * n..][..n], start)),
         Precision::Full if m == 1 && !a.transposed => vector_matrix(c, start, &a.data[..a.cols], b),
-        _ => return as_packed!(precision, unit::here(), blocks(c, then, start, a, b)),
+        _ => return as_packed!(T, precision, in_unit(precision, [m, n]), blocks(c, then, start, a, b)),
     }
     if let Some((y, f)) = &mut then {
         f(y, c);
@@ -231,7 +251,7 @@ pub fn matmul_serial<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: 
     check([c.rows, c.cols], [c.rows, c.cols] == [a.rows, b.cols], start, &a, &b);
     match a.cols {
         0 => begin_rows(&mut c, start),
-        _ => as_packed!(precision, small_in_unit(precision), blocks_serial(c, start, a, b)),
+        _ => as_packed!(T, precision, in_unit(precision, [c.rows, c.cols]), blocks_serial(c, start, a, b)),
     }
 }
 
@@ -319,7 +339,10 @@ fn after<'a, T>(start: Start<'a, T>, inner: &Range<usize>, cols: &Range<usize>) 
     }
 }
 
-/// B packed once, for several products on one thread.
+/// Rows and columns of the products with a [`Packed`]: it does not know them yet, and they are few.
+const FEW: [usize; 2] = [0; 2];
+
+/// B packed once, for several small products on one thread.
 pub struct Packed<T: Float> {
     panels: Panels<T>,
     inner: usize,
@@ -331,20 +354,21 @@ impl<T: Float> Packed<T> {
     /// B `[k, n]` for products of a precision.
     pub fn new(b: Mat<T>, precision: Precision) -> Self {
         let (inner, cols) = (b.rows, b.cols);
-        let panels = as_packed!(precision, small_in_unit(precision), panels(b, 0..cols, 0..inner, false));
+        let panels = as_packed!(T, precision, in_unit(precision, FEW), panels(b, 0..cols, 0..inner, false));
         Self { panels, inner, cols, precision }
     }
 }
 
-/// C ← start + A·B with the first inner positions and columns of B, as many as A and C have, on this thread alone.
+/// C ← start + A·B with the first inner positions and columns of B, as many as A and C have, on this thread alone. In a matrix
+/// unit the further positions of B up to a multiple of 32 are multiplied by zeros: they had better be finite.
 #[track_caller]
 pub fn matmul_packed<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: &Packed<T>) {
     let fits = c.rows == a.rows && a.cols <= b.inner && c.cols <= b.cols;
-    // A word of two positions is used or not.
+    // Words are used whole, and some have two positions.
     assert!(fits && (a.cols == b.inner || a.cols.is_multiple_of(2)), "matmul: [{}, {}] of a packed B", a.rows, a.cols);
     match a.cols {
         0 => begin_rows(&mut c, start),
-        inner => as_packed!(b.precision, small_in_unit(b.precision), multiply_rows(c, start, a, 0..inner, &b.panels)),
+        inner => as_packed!(T, b.precision, in_unit(b.precision, FEW), multiply_rows(c, start, a, 0..inner, &b.panels)),
     }
 }
 

@@ -102,14 +102,15 @@ const AHEAD: usize = 8;
 
 /// Pieces of the rows from `rows.start` on, one a word: `piece(k)` and the next are handed to `pack` with the word's number. A
 /// piece is a line or a few, and the next lies a row further on, where no prefetcher foresees it: unless it is asked for, each
-/// comes from memory alone, and packing takes three times as long.
+/// comes from memory alone, and packing takes three times as long. The rows from here up to row `end` will be wanted.
 fn pieces<'a, T: Float, P: Pack<T>>(
     rows: Range<usize>,
+    end: usize,
     piece: impl Fn(usize) -> &'a [T],
     mut pack: impl FnMut(usize, &'a [T], Option<&'a [T]>),
 ) {
     for (word, k) in rows.clone().step_by(P::STEP).enumerate() {
-        for k in (k + AHEAD..k + AHEAD + P::STEP).filter(|k| rows.contains(k)) {
+        for k in (k + AHEAD..k + AHEAD + P::STEP).filter(|&k| k < end) {
             piece(k).iter().step_by(LINE / size_of::<T>()).for_each(fetch);
         }
         pack(word, piece(k), (P::STEP > 1 && k + 1 < rows.end).then(|| piece(k + 1)));
@@ -148,7 +149,8 @@ impl<'a, T: Float> Rows<'a, T> {
         let piece = |k: usize| &a.stored_row(k)[rows.clone()];
         if by_column && !P::BY_ROW {
             let mut packed = Buffer::scratch(words * height);
-            across::<T, P>(&mut packed, height, inner, piece);
+            let end = inner.end;
+            across::<T, P>(&mut packed, height, inner, end, piece);
             return Self { words: Words::Packed(packed), stride: height, by_column };
         }
         let stride = if apart::<T>(words) { words } else { words + LINE / size_of::<T>() };
@@ -157,7 +159,7 @@ impl<'a, T: Float> Rows<'a, T> {
             // Some positions at a time, which stay in the first-level cache until they are turned.
             let mut columns = Buffer::scratch(P::words(P::GROUP) * height);
             for (group, k0) in inner.clone().step_by(P::GROUP).enumerate() {
-                across::<T, P>(&mut columns, height, k0..(k0 + P::GROUP).min(inner.end), piece);
+                across::<T, P>(&mut columns, height, k0..(k0 + P::GROUP).min(inner.end), inner.end, piece);
                 let words = P::words(P::GROUP);
                 turn((&mut packed[group * words..], stride), (&columns, height), [height, words]);
             }
@@ -202,7 +204,7 @@ impl<T: Float> Panels<T> {
                 transpose::<T, P>(panel, nr, words, b.t().part(j0..j0 + width, inner.clone()));
                 return;
             }
-            across::<T, P>(panel, nr, inner.clone(), |k| &b.stored_row(k)[j0..j0 + width]);
+            across::<T, P>(panel, nr, inner.clone(), inner.end, |k| &b.stored_row(k)[j0..j0 + width]);
         };
         if parallel && buffer.len() > GRAIN {
             chunks(&mut buffer, nr * words, pack);
@@ -218,12 +220,19 @@ impl<T: Float> Panels<T> {
     }
 }
 
-/// `to` `[words, width]` ← the words of pieces of rows `inner`, and zeros after the last up to a whole group.
-fn across<'a, T: Float, P: Pack<T>>(to: &mut [T], width: usize, inner: Range<usize>, piece: impl Fn(usize) -> &'a [T]) {
+/// `to` `[words, width]` ← the words of pieces of rows `inner`, and zeros after the last up to a whole group. Rows up to `end`
+/// follow.
+fn across<'a, T: Float, P: Pack<T>>(
+    to: &mut [T],
+    width: usize,
+    inner: Range<usize>,
+    end: usize,
+    piece: impl Fn(usize) -> &'a [T],
+) {
     let whole_groups = P::words(inner.len() / P::GROUP * P::GROUP);
     to[whole_groups * width..P::words(inner.len()) * width].fill(T::ZERO);
     let nr = nr::<T>();
-    pieces::<T, P>(inner, piece, |i, first, second| {
+    pieces::<T, P>(inner, end, piece, |i, first, second| {
         let to = &mut to[P::place(i) * width..];
         if width == nr && first.len() == nr {
             P::across(to, nr, &first[..nr], second.map(|second| &second[..nr])); // a length known beforehand

@@ -31,7 +31,7 @@ fn rounded<T: Float>(x: T) -> f64 {
 fn agrees<T: Float, P: Pack<T>>(precision: Precision, tolerance: f64, seen: impl Fn(T) -> f64) {
     let sizes = SIZES.iter().flat_map(|&m| SIZES.iter().map(move |&n| (m, n, (m * 7 + n * 3) % 300)));
     // In the last two, rows lie as far apart as the first-level cache has ways.
-    for (m, n, k) in sizes.chain([(13, 33, 1024), (29, 5, 2048)]) {
+    for (m, n, k) in sizes.chain([(13, 33, 1024), (29, 5, 2048), (33, 34, 4100)]) {
         let (a, b) = (numbers::<T>(m * k, 1), numbers::<T>(k * n, 2));
         let bias = numbers::<T>(n, 3);
         for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
@@ -44,20 +44,31 @@ fn agrees<T: Float, P: Pack<T>>(precision: Precision, tolerance: f64, seen: impl
             );
             // C holds rubbish, a one everywhere, rubbish; the last has rows of its own length.
             let (mut all, mut more) = (vec![T::of(f64::NAN); m * n], vec![T::ONE; m * n]);
-            let mut this = vec![if k == 0 { T::ZERO } else { T::of(f64::NAN) }; m * n];
+            let [mut this, mut this_more] = [T::of(f64::NAN), T::ONE].map(|x| vec![x; m * n]);
+            let mut this_one = vec![T::of(7.0); m * (n + 3)];
             let stride = n + 3;
             let mut one = vec![T::of(7.0); m * stride];
             matmul(&mut all, mat_a, mat_b, precision);
             add_matmul(&mut more, mat_a, mat_b, precision);
-            blocks::<T, P>(&mut this, None, Start::Zero, mat_a, mat_b);
+            if k > 0 {
+                blocks::<T, P>(&mut this, None, Start::Zero, mat_a, mat_b);
+                blocks::<T, P>(&mut this_more, None, Start::There, mat_a, mat_b);
+                blocks_serial::<T, P>(MatMut::strided(&mut this_one, m, n, stride), Start::Row(&bias), mat_a, mat_b);
+            } else {
+                (this, this_more, this_one) = (all.clone(), more.clone(), vec![]);
+            }
             matmul_serial(MatMut::strided(&mut one, m, n, stride), Start::Row(&bias), mat_a, mat_b, precision);
             for (at, want) in want.iter().enumerate() {
                 let (i, j) = (at / n, at % n);
-                let got = [all[at], this[at], more[at] - T::ONE, one[i * stride + j] - bias[j]].map(T::f64);
+                let mut got =
+                    vec![all[at], more[at] - T::ONE, one[i * stride + j] - bias[j], this[at], this_more[at] - T::ONE];
+                got.extend(this_one.get(i * stride + j).map(|&x| x - bias[j]));
+                let got: Vec<f64> = got.into_iter().map(T::f64).collect();
                 let close = got.iter().all(|x| (x - want).abs() < tolerance * (1.0 + k as f64).sqrt());
                 assert!(close, "[{m}, {k}] x [{k}, {n}] {ta} {tb} at {i}, {j}: {got:?} {want}");
             }
-            let beyond = one.chunks(stride).all(|row| row[n..].iter().all(|&x| x == T::of(7.0)));
+            let beyond =
+                one.chunks(stride).chain(this_one.chunks(stride)).all(|row| row[n..].iter().all(|&x| x == T::of(7.0)));
             assert!(beyond, "[{m}, {k}] x [{k}, {n}] wrote beyond its columns");
         }
     }
@@ -77,10 +88,11 @@ fn bf16_is_the_plain_loop_over_rounded_operands() {
 
 #[test]
 fn the_matrix_unit_multiplies_as_lanes_do() {
-    if unit::here() {
-        agrees::<f32, InUnit>(Precision::Bf16, 1e-6, rounded);
-        agrees::<f32, SplitInUnit>(Precision::Full, 1e-6, full);
+    if !unit::here() {
+        return eprintln!("this processor has no matrix unit");
     }
+    agrees::<f32, InUnit>(Precision::Bf16, 1e-6, rounded);
+    agrees::<f32, SplitInUnit>(Precision::Full, 1e-6, full);
 }
 
 /// C ← A·B as `P` packs.
@@ -107,6 +119,41 @@ fn the_matrix_unit_multiplies_numbers_in_full_more_exactly_than_lanes_do() {
         };
         let (lanes, unit) = (worst(only::<Plain>), worst(only::<SplitInUnit>));
         assert!(unit < lanes, "[{m}, {k}] x [{k}, {n}]: {unit:e} in the unit, {lanes:e} in lanes");
+    }
+}
+
+#[test]
+fn what_a_buffer_held_before_and_what_is_not_finite_stay_where_they_are() {
+    fn check<P: Pack<f32>>() {
+        let [m, n, k] = [5, 37, 33];
+        let (bad, mut c) = (vec![f32::NAN; 40 * 40], vec![0.0; m * n]);
+        let (a, b) = (numbers::<f32>(m * k, 1), numbers::<f32>(k * n, 2));
+        for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut product = |a: &[f32], b: &[f32]| {
+                let mat_a = if ta { Mat::new(a, k, m).t() } else { Mat::new(a, m, k) };
+                let mat_b = if tb { Mat::new(b, n, k).t() } else { Mat::new(b, k, n) };
+                only::<P>(&mut c, mat_a, mat_b);
+                c.clone()
+            };
+            let at = |i: usize, p: usize| if ta { p * m + i } else { i * k + p };
+            // The buffers that the product is packed into were full of NaN.
+            product(&bad[..m * k], &bad[..k * n]);
+            let good = product(&a, &b);
+            assert!(good.iter().all(|c| c.is_finite()), "{ta} {tb}");
+            // A row of A reaches its row of C, and a column of B its column.
+            let (mut a, mut b) = (a.clone(), b.clone());
+            (a[at(2, 7)], b[if tb { 3 * k + 7 } else { 7 * n + 3 }]) = (f32::NAN, f32::NAN);
+            for (at, (c, good)) in product(&a, &b).iter().zip(&good).enumerate() {
+                let reached = at / n == 2 || at % n == 3;
+                assert!(if reached { c.is_nan() } else { c == good }, "{ta} {tb} at {at}: {c} {good}");
+            }
+        }
+    }
+    check::<Plain>();
+    check::<bf16::Fastest>();
+    if unit::here() {
+        check::<InUnit>();
+        check::<SplitInUnit>();
     }
 }
 
@@ -203,10 +250,11 @@ fn one_row_times_halved_weights_is_the_product_in_bf16() {
 fn the_bits_do_not_depend_on_the_number_of_threads() {
     let (m, n, k) = (131, 70, 2000);
     let (a, b) = (numbers::<f32>(m * k, 5), numbers::<f32>(k * n, 6));
-    for precision in [Precision::Full, Precision::Bf16] {
+    let in_unit = [only::<InUnit>, only::<SplitInUnit>].into_iter().filter(|_| unit::here());
+    for each in [only::<Plain>, only::<bf16::Fastest>].into_iter().chain(in_unit) {
         let product = |threads| {
             let mut c = vec![0.0; m * n];
-            with_threads(threads, || matmul(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n), precision));
+            with_threads(threads, || each(&mut c, Mat::new(&a, m, k), Mat::new(&b, k, n)));
             c
         };
         let one = product(1);
@@ -249,19 +297,36 @@ fn what_follows_a_product_is_done_once_to_every_element() {
 
 #[test]
 fn a_packed_b_gives_what_the_product_gives_also_for_its_first_rows_and_columns() {
-    for precision in [Precision::Full, Precision::Bf16] {
+    fn check<P: Pack<f32>>() {
         let (k, n) = (1026, 37);
         let (a, b) = (numbers::<f32>(1026 * 29, 1), numbers::<f32>(k * n, 2));
-        let packed = Packed::new(Mat::new(&b, k, n), precision);
-        for (m, k, n) in [(29, 1026, 37), (13, 1024, 37), (1, 32, 33), (5, 2, 1), (7, 0, 9)] {
+        let packed = panels::<f32, P>(Mat::new(&b, k, n), 0..n, 0..k, false);
+        for (m, k, n) in [(29, 1026, 37), (13, 1024, 37), (1, 32, 33), (5, 2, 1)] {
             let first = Mat::strided(&b, k, n, 37);
             for a in [Mat::strided(&a, m, k, 1026), Mat::strided(&a, k, m, 29).t()] {
                 let (mut want, mut got) = (vec![0.5; m * n], vec![0.5; m * n]);
-                add_matmul(&mut want, a, first, precision);
-                matmul_packed(MatMut::new(&mut got, m, n), Start::There, a, &packed);
+                blocks::<f32, P>(&mut want, None, Start::There, a, first);
+                multiply_rows::<f32, P>(MatMut::new(&mut got, m, n), Start::There, a, 0..k, &packed);
                 let close = got.iter().zip(&want).all(|(x, y)| (x - y).abs() < 1e-4);
-                assert!(close, "{precision:?} [{m}, {k}] x [{k}, {n}]");
+                assert!(close, "[{m}, {k}] x [{k}, {n}]");
             }
+        }
+    }
+    check::<Plain>();
+    check::<bf16::Fastest>();
+    if unit::here() {
+        check::<InUnit>();
+        check::<SplitInUnit>();
+    }
+    for precision in [Precision::Full, Precision::Bf16] {
+        let (a, b) = (numbers::<f32>(7 * 64, 1), numbers::<f32>(66 * 9, 2));
+        let packed = Packed::new(Mat::new(&b, 66, 9), precision);
+        for k in [64, 0] {
+            let (mut want, mut got) = (vec![0.5; 7 * 9], vec![0.5; 7 * 9]);
+            let a = Mat::new(&a[..7 * k], 7, k);
+            add_matmul(&mut want, a, Mat::strided(&b, k, 9, 9), precision);
+            matmul_packed(MatMut::new(&mut got, 7, 9), Start::There, a, &packed);
+            assert!(got.iter().zip(&want).all(|(x, y)| (x - y).abs() < 1e-5), "{precision:?} {k}");
         }
     }
 }
