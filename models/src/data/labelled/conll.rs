@@ -45,7 +45,8 @@ pub struct Sentence {
 
 /// Reads a file of one word and tag a line, with an empty line between sentences.
 ///
-/// Lines `-DOCSTART-`, and empty lines that end no sentence, are passed over and noted.
+/// Lines `-DOCSTART-`, and empty lines that end no sentence, are passed over and noted. So is a last line without a line
+/// break, with which a file ends that was cut off; the sentence stays.
 ///
 /// # Errors
 ///
@@ -81,6 +82,12 @@ pub fn read(path: &Path) -> Result<Tagged> {
     }
     if tagged.sentences.is_empty() {
         return Err(Error::file(path, "it has no sentence: write a word, a TAB and its tag on each line"));
+    }
+    if !text.ends_with('\n') {
+        let (file, last) = (path.file_name().unwrap_or_default().display(), text.lines().count());
+        let note =
+            format!("{file} ends within line {last}, without a line break: if it was cut off, so is its last sentence");
+        tagged.notes.push(note);
     }
     empty.note_empty_lines(path, &mut tagged.notes);
     documents.note(path, "mark of a document passed over", "marks of documents passed over", &mut tagged.notes);
@@ -137,7 +144,9 @@ mod tests {
             let tagged = read_as("some.conll", format!("Alice\tB-PER\nsleeps\tO\n\nParis\tB-LOC{end}"), read).unwrap();
             let expected = [sentence(1, &["Alice", "sleeps"], &["B-PER", "O"]), sentence(4, &["Paris"], &["B-LOC"])];
             assert_eq!(tagged.sentences, expected);
-            assert!(tagged.notes.is_empty(), "{:?}", tagged.notes);
+            let said =
+                tagged.notes.iter().any(|note| note.contains("some.conll ends within line 4, without a line break"));
+            assert_eq!((tagged.notes.len(), said), if end.is_empty() { (1, true) } else { (0, false) });
         }
     }
 

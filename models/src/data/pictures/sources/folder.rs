@@ -3,6 +3,7 @@
 //! Folders within are searched too. A template may also use `{folder}`, the name of the folder that a picture is in,
 //! which is how many collections of classes are kept, and `{file}`, the picture's name without its ending.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::wording::{Record, Wording};
-use super::{Gathering, Item, Place, is_foreign, is_picture, note_foreign, only_foreign};
+use super::{Gathering, Item, Place, is_foreign, is_picture, note_alone, note_foreign, only_foreign};
 use crate::data::labelled::Tally;
 use crate::error::{Error, Result};
 
@@ -20,8 +21,8 @@ const COLUMNS: [&str; 3] = ["text", "folder", "file"];
 
 /// Adds the folder's pictures, sorted by name.
 pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
-    let (mut files, mut foreign) = (Vec::new(), Tally::default());
-    walk(folder, &mut files, &mut foreign)?;
+    let (mut files, mut foreign, mut alone) = (Vec::new(), Tally::default(), Tally::default());
+    walk(folder, &mut files, &mut foreign, &mut alone)?;
     if files.is_empty() && foreign.count > 0 {
         return Err(only_foreign(&foreign, folder));
     }
@@ -55,6 +56,7 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
         return Err(Error::file(folder, what));
     }
     note_foreign(&foreign, folder, &mut to.notes);
+    note_alone(&alone, folder, &mut to.notes);
     to.close(folder, &wording)
 }
 
@@ -70,24 +72,30 @@ fn record(file: &Path) -> Result<Record> {
     Ok(COLUMNS.map(str::to_owned).into_iter().zip(values).collect())
 }
 
-/// Finds all pictures, and those in formats that are not read. Links to files are followed and links to folders are not, for
+/// Finds all pictures, those in formats that are not read, and texts that stand alone. Links to files are followed and links to folders are not, for
 /// they can lead in circles; hidden files are not seen.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>, foreign: &mut Tally) -> Result<()> {
+fn walk(folder: &Path, files: &mut Vec<PathBuf>, foreign: &mut Tally, alone: &mut Tally) -> Result<()> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = entries.map_err(|e| Error::io(folder, "read", &e))?;
     entries.sort_by_key(fs::DirEntry::file_name);
+    let (mut texts, mut pictured) = (Vec::new(), HashSet::new());
     for entry in entries.iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
         let path = entry.path();
         if entry.file_type().map_err(|e| Error::io(&path, "read", &e))?.is_dir() {
-            walk(&path, files, foreign)?;
+            walk(&path, files, foreign, alone)?;
             continue;
         }
         let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
         if is_picture(&ending) {
+            pictured.insert(path.with_extension("txt"));
             files.push(path);
         } else if is_foreign(&ending) {
+            pictured.insert(path.with_extension("txt"));
             foreign.add(|| path.display().to_string());
+        } else if ending == "txt" {
+            texts.push(path);
         }
     }
+    texts.iter().filter(|text| !pictured.contains(*text)).for_each(|text| alone.add(|| text.display().to_string()));
     Ok(())
 }

@@ -54,6 +54,11 @@ fn note_foreign(foreign: &Tally, source: &Path, notes: &mut Vec<String>) {
     foreign.note(source, one, many, notes);
 }
 
+/// Says of texts beside which there is no picture that they are passed over.
+fn note_alone(alone: &Tally, source: &Path, notes: &mut Vec<String>) {
+    alone.note(source, "text without a picture passed over", "texts without a picture passed over", notes);
+}
+
 /// The error of a source that has no others.
 fn only_foreign(foreign: &Tally, source: &Path) -> Error {
     let what = format!(

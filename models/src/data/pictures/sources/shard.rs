@@ -7,7 +7,7 @@
 //! As in WebDataset, a key ends at the first dot of a file's name: `7.seg.png` is no picture, but what `7` has under
 //! `seg.png`. What a shard has twice counts as it would if it were unpacked: the later stands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{BufReader, Read as _, Seek as _};
 use std::path::{Component, Path};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tar::{Archive, Entry};
 
 use super::wording::{Record, Wording};
-use super::{Form, Gathering, Item, Place, is_foreign, is_picture, note_foreign, only_foreign};
+use super::{Form, Gathering, Item, Place, is_foreign, is_picture, note_alone, note_foreign, only_foreign};
 use crate::data::labelled::{Tally, shortened};
 use crate::error::{Error, Result};
 
@@ -40,7 +40,7 @@ struct Sample {
 
 /// Adds the shard's pictures, in its order.
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
-    let (samples, Odd { replaced, links, foreign }) = samples(path)?;
+    let (samples, Odd { replaced, links, foreign, alone }) = samples(path)?;
     let samples: Vec<_> = samples.into_iter().filter(|sample| sample.picture.is_some()).collect();
     if samples.is_empty() && foreign.count > 0 {
         return Err(only_foreign(&foreign, path));
@@ -68,15 +68,18 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     let (one, many) = ("link to another member passed over", "links to other members passed over");
     links.note(path, one, many, &mut to.notes);
     note_foreign(&foreign, path, &mut to.notes);
+    note_alone(&alone, path, &mut to.notes);
     to.close(path, &wording)
 }
 
-/// What is said about a shard's members: those there were more than once, links, and pictures in formats that are not read.
+/// What is said about a shard's members: those there were more than once, links, pictures in formats that are not read, and
+/// texts that stand alone.
 #[derive(Default)]
 struct Odd {
     replaced: Tally,
     links: Tally,
     foreign: Tally,
+    alone: Tally,
 }
 
 /// Everything that belongs together, in the order in which it begins, and what is odd about it.
@@ -125,6 +128,13 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Odd)> {
     }
     for (at, ending) in foreign.iter().filter(|(at, _)| samples[*at].picture.is_none()) {
         odd.foreign.add(|| format!("{}.{ending}", samples[*at].key));
+    }
+    let pictured: HashSet<usize> = foreign.into_iter().map(|(at, _)| at).collect();
+    for (at, sample) in samples.iter().enumerate() {
+        let says = !(sample.said.is_empty() && sample.json.is_empty());
+        if says && sample.picture.is_none() && !pictured.contains(&at) {
+            odd.alone.add(|| sample.key.clone());
+        }
     }
     Ok((samples, odd))
 }

@@ -212,6 +212,17 @@ fn a_folder_with_a_table_or_with_shards_is_read_by_them() {
 }
 
 #[test]
+fn texts_that_stand_alone_in_a_folder_are_counted_and_named() {
+    let beside = ["a.txt", "b.txt", "c.txt", "d.txt"];
+    let files: Vec<_> = beside.into_iter().chain(["e.txt", "in/f.txt"]).map(|name| (name, &b"something"[..])).collect();
+    let set = PictureFiles::open(&options(&folder(&files), "")).unwrap();
+    let [note] = set.notes() else { panic!("{:?}", set.notes()) };
+    let counted = note.starts_with("2 texts without a picture passed over, the first is ");
+    assert!(counted && note.contains("f.txt of "), "{note}");
+    assert_eq!(set.len(), 4);
+}
+
+#[test]
 fn a_shard_is_read_where_it_lies() {
     let shard = tar_of(&[
         ("x/1.txt", b"one\nuno\n"),
@@ -234,7 +245,8 @@ fn a_shard_is_read_where_it_lies() {
     assert!(set.name(1).ends_with("s.tar:x/2"), "{}", set.name(1));
     assert_eq!((set.picture(0).unwrap().rgb[0], set.picture(1).unwrap().rgb[0]), (1, 2));
     let foreign = "1 picture passed over, for its format is not read (PNG, JPEG, WebP and GIF are): x/5.bmp of s.tar";
-    assert_eq!(set.notes(), [foreign, "1 picture without a caption passed over: x/3 of s.tar"]);
+    let alone = "1 text without a picture passed over: x/4 of s.tar";
+    assert_eq!(set.notes(), [foreign, alone, "1 picture without a caption passed over: x/3 of s.tar"]);
     let set =
         PictureFiles::open(&PictureOptions { captions: vec!["{caption} of {size}".into()], ..options(&dir, "s.tar") });
     assert_eq!(set.unwrap().captions(0), ["two of 4"]);
