@@ -17,9 +17,9 @@
 //! do not depend on the number of threads. The block sizes were measured, not derived. Columns of B beyond the
 //! last are packed as zeros, rows of A beyond the last are what happens to stand there, and neither is written.
 //!
-//! How operands are packed and tiles multiplied is a `Pack`. Three files have one: `tile.rs` multiplies numbers in lanes, MR rows
-//! of them with NR sums each; `bf16.rs` rounds them before; and `unit.rs` leaves tiles to the processor's matrix unit, if there
-//! is one, numbers in full as well.
+//! How operands are packed and tiles multiplied is a `Pack`. Three files have one: `pack.rs` takes numbers as they are and
+//! `bf16.rs` rounds them, both for the lanes of `tile.rs`; `unit.rs` leaves tiles to the processor's matrix unit, if there is
+//! one, rounded or in full.
 
 pub(crate) mod bf16;
 mod instructions;

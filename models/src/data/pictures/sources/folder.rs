@@ -72,8 +72,8 @@ fn record(file: &Path) -> Result<Record> {
     Ok(COLUMNS.map(str::to_owned).into_iter().zip(values).collect())
 }
 
-/// Finds all pictures, those in formats that are not read, and texts that stand alone. Links to files are followed and links to folders are not, for
-/// they can lead in circles; hidden files are not seen.
+/// Finds all pictures, those in formats that are not read, and texts that stand alone. Links to files are followed and links to
+/// folders are not, for they can lead in circles; hidden files are not seen.
 fn walk(folder: &Path, files: &mut Vec<PathBuf>, foreign: &mut Tally, alone: &mut Tally) -> Result<()> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = entries.map_err(|e| Error::io(folder, "read", &e))?;
