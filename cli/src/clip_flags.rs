@@ -55,6 +55,14 @@ pub struct ClipFlags {
     #[arg(long, value_name = "SHARE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     colour: Option<f64>,
+    /// By how much of the circle hues are turned at most, up to 0.5: then a thing is known by its shape
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hue: Option<f64>,
+    /// The share of pictures that are seen in grey
+    #[arg(long, value_name = "SHARE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grey: Option<f64>,
     /// Mirror half of the pictures (captions that speak of left and right are then wrong)
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -136,7 +136,8 @@ pub fn all_read(faults: &[Error], of: usize) -> Result<()> {
         [only] if of == 1 => Err(anyhow!("{only}")),
         _ => {
             note(faults);
-            Err(anyhow!("{} of {of} pictures could not be read, as said above; the others are done", faults.len()))
+            let others = if faults.len() < of { "; the others are done" } else { "" };
+            Err(anyhow!("{} of {of} pictures could not be read, as said above{others}", faults.len()))
         }
     }
 }

@@ -5,9 +5,12 @@
 //! of these has to be asked for: a mirror makes left of right, and another colour turns a red ball into a green one.
 //!
 //! CLIP itself cropped and did nothing else (Radford et al. 2021, section 2.4). The crop is torchvision's
-//! `RandomResizedCrop` (Szegedy et al. 2015), with open_clip's shares by default; the colours are its `ColorJitter`.
+//! `RandomResizedCrop` (Szegedy et al. 2015), with open_clip's shares by default; the colours are its `ColorJitter` and
+//! `RandomGrayscale`, with which a model learns to tell things by their shape (Chen et al. 2020, "SimCLR", section 3).
 //!
 //! Everything is a function of (seed, step, sample), so that a run that was killed sees what it would have seen.
+
+use std::f32::consts::TAU;
 
 use serde::{Deserialize, Serialize};
 use tensor::random::{Random, Stream};
@@ -32,6 +35,10 @@ pub struct Augment {
     pub contrast: f64,
     /// Distances from each pixel's own grey are multiplied by 1 − s to 1 + s.
     pub saturation: f64,
+    /// Hues are turned by up to this share of the circle, either way: 0.5 makes any hue of any.
+    pub hue: f64,
+    /// The share of pictures that lose their colours.
+    pub grey: f64,
     /// Whether half of the pictures are mirrored: never where captions speak of left and right, or pictures have
     /// letters in them.
     pub flip: bool,
@@ -44,7 +51,7 @@ impl Default for Augment {
     }
 }
 
-/// Random words that are kept for a sample. The crop's ten tries need 40, its place 4, all the rest 12.
+/// Random words that are kept for a sample. The crop's ten tries need 40, its place 4, all the rest 16.
 const WORDS: u64 = 64;
 
 /// Random crops that are tried before the middle is taken, as in torchvision.
@@ -52,11 +59,24 @@ const TRIES: usize = 10;
 
 /// The share of red, green and blue in grey (ITU-R BT.601), as in PIL and torchvision.
 const GREY: [f32; 3] = [0.299, 0.587, 0.114];
+/// By how much blue and red above the grey are multiplied to be U and V, in which all hues are alike (ITU-R BT.601).
+const U: f32 = 0.492;
+const V: f32 = 0.877;
 
 impl Augment {
     /// Nothing changes.
     pub fn none() -> Self {
-        Self { crop: 0.0, aspect: 1.0, shift: 0.0, brightness: 0.0, contrast: 0.0, saturation: 0.0, flip: false }
+        Self {
+            crop: 0.0,
+            aspect: 1.0,
+            shift: 0.0,
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
+            hue: 0.0,
+            grey: 0.0,
+            flip: false,
+        }
     }
 
     /// Whether the numbers can be meant; if not, a sentence that names the one that cannot.
@@ -67,6 +87,8 @@ impl Augment {
             ("brightness", self.brightness),
             ("contrast", self.contrast),
             ("saturation", self.saturation),
+            ("hue", self.hue),
+            ("grey", self.grey),
         ];
         if let Some((name, share)) = shares.iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
             return Err(format!("{name} = {share}: it is a share from 0 (no change) to 1"));
@@ -91,11 +113,13 @@ impl Augment {
         let (right, down) = (around(0.0, self.shift * edge).round(), around(0.0, self.shift * edge).round());
         let [brightness, contrast, saturation] =
             [self.brightness, self.contrast, self.saturation].map(|by| around(1.0, by) as f32);
+        let turn = around(0.0, self.hue) as f32;
+        let without = random.uniform() < self.grey;
 
         let region = if self.crop > 0.0 { self.region(picture, &mut random) } else { as_seen.middle(picture) };
         let mut square = resized(picture, region, as_seen.size);
-        if self.brightness > 0.0 || self.contrast > 0.0 || self.saturation > 0.0 {
-            recolour(&mut square, brightness, contrast, saturation);
+        if [self.brightness, self.contrast, self.saturation, self.hue, self.grey].iter().any(|&by| by > 0.0) {
+            recolour(&mut square, brightness, contrast, [if without { 0.0 } else { saturation }, turn]);
         }
         let last = as_seen.size as isize - 1;
         let moved = |at: usize, by: f64| (at as isize - by as isize).clamp(0, last) as usize;
@@ -125,16 +149,24 @@ impl Augment {
 }
 
 /// Changes brightness, then contrast, then saturation, each a blend with a darker or greyer picture (Haeberli and
-/// Voorhies 1994): with black, with the mean grey of the picture, with each pixel's own grey.
-fn recolour(square: &mut [u8], brightness: f32, contrast: f32, saturation: f32) {
+/// Voorhies 1994): with black, with the mean grey of the picture, with each pixel's own grey. The last turns the hue as
+/// well, a share of the circle: what blue and red are above the grey, in the units of BT.601's U and V, is a point of the
+/// plane of hues.
+fn recolour(square: &mut [u8], brightness: f32, contrast: f32, [saturation, turn]: [f32; 2]) {
     let (pixels, _) = square.as_chunks_mut::<3>();
     let bright = |level: u8| (f32::from(level) * brightness).clamp(0.0, 255.0);
     let grey = |rgb: [f32; 3]| GREY[0] * rgb[0] + GREY[1] * rgb[1] + GREY[2] * rgb[2];
     let mean = pixels.iter().map(|rgb| grey(rgb.map(bright))).sum::<f32>() / pixels.len() as f32;
+    let (sin, cos) = (TAU * turn).sin_cos();
+    let (sin, cos) = (saturation * sin, saturation * cos);
     for rgb in pixels {
-        let contrasted = rgb.map(|level| (mean + contrast * (bright(level) - mean)).clamp(0.0, 255.0));
-        let own = grey(contrasted);
-        *rgb = contrasted.map(|level| (own + saturation * (level - own)).round().clamp(0.0, 255.0) as u8);
+        let [r, g, b] = rgb.map(|level| (mean + contrast * (bright(level) - mean)).clamp(0.0, 255.0));
+        let own = grey([r, g, b]);
+        let (u, v) = (U * (b - own), V * (r - own));
+        let (blue, red) = ((cos * u - sin * v) / U, (sin * u + cos * v) / V);
+        // The three distances from the grey have the grey of nothing.
+        let green = -(GREY[0] * red + GREY[2] * blue) / GREY[1];
+        *rgb = [red, green, blue].map(|above| (own + above).round().clamp(0.0, 255.0) as u8);
     }
 }
 

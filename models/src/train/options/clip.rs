@@ -45,6 +45,10 @@ pub struct ClipOptions {
     pub shift: f64,
     /// By how much brightness, contrast and saturation change at most.
     pub colour: f64,
+    /// By how much of the circle hues are turned at most.
+    pub hue: f64,
+    /// The share of pictures that are seen without their colours.
+    pub grey: f64,
     /// Whether half of the pictures are mirrored. Captions that speak of left and right are then wrong.
     pub flip: bool,
     /// The colour that shows through transparent pictures: red, green and blue from 0 to 255.
@@ -75,6 +79,8 @@ impl ClipOptions {
             brightness: self.colour,
             contrast: self.colour,
             saturation: self.colour,
+            hue: self.hue,
+            grey: self.grey,
             flip: self.flip,
             ..Augment::default()
         }
@@ -84,12 +90,14 @@ impl ClipOptions {
 /// What nobody said, in the table of a model of pictures.
 pub(super) fn derive(table: &mut Table) {
     let none = || Value::Array(vec![]);
-    let defaults: [(&str, Value); 8] = [
+    let defaults: [(&str, Value); 10] = [
         ("captions", none()),
         ("where", none()),
         ("crop", 1.0.into()),
         ("shift", 0.0.into()),
         ("colour", 0.0.into()),
+        ("hue", 0.0.into()),
+        ("grey", 0.0.into()),
         ("flip", false.into()),
         ("ground", Value::Array(vec![255.into(); 3])),
         ("memory", MEMORY.into()),
@@ -97,7 +105,7 @@ pub(super) fn derive(table: &mut Table) {
     for (key, value) in defaults {
         table.entry(key).or_insert(value);
     }
-    for key in ["crop", "shift", "colour"] {
+    for key in ["crop", "shift", "colour", "hue", "grey"] {
         if let Some(Value::Integer(x)) = table.get(key) {
             let x = *x as f64;
             table.insert(key.into(), x.into());
@@ -176,6 +184,12 @@ pub(super) fn check(o: &Options) -> Result<()> {
     }
     if !(0.0..=1.0).contains(&of.colour) {
         return fail(format!("--colour {}: give 0 (as they are) to 1", of.colour));
+    }
+    if !(0.0..=0.5).contains(&of.hue) {
+        return fail(format!("--hue {}: give 0 (as they are) to 0.5 (half the circle, either way)", of.hue));
+    }
+    if !(0.0..=1.0).contains(&of.grey) {
+        return fail(format!("--grey {} is no share of pictures: give 0 (none) to 1 (all)", of.grey));
     }
     Ok(())
 }

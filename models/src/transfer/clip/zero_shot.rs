@@ -190,9 +190,11 @@ pub fn truth(gallery: &Gallery, numbers: &[usize], names: &[String]) -> Result<(
         false => named,
     };
     if let Some(at) = found.iter().position(Option::is_none) {
-        let (class, first) = (class(rows[at]), names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", "));
+        const TOLD: usize = 5;
+        let (class, first) = (class(rows[at]), names[..names.len().min(TOLD)].join(", "));
+        let more = if names.len() > TOLD { ", …" } else { "" };
         let what = format!(
-            "the class {class:?} of {} is none of the {} labels ({first}, …)",
+            "the class {class:?} of {} is none of the {} labels ({first}{more})",
             gallery.name(numbers[rows[at]]),
             names.len()
         );

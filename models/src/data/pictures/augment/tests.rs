@@ -24,7 +24,9 @@ fn seen(augment: &Augment, picture: &Picture, key: [u64; 3]) -> Vec<f32> {
 }
 
 fn everything() -> Augment {
-    Augment { shift: 0.1, brightness: 0.3, contrast: 0.3, saturation: 0.3, flip: true, ..Augment::default() }
+    let colours =
+        Augment { brightness: 0.3, contrast: 0.3, saturation: 0.3, hue: 0.1, grey: 0.1, ..Augment::default() };
+    Augment { shift: 0.1, flip: true, ..colours }
 }
 
 #[test]
@@ -105,7 +107,7 @@ fn colours_are_blended_with_black_with_the_mean_and_with_their_grey() {
     let start = [200, 100, 0, 100, 100, 100];
     let after = |b, c, s| {
         let mut square = start;
-        recolour(&mut square, b, c, s);
+        recolour(&mut square, b, c, [s, 0.0]);
         square
     };
     assert_eq!(after(1.0, 1.0, 1.0), start);
@@ -113,6 +115,39 @@ fn colours_are_blended_with_black_with_the_mean_and_with_their_grey() {
     assert_eq!(after(2.0, 1.0, 1.0), [255, 200, 0, 200, 200, 200], "no brighter than white");
     assert_eq!(after(1.0, 0.0, 1.0), [109; 6], "the mean of the greys 118.5 and 100");
     assert_eq!(after(1.0, 1.0, 0.0), [119, 119, 119, 100, 100, 100]);
+}
+
+#[test]
+fn a_hue_is_turned_about_its_grey_and_comes_back() {
+    let start = [150, 110, 90, 90, 90, 90];
+    let turned = |by: f32| {
+        let mut square = start;
+        recolour(&mut square, 1.0, 1.0, [1.0, by]);
+        square
+    };
+    assert_eq!((turned(0.0), turned(1.0)), (start, start));
+    // Half the circle: what blue, red and green are above the grey of 119.68, they are below it.
+    assert_eq!(turned(0.5), [89, 129, 149, 90, 90, 90]);
+    for by in [-0.4, -0.1, 0.05, 0.25, 0.3] {
+        let [r, g, b, rest @ ..] = turned(by);
+        let grey: f32 = GREY.iter().zip([r, g, b]).map(|(share, level)| share * f32::from(level)).sum();
+        assert!((grey - 119.68).abs() < 0.6 && rest == [90; 3], "{by}: {r} {g} {b}");
+        let mut back = turned(by);
+        recolour(&mut back, 1.0, 1.0, [1.0, -by]);
+        assert!(back.iter().zip(start).all(|(&x, y)| x.abs_diff(y) < 4), "{by}: {back:?}");
+    }
+}
+
+#[test]
+fn so_many_pictures_lose_their_colours() {
+    let picture = slopes(16, 16);
+    let grey = |share: f64| {
+        let augment = Augment { grey: share, ..Augment::none() };
+        let is_grey = |out: &[f32]| (0..256).all(|i| out[i] == out[256 + i] && out[i] == out[512 + i]);
+        (0..2000).filter(|&i| is_grey(&seen(&augment, &picture, [7, 0, i]))).count()
+    };
+    assert_eq!((grey(0.0), grey(1.0)), (0, 2000));
+    assert!((400..600).contains(&grey(0.25)), "{} of 2000", grey(0.25)); // more than five deviations of √375
 }
 
 #[test]

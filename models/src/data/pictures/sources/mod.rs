@@ -176,7 +176,6 @@ pub(super) struct Gathering<'a> {
     /// Of the source that is being read: its first item, and its files.
     start: usize,
     files: HashMap<PathBuf, usize>,
-    disputed: Tally,
     shards: u32,
 }
 
@@ -190,7 +189,6 @@ pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
         notes: Vec::new(),
         start: 0,
         files: HashMap::new(),
-        disputed: Tally::default(),
         shards: 0,
     };
     for path in &options.data {
@@ -239,22 +237,17 @@ fn in_folder(folder: &Path, to: &mut Gathering) -> Result<()> {
 }
 
 impl Gathering<'_> {
-    /// Adds a picture, or, if a row before had the same file, what this one says of it.
-    fn add(&mut self, mut item: Item, class: Option<String>) {
+    /// Adds a picture, or, if a row before had the same file, what this one says of it. Whether it says the same of its class;
+    /// if not, the first counts.
+    fn add(&mut self, mut item: Item, class: Option<String>) -> bool {
         if let Form::File = item.place.form {
             if let Some(&known) = self.files.get(&item.place.key) {
                 let class = class.map(|class| self.number_of(class));
                 let known = &mut self.items[known];
                 item.captions.retain(|caption| !known.captions.contains(caption));
                 known.captions.append(&mut item.captions);
-                match (known.class, class) {
-                    (None, _) => known.class = class,
-                    (Some(first), Some(other)) if first != other => {
-                        self.disputed.add(|| item.place.key.display().to_string());
-                    }
-                    _ => {}
-                }
-                return;
+                known.class = known.class.or(class);
+                return class.is_none() || class == known.class;
             }
             self.files.insert(item.place.key.clone(), self.items.len());
         } else {
@@ -262,6 +255,12 @@ impl Gathering<'_> {
         }
         item.class = class.map(|class| self.number_of(class));
         self.items.push(item);
+        true
+    }
+
+    /// Whether something is said of a file of the source that is being read.
+    fn says(&self, file: &Path) -> bool {
+        self.files.get(file).is_some_and(|&item| !self.items[item].captions.is_empty())
     }
 
     fn number_of(&mut self, class: String) -> u32 {
@@ -279,9 +278,6 @@ impl Gathering<'_> {
         if !self.options.silent {
             self.pass_over_silent(path)?;
         }
-        let one = "row gives a picture another class than one before, which counts";
-        let many = "rows give a picture another class than one before, which counts";
-        std::mem::take(&mut self.disputed).note(path, one, many, &mut self.notes);
         self.start = self.items.len();
         self.files.clear();
         self.shards += 1;

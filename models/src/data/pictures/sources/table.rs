@@ -43,7 +43,7 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
     let image = Wording::image(to.options, path, &columns)?;
     let mut wording = Wording::of(to.options, path, &columns)?;
     let folder = Arc::<Path>::from(path.parent().unwrap_or(Path::new("")));
-    let (mut missing, mut kept) = (Tally::default(), 0);
+    let (mut missing, mut disputed, mut silent, mut kept) = (Tally::default(), Tally::default(), vec![], 0);
     let mut add = |line: usize, record: &Record| {
         if !wording.keeps(record) {
             return Ok(());
@@ -56,7 +56,13 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
         }
         match Place::of_file(&folder, Path::new(&file)) {
             Some(place) => {
-                to.add(Item::new(place, wording.captions(record)), wording.class(record));
+                let captions = wording.captions(record);
+                if captions.is_empty() {
+                    silent.push((line, file.clone()));
+                }
+                if !to.add(Item::new(place, captions), wording.class(record)) {
+                    disputed.add(|| format!("{file} in line {line}"));
+                }
             }
             None => missing.add(|| format!("{file} in line {line}")),
         }
@@ -69,6 +75,15 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
         Kind::JsonLines => json_lines(path, &text, &mut notes, &mut add),
     }?;
     note_missing(path, &missing, kept, &mut notes)?;
+    let one = "row gives a picture another class than one before, which counts";
+    let many = "rows give a picture another class than one before, which counts";
+    disputed.note(path, one, many, &mut notes);
+    // Pictures of which no row says anything are told when the source is closed.
+    let mut passed = Tally::default();
+    let said_elsewhere = silent.into_iter().filter(|(_, file)| to.says(Path::new(file)));
+    said_elsewhere.for_each(|(line, file)| passed.add(|| format!("{file} in line {line}")));
+    let (one, many) = ("row without a caption passed over", "rows without a caption passed over");
+    passed.note(path, one, many, &mut notes);
     to.notes.append(&mut notes);
     to.close(path, &wording)
 }

@@ -111,7 +111,11 @@ fn filters_all_have_to_hold() {
     let error = labels(&["split=dev"]).unwrap_err().to_string();
     assert!(error.contains("of split, of which there are \"test\", \"train\""), "{error}");
     let error = labels(&["part=dev"]).unwrap_err().to_string();
-    assert!(error.contains("no column \"part\"") && error.contains("\"path\", \"label\", \"split\""), "{error}");
+    assert!(
+        error.contains("no column \"part\", which --where asks for")
+            && error.contains("\"path\", \"label\", \"split\""),
+        "{error}"
+    );
     assert!(labels(&["train"]).unwrap_err().to_string().contains("COLUMN=VALUE"));
 }
 
@@ -135,9 +139,11 @@ fn a_table_that_cannot_be_meant_is_refused_with_its_line_or_its_columns() {
         refused(&options(&folder(&[(name, content)]), name), words);
     }
     let dir = folder(&[("t.tsv", b"path\tlabel\na.png\tA\n")]);
-    for (template, words) in
-        [("{name}", "no column \"name\""), ("label", "has no column"), ("{label", "a { without a }")]
-    {
+    for (template, words) in [
+        ("{name}", "no column \"name\", which --captions asks for"),
+        ("label", "has no column"),
+        ("{label", "a { without a }"),
+    ] {
         refused(&PictureOptions { captions: vec![template.to_owned()], ..options(&dir, "t.tsv") }, &[words]);
     }
     refused(&options(&dir, "nowhere.tsv"), &["nowhere.tsv"]);
@@ -158,7 +164,9 @@ fn what_is_passed_over_is_counted_and_named() {
     assert_eq!(set.len(), 1);
     write(&dir, &[("t.tsv", b"path\tlabel\na.png\t\nb.png\t\nb.png\tB\n")]);
     let set = PictureFiles::open(&options(&dir, "t.tsv")).unwrap();
-    assert_eq!(set.notes(), ["1 picture without a caption passed over: a.png of t.tsv"], "a later row speaks of b.png");
+    let [row, silent] = set.notes() else { panic!("{:?}", set.notes()) };
+    assert_eq!(row, "1 row without a caption passed over: b.png in line 3 of t.tsv", "a later row speaks of b.png");
+    assert_eq!(silent, "1 picture without a caption passed over: a.png of t.tsv");
     let rows: String = (0..20).map(|i| format!("gone{i}.png\tA\n")).collect();
     write(&dir, &[("t.tsv", format!("path\tlabel\na.png\tA\n{rows}").as_bytes())]);
     refused(&options(&dir, "t.tsv"), &["20 of its 21 pictures are not there", "gone0.png in line 3", "table's folder"]);
@@ -372,8 +380,16 @@ fn a_later_row_may_give_a_picture_its_class_but_no_other_one() {
     let dir = folder(&[("t.tsv", table)]);
     let set = PictureFiles::open(&options(&dir, "t.tsv")).unwrap();
     assert_eq!((set.class(0), set.class(1), set.captions(0).len()), (Some("A"), Some("A"), 2));
-    let disputed = "1 row gives a picture another class than one before, which counts: b.png of t.tsv";
+    let disputed = "1 row gives a picture another class than one before, which counts: b.png in line 5 of t.tsv";
     assert_eq!(set.notes(), [disputed]);
+}
+
+#[test]
+fn a_row_that_says_nothing_is_told_also_where_another_speaks_of_its_picture() {
+    let dir = folder(&[("t.tsv", b"path\tcaption\na.png\t\nb.png\tone\na.png\ttwo\nb.png\t \n")]);
+    let set = PictureFiles::open(&options(&dir, "t.tsv")).unwrap();
+    assert_eq!((set.len(), set.captions(0), set.captions(1)), (2, &["two".to_owned()][..], &["one".to_owned()][..]));
+    assert_eq!(set.notes(), ["2 rows without a caption passed over, the first is a.png in line 2 of t.tsv"]);
 }
 
 #[test]

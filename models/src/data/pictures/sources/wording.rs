@@ -36,20 +36,20 @@ impl Wording {
     /// The options' columns, or those of `columns` that are usual. An error if one is named that is not there, or if
     /// there are neither captions nor classes where something has to be said; it lists those that are there.
     pub(super) fn of(options: &PictureOptions, path: &Path, columns: &[String]) -> Result<Self> {
-        let there = |name: &str| match columns.iter().any(|column| column == name) {
+        let there = |name: &str, flag: &str| match columns.iter().any(|column| column == name) {
             true => Ok(()),
-            false => Err(no_column(path, &format!("no column {name:?}"), columns)),
+            false => Err(no_column(path, &format!("no column {name:?}, which {flag} asks for"), columns)),
         };
         let mut captions = Vec::new();
         for template in &options.captions {
             captions.push(Template::parse(template).map_err(Error::Options)?);
         }
-        captions.iter().flat_map(Template::columns).try_for_each(there)?;
+        captions.iter().flat_map(Template::columns).try_for_each(|name| there(name, "--captions"))?;
         if options.captions.is_empty() {
             captions.extend(CAPTIONS.iter().filter_map(|name| Some(Template::column(usual(columns, name)?))));
         }
         let class = match &options.class {
-            Some(class) => there(class).map(|()| Some(class.clone()))?,
+            Some(class) => there(class, "--class-column").map(|()| Some(class.clone()))?,
             None => CLASSES.iter().find_map(|name| usual(columns, name)),
         };
         if captions.is_empty() && class.is_none() && !options.silent {
@@ -57,7 +57,7 @@ impl Wording {
             return Err(no_column(path, &wrong, columns));
         }
         let filters: Vec<_> = options.filters.iter().map(|f| Filter::parse(f)).collect::<Result<_>>()?;
-        filters.iter().try_for_each(|filter| there(&filter.column))?;
+        filters.iter().try_for_each(|filter| there(&filter.column, "--where"))?;
         Ok(Self { captions, class, filters })
     }
 
@@ -68,8 +68,11 @@ impl Wording {
             None => IMAGES.iter().find_map(|name| usual(columns, name)),
         };
         found.ok_or_else(|| {
-            let wanted = options.image.as_ref().map_or(IMAGES.join(", "), |name| format!("{name:?}"));
-            no_column(path, &format!("no column of pictures ({wanted})"), columns)
+            let wrong = match &options.image {
+                Some(name) => format!("no column {name:?}, which --image-column asks for"),
+                None => format!("no column of pictures ({})", IMAGES.join(", ")),
+            };
+            no_column(path, &wrong, columns)
         })
     }
 
