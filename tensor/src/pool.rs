@@ -2,8 +2,8 @@
 //! kept and handed out again: from the second step on nothing large is asked of the system. (Memory that is given back to it
 //! costs a page fault for every 4 KiB when it is taken again, which is more than half of some engines' step.)
 //!
-//! Small buffers, the work space of kernels, are kept by size, and the last to return is the first to go: it is still in the
-//! processor's cache. Large ones are ranges of a few maps of memory. A new one takes the smallest free range that holds it and
+//! Small buffers, the work space of kernels, are kept by size, and the last that a thread gave is the first that it gets: it is
+//! still in the processor's cache. Large ones are ranges of a few maps of memory. A new one takes the smallest free range that holds it and
 //! leaves the rest; one that returns joins its free neighbours ("best fit", Knuth 1997, The Art of Computer Programming, volume
 //! 1, section 2.5). So whatever size comes next finds its place where others lay: in a backward pass the gradients of the
 //! parameters take the place of values that are no longer needed, and a step needs little more than what lives at one time.
@@ -108,13 +108,22 @@ pub fn mapped() -> usize {
     ARENA.lock().map_or(0, |arena| arena.mapped())
 }
 
-/// Free small buffers by size class.
-pub struct Pool<T: Float>(Mutex<BTreeMap<usize, Vec<Vec<T::Lanes>>>>);
+/// Free small buffers by size class, on as many shelves as keep threads out of each other's way: a thread begins at its own,
+/// where what it gave last lies, and looks on the others before it asks the system.
+pub struct Pool<T: Float>([Mutex<BTreeMap<usize, Vec<Vec<T::Lanes>>>>; SHELVES]);
+
+/// Threads that share a shelf wait for each other.
+const SHELVES: usize = 16;
+
+/// The shelf of this thread.
+fn shelf() -> usize {
+    rayon::current_thread_index().unwrap_or(0) % SHELVES
+}
 
 impl<T: Float> Pool<T> {
     /// A pool with nothing in it.
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(BTreeMap::new()))
+        Self([const { Mutex::new(BTreeMap::new()) }; SHELVES])
     }
 
     /// The size class of `n` vectors: n rounded up to one of eight steps between powers of two, so that similar
@@ -125,11 +134,12 @@ impl<T: Float> Pool<T> {
     }
 
     fn take(&self, class: usize) -> Option<Vec<T::Lanes>> {
-        self.0.lock().ok()?.get_mut(&class)?.pop()
+        let (before, from_own) = self.0.split_at(shelf());
+        from_own.iter().chain(before).find_map(|shelf| shelf.lock().ok()?.get_mut(&class)?.pop())
     }
 
     fn give(&self, lanes: Vec<T::Lanes>) {
-        if let Ok(mut free) = self.0.lock() {
+        if let Ok(mut free) = self.0[shelf()].lock() {
             free.entry(lanes.len()).or_default().push(lanes);
         }
     }
@@ -298,6 +308,16 @@ mod tests {
         let place = a.as_ptr();
         drop(a);
         assert_eq!(Buffer::<f64>::scratch(12_345).as_ptr(), place);
+    }
+
+    #[test]
+    fn a_buffer_that_another_thread_gave_is_used_before_the_system_is_asked() {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let places = threads.broadcast(|_| Buffer::<f64>::zeros(23_456).as_ptr().addr()); // a size that no other test uses
+        for _ in 0..10 {
+            let place = Buffer::<f64>::scratch(23_456).as_ptr().addr();
+            assert!(places.contains(&place), "memory that no thread had given");
+        }
     }
 
     #[test]

@@ -125,12 +125,14 @@ pub const CLIP_PRESETS: &[Preset] = &[
         name: "mini",
         about: "a first model of real pictures in twenty minutes (2.4M parameters)",
         // What there is to learn is in the pictures; names are short, and a small encoder reads them. Some thousand pictures
-        // are seen a hundred times, so each visit shows another part of one, in other colours.
+        // are seen a hundred times, so each visit shows another part of one, in other colours. There is no dropout: a run of
+        // minutes ends before it would be worth what it costs (emoji, a style never seen, 600 steps: 43% found among five
+        // without it and with crops of 0.7, 29% with 0.1 and crops of 0.4).
         options: "layers = 2\nheads = 2\nwidth = 128\nblock_size = 24\nvocab_size = 1024\nbatch_size = 256\nsteps = 1800\n\
                   optimizer = \"muon\"\nlr = 2e-3\nmuon_lr = 1e-2\nmin_lr = 0.0\nschedule = \"warmup-stable-decay\"\n\
-                  decay_share = 0.6\nbeta2 = 0.98\nweight_decay = 0.1\nwarmup = 100\nprecision = \"bf16\"\ndropout = 0.1\n\
+                  decay_share = 0.6\nbeta2 = 0.98\nweight_decay = 0.1\nwarmup = 100\nprecision = \"bf16\"\n\
                   [clip]\nimage_size = 48\npatch_size = 8\nvision_layers = 4\nvision_heads = 3\nvision_width = 192\n\
-                  embed_dim = 256\ncrop = 0.4\nshift = 0.1\ncolour = 0.4",
+                  embed_dim = 256\ncrop = 0.6\nshift = 0.05\ncolour = 0.4",
     },
     Preset {
         name: "vit-b-32",

@@ -19,11 +19,13 @@
 //!
 //! How operands are packed and tiles multiplied is a `Pack`. Three files have one: `pack.rs` takes numbers as they are and
 //! `bf16.rs` rounds them, both for the lanes of `tile.rs`; `unit.rs` leaves tiles to the processor's matrix unit, if there is
-//! one, rounded or in full.
+//! one, rounded or in full. `small.rs` has the products that are many and small, `one_row.rs` those of a single row.
 
 pub(crate) mod bf16;
 mod instructions;
+mod one_row;
 mod pack;
+mod small;
 mod tile;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 pub(crate) mod unit;
@@ -46,15 +48,17 @@ pub(crate) mod unit {
 
 use std::ops::Range;
 
+pub use one_row::vector_matmul_half;
+use one_row::vector_matrix;
 pub(crate) use pack::{Pack, Plain};
 use pack::{Panels, Rows};
+pub use small::{Batch, Packed, add_matmul_batched, matmul_packed, matmul_serial};
 pub use tile::Start;
 use tile::nr;
 
-use crate::parallel::{chunks, chunks2, grain_rows, threads};
-use crate::pool::Buffer;
+use crate::parallel::{chunks, chunks2, threads};
 use crate::rows;
-use crate::simd::{Float, Stored};
+use crate::simd::Float;
 
 /// Words of B packed at once, at most: 5 MiB of f32, of the third-level cache. Few columns where the inner dimension is long,
 /// many where it is short: rows of A are read, and packed, once for each block of columns.
@@ -221,37 +225,12 @@ fn product<T: Float>(c: &mut [T], mut then: Then<T>, start: Start<T>, a: Mat<T>,
     }
 }
 
-/// c ← start + x·B for a single row x `[k]` and weights of half the width, `b` `[k, n]`: what [`Precision::Bf16`] gives,
-/// with half as much to read. On all threads.
-#[track_caller]
-pub fn vector_matmul_half<T: Float>(c: &mut [T], start: Start<T>, x: &[T], b: Mat<T::Half>) {
-    assert_eq!((x.len(), c.len()), (b.rows, b.cols), "matmul: [1, {}] times [{}, {}]", x.len(), b.rows, b.cols);
-    let mut rounded = Buffer::scratch(x.len());
-    rounded.iter_mut().zip(x).for_each(|(to, x)| *to = x.half().wide());
-    vector_matrix(c, start, &rounded, b);
-}
-
 /// One row of C before anything is added to it.
 fn begin<T: Float>(c: &mut [T], start: Start<T>) {
     match start {
         Start::Zero => c.fill(T::ZERO),
         Start::There => {}
         Start::Row(bias) => c.copy_from_slice(bias),
-    }
-}
-
-/// All rows of C before anything is added to them.
-fn begin_rows<T: Float>(c: &mut MatMut<T>, start: Start<T>) {
-    (0..c.rows).for_each(|i| begin(&mut c.data[i * c.stride..][..c.cols], start));
-}
-
-/// C ← start + A·B on this thread alone: for products that are many and small, and run side by side.
-#[track_caller]
-pub fn matmul_serial<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>, precision: Precision) {
-    check([c.rows, c.cols], [c.rows, c.cols] == [a.rows, b.cols], start, &a, &b);
-    match a.cols {
-        0 => begin_rows(&mut c, start),
-        _ => as_packed!(T, precision, in_unit(precision, [c.rows, c.cols]), blocks_serial(c, start, a, b)),
     }
 }
 
@@ -297,23 +276,6 @@ fn panels<T: Float, P: Pack<T>>(b: Mat<T>, cols: Range<usize>, inner: Range<usiz
     Panels::new::<P>(b, cols, inner, parallel)
 }
 
-fn blocks_serial<T: Float, P: Pack<T>>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: Mat<T>) {
-    each_block::<T, P>(a.cols, b.cols, |cols, inner| {
-        let packed = panels::<T, P>(b, cols.clone(), inner.clone(), false);
-        multiply_rows::<T, P>(c.columns(cols.clone()), after(start, &inner, &cols), a, inner, &packed);
-    });
-}
-
-/// C ← start + A·B for some inner positions of A, and the panels of B for these, on this thread.
-fn multiply_rows<T: Float, P: Pack<T>>(c: MatMut<T>, start: Start<T>, a: Mat<T>, inner: Range<usize>, b: &Panels<T>) {
-    for i0 in (0..c.rows).step_by(P::TASK) {
-        let rows = i0..(i0 + P::TASK).min(c.rows);
-        let part = MatMut { data: &mut c.data[i0 * c.stride..], rows: rows.len(), ..c };
-        let a = Rows::new::<P>(a, rows, inner.clone());
-        P::multiply(part, &a, b, P::words(inner.len()), start);
-    }
-}
-
 /// The blocks of columns and of the inner dimension, in order. Blocks are of like size: a last one of a few columns
 /// would read all of A for little.
 fn each_block<T: Float, P: Pack<T>>(k: usize, n: usize, mut f: impl FnMut(Range<usize>, Range<usize>)) {
@@ -339,92 +301,6 @@ fn after<'a, T>(start: Start<'a, T>, inner: &Range<usize>, cols: &Range<usize>) 
     }
 }
 
-/// Rows and columns of the products with a [`Packed`]: it does not know them yet, and they are few.
-const FEW: [usize; 2] = [0; 2];
-
-/// B packed once, for several small products on one thread.
-pub struct Packed<T: Float> {
-    panels: Panels<T>,
-    inner: usize,
-    cols: usize,
-    precision: Precision,
-}
-
-impl<T: Float> Packed<T> {
-    /// B `[k, n]` for products of a precision.
-    pub fn new(b: Mat<T>, precision: Precision) -> Self {
-        let (inner, cols) = (b.rows, b.cols);
-        let panels = as_packed!(T, precision, in_unit(precision, FEW), panels(b, 0..cols, 0..inner, false));
-        Self { panels, inner, cols, precision }
-    }
-}
-
-/// C ← start + A·B with the first inner positions and columns of B, as many as A and C have, on this thread alone. In a matrix
-/// unit the further positions of B up to a multiple of 32 are multiplied by zeros: they had better be finite.
-#[track_caller]
-pub fn matmul_packed<T: Float>(mut c: MatMut<T>, start: Start<T>, a: Mat<T>, b: &Packed<T>) {
-    let fits = c.rows == a.rows && a.cols <= b.inner && c.cols <= b.cols;
-    // Words are used whole, and some have two positions.
-    assert!(fits && (a.cols == b.inner || a.cols.is_multiple_of(2)), "matmul: [{}, {}] of a packed B", a.rows, a.cols);
-    match a.cols {
-        0 => begin_rows(&mut c, start),
-        inner => as_packed!(T, b.precision, in_unit(b.precision, FEW), multiply_rows(c, start, a, 0..inner, &b.panels)),
-    }
-}
-
-/// Matrices of one shape, one after another: `[batch, rows, cols]`, each possibly read transposed.
-#[derive(Clone, Copy)]
-pub struct Batch<'a, T> {
-    data: &'a [T],
-    batch: usize,
-    rows: usize,
-    cols: usize,
-    transposed: bool,
-}
-
-impl<'a, T: Float> Batch<'a, T> {
-    /// The row-major matrices `[batch, rows, cols]` in `data`.
-    #[track_caller]
-    pub fn new(data: &'a [T], batch: usize, rows: usize, cols: usize) -> Self {
-        assert_eq!(
-            data.len(),
-            batch * rows * cols,
-            "Batch::new: {} numbers, not [{batch}, {rows}, {cols}]",
-            data.len()
-        );
-        Self { data, batch, rows, cols, transposed: false }
-    }
-
-    /// Every matrix transposed: a flag, no copy.
-    #[must_use]
-    pub fn t(self) -> Self {
-        Self { transposed: !self.transposed, ..self }
-    }
-
-    fn at(&self, i: usize) -> Option<Mat<'a, T>> {
-        let size = self.rows * self.cols;
-        let mat = (i < self.batch).then(|| Mat::new(&self.data[i * size..(i + 1) * size], self.rows, self.cols))?;
-        Some(if self.transposed { mat.t() } else { mat })
-    }
-}
-
-/// C\[i\] ← C\[i\] + A\[i\]·B\[i\] for every i of a batch, side by side: `c` `[batch, m, n]`, `a` and `b` alike, stored
-/// with or without exchanged rows and columns.
-#[track_caller]
-pub fn add_matmul_batched<T: Float>(c: &mut [T], a: Batch<T>, b: Batch<T>, precision: Precision) {
-    assert_eq!(a.batch, b.batch, "matmul: a batch of {} against one of {}", a.batch, b.batch);
-    let (m, n) = (a.at(0).map_or(0, |a| a.rows), b.at(0).map_or(0, |b| b.cols));
-    let size = m * n;
-    assert_eq!(c.len(), a.batch * size, "matmul: {} numbers for a batch of {} x {size}", c.len(), a.batch);
-    if size > 0 {
-        chunks(c, size, |at, c| {
-            let (a, b) = (a.at(at / size), b.at(at / size));
-            let (a, b) = (a.expect("inside the batch"), b.expect("inside the batch"));
-            matmul_serial(MatMut::new(c, m, n), Start::There, a, b, precision);
-        });
-    }
-}
-
 #[track_caller]
 fn check<T: Float>([rows, cols]: [usize; 2], fits: bool, start: Start<T>, a: &Mat<T>, b: &Mat<T>) {
     let (m, k, k2, n) = (a.rows, a.cols, b.rows, b.cols);
@@ -433,37 +309,6 @@ fn check<T: Float>([rows, cols]: [usize; 2], fits: bool, start: Start<T>, a: &Ma
     if let Start::Row(bias) = start {
         assert_eq!(bias.len(), n, "matmul: [{m}, {k}] times [{k}, {n}]: a bias of {}", bias.len());
     }
-}
-
-/// c ← start + x·B for a single row x: every number of B is read once, in the order in which it stands, and nothing is
-/// packed. What counts is how fast B arrives from memory. A task takes some whole rows of what is stored; if these run
-/// across the inner dimension, its sums are added to those of the tasks before it.
-fn vector_matrix<T: Float, S: Stored<T>>(c: &mut [T], start: Start<T>, x: &[T], b: Mat<S>) {
-    begin(c, start);
-    if b.transposed {
-        chunks(c, grain_rows(x.len()), |j0, c| {
-            c.iter_mut().enumerate().for_each(|(j, c)| *c += rows::dot(x, b.stored_row(j0 + j)));
-        });
-        return;
-    }
-    let n = c.len();
-    let run = (2 * grain_rows(n)).max(x.len().div_ceil(16));
-    let mut sums = Buffer::<T>::zeros(x.len().div_ceil(run) * n);
-    chunks(&mut sums, n, |at, sums| {
-        let first = at / n * run;
-        let (fours, rest) = x[first..(first + run).min(x.len())].as_chunks::<4>();
-        for (i, &four) in fours.iter().enumerate() {
-            let row = |r: usize| b.stored_row((first + 4 * i + r).min(x.len() - 1));
-            // Rows are short for the processor's own foresight, which begins anew with each.
-            (4..8).for_each(|r| row(r).iter().step_by(64 / size_of::<S>()).for_each(instructions::fetch));
-            rows::add_scaled_rows(sums, four, [0, 1, 2, 3].map(row));
-        }
-        let last = first + 4 * fours.len();
-        for (i, &x) in rest.iter().enumerate() {
-            sums.iter_mut().zip(b.stored_row(last + i)).for_each(|(sum, b)| *sum += x * b.wide());
-        }
-    });
-    sums.chunks_exact(n.max(1)).for_each(|sums| rows::add_row(c, sums));
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::bf16::Rounded;
 use super::pack::Pack;
+use super::small::{blocks_serial, multiply_rows};
 use super::unit::{InUnit, SplitInUnit};
 use super::*;
 use crate::parallel::with_threads;
