@@ -108,9 +108,12 @@ pub fn mapped() -> usize {
     ARENA.lock().map_or(0, |arena| arena.mapped())
 }
 
-/// Free small buffers by size class, on as many shelves as keep threads out of each other's way: a thread begins at its own,
+/// Free small buffers, on as many shelves as keep threads out of each other's way: a thread begins at its own,
 /// where what it gave last lies, and looks on the others before it asks the system.
-pub struct Pool<T: Float>([Mutex<BTreeMap<usize, Vec<Vec<T::Lanes>>>>; SHELVES]);
+pub struct Pool<T: Float>([Shelf<T>; SHELVES]);
+
+/// Free buffers by size class.
+type Shelf<T> = Mutex<BTreeMap<usize, Vec<Vec<<T as Float>::Lanes>>>>;
 
 /// Threads that share a shelf wait for each other.
 const SHELVES: usize = 16;
