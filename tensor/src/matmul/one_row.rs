@@ -39,7 +39,7 @@ pub(super) fn vector_matrix<T: Float, S: Stored<T>>(c: &mut [T], start: Start<T>
     sums.chunks_exact(n.max(1)).for_each(|sums| rows::add_row(c, sums));
 }
 
-/// c ← start + x·B for a single row x `[k]` and weights of half the width, `b` `[k, n]`: what [`Precision::Bf16`] gives,
+/// c ← start + x·B for a single row x `[k]` and weights of half the width, `b` `[k, n]`: what `Precision::Bf16` gives,
 /// with half as much to read. On all threads.
 #[track_caller]
 pub fn vector_matmul_half<T: Float>(c: &mut [T], start: Start<T>, x: &[T], b: Mat<T::Half>) {
