@@ -149,9 +149,11 @@ impl Augment {
 }
 
 /// Changes brightness, then contrast, then saturation, each a blend with a darker or greyer picture (Haeberli and
-/// Voorhies 1994): with black, with the mean grey of the picture, with each pixel's own grey. The last turns the hue as
-/// well, a share of the circle: what blue and red are above the grey, in the units of BT.601's U and V, is a point of the
-/// plane of hues.
+/// Voorhies 1994): with black, with the mean grey of the picture, with each pixel's own grey y. With the last the hue turns by a
+/// share of the circle, θ = 2π·turn, in the plane of what blue and red are above y:
+///
+/// - `u = U·(b − y), v = V·(r − y)`
+/// - `(u, v) ← s·(u·cos θ − v·sin θ, u·sin θ + v·cos θ)`, s the saturation
 fn recolour(square: &mut [u8], brightness: f32, contrast: f32, [saturation, turn]: [f32; 2]) {
     let (pixels, _) = square.as_chunks_mut::<3>();
     let bright = |level: u8| (f32::from(level) * brightness).clamp(0.0, 255.0);

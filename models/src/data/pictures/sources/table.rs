@@ -78,12 +78,7 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
     let one = "row gives a picture another class than one before, which counts";
     let many = "rows give a picture another class than one before, which counts";
     disputed.note(path, one, many, &mut notes);
-    // Pictures of which no row says anything are told when the source is closed.
-    let mut passed = Tally::default();
-    let said_elsewhere = silent.into_iter().filter(|(_, file)| to.says(Path::new(file)));
-    said_elsewhere.for_each(|(line, file)| passed.add(|| format!("{file} in line {line}")));
-    let (one, many) = ("row without a caption passed over", "rows without a caption passed over");
-    passed.note(path, one, many, &mut notes);
+    note_silent(path, silent, to, &mut notes);
     to.notes.append(&mut notes);
     to.close(path, &wording)
 }
@@ -98,6 +93,15 @@ fn note_missing(path: &Path, missing: &Tally, kept: usize, notes: &mut Vec<Strin
     }
     missing.note(path, "picture that is not there", "pictures that are not there", notes);
     Ok(())
+}
+
+/// Says of rows without a caption, by line and file, that they are passed over: of those whose picture another row speaks of.
+/// Pictures of which no row does are told when the source is closed.
+fn note_silent(path: &Path, rows: Vec<(usize, String)>, to: &Gathering, notes: &mut Vec<String>) {
+    let mut passed = Tally::default();
+    let spoken_of = rows.into_iter().filter(|(_, file)| to.says(Path::new(file)));
+    spoken_of.for_each(|(line, file)| passed.add(|| format!("{file} in line {line}")));
+    passed.note(path, "row without a caption passed over", "rows without a caption passed over", notes);
 }
 
 /// The names of the columns: the first row, or all keys of all objects.
