@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use models::data::labelled::{squad, utf8};
 use models::transfer::finetune::answer::{Answerer, Asked};
 use serde_json::json;
@@ -59,9 +59,11 @@ pub fn run(args: &Args) -> Result<()> {
     let text = match &args.text {
         Some(text) => text.clone(),
         None => {
+            let name = args.file.as_deref().unwrap_or(Path::new(flags::STANDARD_INPUT));
             let mut bytes = Vec::new();
-            flags::lines(args.file.as_deref())?.read_to_end(&mut bytes)?;
-            utf8(args.file.as_deref().unwrap_or(Path::new(flags::STANDARD_INPUT)), bytes, 1)?
+            let read = flags::lines(args.file.as_deref())?.read_to_end(&mut bytes);
+            read.with_context(|| format!("{}: cannot be read to its end", name.display()))?;
+            utf8(name, bytes, 1)?
         }
     };
     if question.trim().is_empty() || text.trim().is_empty() {

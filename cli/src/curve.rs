@@ -51,7 +51,7 @@ enum Task {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// A label for each word
+    /// A label for each word; the plain method is logistic regression on the word, those beside it and how it is written
     Tag(Box<Options>),
 }
 
@@ -126,6 +126,7 @@ pub fn run(args: &Args) -> Result<()> {
     pictures::refuse(&args.dir, &o.pictures.given())?;
     pictures::refuse(&args.dir, &[("--data with more than one file", o.data.len() > 1 || o.test_data.len() > 1)])?;
     let from = Pretrained::open(&args.dir)?;
+    from.check_room(&args.dir)?;
     let with = |reading| Tuning { from: &from, reading, recipe: o.recipe() };
     match &args.task {
         Task::Classify { pooling, .. } => {
@@ -206,7 +207,6 @@ impl Options {
         };
         let names = Learner::ALL.map(|learner| format!("{:>14}", learner.name::<S>())).concat();
         say(format!("{:>20}  in all{names}    ({} in %)", S::COUNTED, S::MEASURED));
-        let points = tensor::parallel::inside(|| curve(subject, plan, |point| say(row(point))))?;
         let task = if matches!(args.task, Task::Tag(_)) { "tag" } else { "classify" };
         let model = args.dir.file_name().unwrap_or(args.dir.as_os_str()).display();
         let title = format!("what pre-training is worth: {model}, {task}, {} to test on", count(tests, "example"));
@@ -214,12 +214,20 @@ impl Options {
             1 => "one seed".to_owned(),
             n => format!("means over {n} seeds; the bars are their 95% intervals"),
         };
+        // With each point the picture is drawn anew, so that an end by Ctrl-C leaves what is known by then.
+        let (mut so_far, mut drawn) = (Vec::new(), Ok(()));
+        let report = |point: &Point| {
+            say(row(point));
+            so_far.push(point.clone());
+            drawn = picture::draw::<S>(&self.svg, [&title, &known], &so_far);
+        };
+        let points = tensor::parallel::inside(|| curve(subject, plan, report))?;
         said?;
+        drawn?;
         if self.json {
             let points: Vec<_> = points.iter().map(told::<S>).collect();
             writeln!(std::io::stdout(), "{}", json!({"measured": S::MEASURED, "points": points}))?;
         }
-        picture::draw::<S>(&self.svg, [&title, &known], &points)?;
         if !self.json {
             writeln!(std::io::stdout(), "the picture is {}", self.svg.display())?;
         }

@@ -41,10 +41,11 @@ pub struct Args {
     #[command(flatten)]
     texts: Texts,
     /// A file of lines `score TAB text TAB text`: prints Spearman's correlation of the scores with the cosines of the texts'
-    /// vectors, less what all of them share [without FILE: stories of the built-in world, told twice with changes]
+    /// vectors, as they are and less their mean, as search compares them [without FILE: stories of the built-in world, told twice
+    /// with changes]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "file"])]
     pairs: Option<Option<PathBuf>>,
-    /// A file of lines `query TAB text`: seeks each query's texts among all of them, and prints recall at 1, 5 and 10, the
+    /// A file of lines `query TAB text`: seeks each query's texts among all of them as search does, and prints recall at 1, 5 and 10, the
     /// mean reciprocal rank and nDCG [without FILE: stories of the built-in world, told twice in other words]. With a CLIP,
     /// pictures: these seek their captions and are sought by them; recall at 1, 5 and 10 and the median rank
     #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "file", "pairs"])]
@@ -119,11 +120,11 @@ fn judge(args: &Args, (with, of): (&Pretrained, Vectors), wanted: &Option<PathBu
     let line = match kind {
         Judged::Sought => serde_json::to_string(&similar::retrieval(with, &pairs, of))?,
         Judged::Alike => {
-            let Some(spearman) = similar::agreement(with, &pairs, of) else {
+            let Some(agreement) = similar::agreement(with, &pairs, of) else {
                 let what = "has no two pairs of different scores, or the vectors are all the same: nothing to compare";
                 return Err(Error::file(wanted.as_deref().unwrap_or(&args.dir), what).into());
             };
-            json!({"pairs": pairs.pairs.len(), "spearman": spearman}).to_string()
+            serde_json::to_string(&agreement)?
         }
     };
     Ok(writeln!(std::io::stdout(), "{line}")?)

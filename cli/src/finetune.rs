@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
@@ -14,12 +16,12 @@ use models::transfer::finetune::answer::{self, Asked};
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
 use models::transfer::finetune::tag::{self, Tagged};
 use models::transfer::finetune::tuned::{self, Kind};
-use models::transfer::finetune::{Fitted, Recipe, classify};
+use models::transfer::finetune::{Fitted, Recipe, Watch, classify};
 use models::transfer::pretrained::Pretrained;
 use models::transfer::score::{EntityScore, Mean, mean};
 use serde::Serialize;
 
-use crate::flags::{MOST_DROPOUT, Precision, ReadingName, Threads, check_share, count};
+use crate::flags::{self, MOST_DROPOUT, Placed, Precision, ReadingName, Threads, check_share, count};
 
 /// Fine-tune a pre-trained model on labelled examples.
 #[derive(ClapArgs)]
@@ -112,6 +114,10 @@ struct Options {
     #[command(flatten)]
     #[serde(skip)]
     threads: Threads,
+    /// Set by Ctrl-C.
+    #[arg(skip)]
+    #[serde(skip)]
+    stop: Arc<AtomicBool>,
 }
 
 /// What stands beside a fine-tuned model: the words of the command that made it.
@@ -133,6 +139,33 @@ struct Trial {
     test: Scores,
 }
 
+/// A line for each pass over the examples.
+struct Report {
+    seed: String,
+    score: &'static str,
+    stop: Arc<AtomicBool>,
+}
+
+impl Watch for Report {
+    fn pass(&mut self, number: u64, loss: f64, val: Option<f64>) {
+        let val = val.map_or(String::new(), |val| format!("  validation {} {:.1}%", self.score, 100.0 * val));
+        eprintln!("{}pass {number}  loss {loss:.4}{val}", self.seed);
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
+
+/// The score that chooses the best weights.
+fn validated_by(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Classify => "accuracy",
+        Kind::Tag => "entity F1",
+        Kind::Answer => "answer F1",
+    }
+}
+
 /// Scores by their names.
 type Scores = BTreeMap<&'static str, f64>;
 
@@ -141,6 +174,8 @@ type Scores = BTreeMap<&'static str, f64>;
 struct Outcome {
     /// The seed of the model that is kept.
     kept: u64,
+    /// The mean of the best validation scores, where there was something to validate on, with its 95% interval.
+    validation: Option<Mean>,
     /// The mean of the test scores over the seeds, with its 95% interval.
     test: BTreeMap<&'static str, Mean>,
     trials: Vec<Trial>,
@@ -168,10 +203,11 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
     let sizes = [examples.train.len(), examples.val.len(), examples.test.len()];
     introduce(&examples.notes, &(count(examples.labels.len(), "label") + "; "), "example", sizes);
     let out = o.place(Kind::Classify)?;
-    let (classifier, outcome) = o.trials(&recipe, |recipe| {
-        let (body, report) = (o.body(&from, recipe), o.report("accuracy", recipe));
+    let (classifier, outcome) = o.trials(&recipe, &out, |recipe| {
+        let (body, report) = (o.body(&from, recipe), o.report(Kind::Classify, recipe));
         let (classifier, fitted) = classify::finetune(&body, &examples, pooling.into(), recipe, report)?;
-        let scores = (sizes[2] > 0).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
+        let scores =
+            (sizes[2] > 0 && !fitted.stopped).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
         let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
         Ok((classifier, fitted, test))
     })?;
@@ -193,11 +229,11 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
     let sizes = [&sentences.train, &sentences.val, &sentences.test].map(Tagged::sentences);
     introduce(&sentences.notes, &(count(sentences.tags.len(), "tag") + "; "), "example", sizes);
     let out = o.place(Kind::Tag)?;
-    let (tagger, outcome) = o.trials(&recipe, |recipe| {
-        let (body, report) = (o.body(&from, recipe), o.report("entity F1", recipe));
+    let (tagger, outcome) = o.trials(&recipe, &out, |recipe| {
+        let (body, report) = (o.body(&from, recipe), o.report(Kind::Tag, recipe));
         let parts = [&sentences.train, &sentences.val];
         let (tagger, fitted) = tag::finetune(&body, parts, &sentences.tags, recipe, report)?;
-        let score = (sizes[2] > 0).then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
+        let score = (sizes[2] > 0 && !fitted.stopped).then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
         let named =
             |s: EntityScore| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
         Ok((tagger, fitted, score.map_or(Scores::new(), named)))
@@ -227,11 +263,12 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
     let sizes = [&questions.train, &questions.val, &questions.test].map(Asked::len);
     introduce(&questions.notes, "", "question", sizes);
     let out = o.place(Kind::Answer)?;
-    let (answerer, outcome) = o.trials(&recipe, |recipe| {
-        let (body, report) = (o.body(&from, recipe), o.report("answer F1", recipe));
+    let (answerer, outcome) = o.trials(&recipe, &out, |recipe| {
+        let (body, report) = (o.body(&from, recipe), o.report(Kind::Answer, recipe));
         let parts = [&questions.train, &questions.val];
         let (answerer, fitted) = answer::finetune(&body, parts, recipe, report)?;
-        let score = (sizes[2] > 0).then(|| answerer.scores_on(&answerer.tuned.params, &questions.test));
+        let score =
+            (sizes[2] > 0 && !fitted.stopped).then(|| answerer.scores_on(&answerer.tuned.params, &questions.test));
         let named = |s: answer::Scores| [("exact match", s.exact_match), ("answer F1", s.f1)].into();
         Ok((answerer, fitted, score.map_or(Scores::new(), named)))
     })?;
@@ -274,6 +311,7 @@ impl Options {
         self.threads.set();
         let recipe = self.recipe(least_steps)?;
         let from = Pretrained::open(&args.dir)?;
+        from.check_room(&args.dir)?;
         if let Some(out) = &self.out {
             tuned::vacant(out)?;
         }
@@ -288,12 +326,9 @@ impl Options {
     }
 
     /// A line for each pass over the examples; of several seeds it says which.
-    fn report(&self, score: &'static str, recipe: &Recipe) -> impl FnMut(u64, f64, Option<f64>) + Send + use<> {
+    fn report(&self, kind: Kind, recipe: &Recipe) -> Report {
         let seed = if self.seeds > 1 { format!("seed {}  ", recipe.seed) } else { String::new() };
-        move |pass, loss, val| {
-            let val = val.map_or(String::new(), |val| format!("  validation {score} {:.1}%", 100.0 * val));
-            eprintln!("{seed}pass {pass}  loss {loss:.4}{val}");
-        }
+        Report { seed, score: validated_by(kind), stop: Arc::clone(&self.stop) }
     }
 
     /// What a trial begins with: what was pre-trained, or the same with random weights.
@@ -307,26 +342,42 @@ impl Options {
         Ok([read(&self.val_data)?, read(&self.test_data)?])
     }
 
-    /// Learns once a seed. Keeps the model that validates best.
+    /// Learns once a seed. Keeps the model that validates best. Ctrl-C ends it early, with what there is by then.
     fn trials<M: Send>(
         &self,
         recipe: &Recipe,
+        out: &Path,
         learn: impl Fn(&Recipe) -> models::Result<(M, Fitted, Scores)> + Sync,
-    ) -> models::Result<(M, Outcome)> {
+    ) -> Result<(M, Outcome)> {
+        flags::on_ctrl_c(&self.stop)?;
         let mut trials: Vec<Trial> = Vec::new();
         let mut best: Option<(Option<f64>, u64, M)> = None;
         for seed in self.seed..self.seed + self.seeds {
             let recipe = Recipe { seed, ..recipe.clone() };
-            let (model, fitted, test) = tensor::parallel::inside(|| learn(&recipe))?;
+            let (model, fitted, test) = tensor::parallel::inside(|| learn(&recipe)).inspect_err(|_| {
+                let _ = std::fs::remove_dir(out); // if nothing was put into it
+            })?;
+            let stopped = fitted.stopped;
             if best.as_ref().is_none_or(|(other, ..)| fitted.best > *other) {
                 best = Some((fitted.best, seed, model));
             }
             trials.push(Trial { seed, fitted, test });
+            if stopped {
+                let steps = trials.iter().map(|trial| trial.fitted.steps).sum::<u64>() as usize;
+                eprintln!("note: stopped after {}: what was learned by then is kept, untested", count(steps, "step"));
+                break;
+            }
         }
         let (_, kept, model) = best.expect("there is at least one seed");
-        let over_seeds = |&name| (name, mean(&trials.iter().map(|trial| trial.test[name]).collect::<Vec<_>>()));
-        let test = trials[0].test.keys().map(over_seeds).collect();
-        Ok((model, Outcome { kept, test, trials }))
+        let over_seeds = |scores: Vec<f64>| (!scores.is_empty()).then(|| mean(&scores));
+        let validation = over_seeds(trials.iter().filter_map(|trial| trial.fitted.best).collect());
+        let names = trials[0].test.keys();
+        let test = names.filter_map(|name| {
+            let scores = trials.iter().filter_map(|trial| trial.test.get(name).copied());
+            Some((*name, over_seeds(scores.collect())?))
+        });
+        let test = test.collect();
+        Ok((model, Outcome { kept, validation, test, trials }))
     }
 
     /// Writes and says how it went.
@@ -341,13 +392,17 @@ impl Options {
         tuned::save_results(out, outcome)?;
         let mut to = std::io::stdout().lock();
         if self.json {
-            writeln!(to, "{}", serde_json::to_string(outcome)?)?;
+            writeln!(to, "{}", serde_json::to_string(&Placed { directory: out, outcome })?)?;
             return Ok(());
         }
-        for (name, mean) in &outcome.test {
+        let chosen = outcome.validation.iter().filter(|_| outcome.test.is_empty());
+        let validation = chosen.map(|mean| ("validation", validated_by(kind), mean));
+        let test = outcome.test.iter().map(|(name, mean)| ("test", *name, mean));
+        for (part, name, mean) in validation.chain(test) {
+            let seeds = outcome.trials.len();
             let interval =
-                mean.half_width.map_or(String::new(), |half| format!(" ± {:.1} ({} seeds)", 100.0 * half, self.seeds));
-            writeln!(to, "test {name} {:.1}%{interval}", 100.0 * mean.value)?;
+                mean.half_width.map_or(String::new(), |half| format!(" ± {:.1} ({seeds} seeds)", 100.0 * half));
+            writeln!(to, "{part} {name} {:.1}%{interval}", 100.0 * mean.value)?;
         }
         let which = if self.seeds > 1 { format!("model of seed {}", outcome.kept) } else { "model".to_owned() };
         writeln!(to, "the {which} is in {}; use it with", out.display())?;

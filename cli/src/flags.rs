@@ -1,7 +1,9 @@
 //! Options that several commands share.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
@@ -172,7 +174,8 @@ impl Texts {
         Ok(Some(all))
     }
 
-    /// Calls `body` with the texts, or the lines of --in or of standard input, so many at once as they come.
+    /// Calls `body` with the texts, or the lines of --in or of standard input: so many at once, or as they are
+    /// written at a terminal.
     pub fn each(&self, at_once: usize, mut body: impl FnMut(&[String]) -> Result<()>) -> Result<()> {
         let (mut first, mut without) = (1, Vec::new());
         let mut body = |texts: &[String]| {
@@ -192,6 +195,8 @@ impl Texts {
     fn each_line(&self, at_once: usize, body: &mut impl FnMut(&[String]) -> Result<()>) -> Result<()> {
         let mut texts = Vec::new();
         let name = self.file.as_deref().unwrap_or(Path::new(STANDARD_INPUT));
+        // Somebody who writes lines waits for an answer after each.
+        let at_once = if self.file.is_none() && std::io::stdin().is_terminal() { 1 } else { at_once };
         for (line, number) in lines(self.file.as_deref())?.split(b'\n').zip(1..) {
             let line = line.with_context(|| format!("{}: cannot be read to its end", name.display()))?;
             texts.push(utf8(name, line, number)?.trim_end().to_owned());
@@ -210,6 +215,25 @@ impl Texts {
         }
         Ok(())
     }
+}
+
+/// What came of a training, as JSON, and where it is.
+#[derive(Serialize)]
+pub struct Placed<'a, O> {
+    pub directory: &'a Path,
+    #[serde(flatten)]
+    pub outcome: &'a O,
+}
+
+/// From now on Ctrl-C sets `stop`, and a second time ends the program at once.
+pub fn on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<()> {
+    let asked = Arc::clone(stop);
+    let set = move || {
+        if asked.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(set).context("cannot listen for Ctrl-C")
 }
 
 /// The number of the character that begins at this byte of a text: what other programs call its place.

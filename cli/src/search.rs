@@ -1,7 +1,7 @@
 //! `pretext search`: what is nearest to a query, among the lines of a file, or among pictures and what is said of them.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::builder::RangedU64ValueParser;
@@ -40,7 +40,7 @@ pub struct Args {
     /// How many
     #[arg(long, default_value_t = 5, value_name = "K", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     top: usize,
-    /// Where the vectors are kept [default: beside the first PATH]
+    /// Where the vectors are kept, and looked for; others that are there stay as they are [default: beside the first PATH]
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
     /// Print one JSON line a hit
@@ -81,14 +81,13 @@ pub fn run(args: &Args) -> Result<()> {
         }
         None => Index::over(&with, similar::world_lines(), of),
         Some(file) => {
-            let path = args.index.clone().unwrap_or_else(|| Index::path(file));
-            let (index, kept) = Index::of(&with, file, &path, of)?;
+            let (index, kept) = Index::of(&with, file, args.index.as_deref(), of)?;
             let place = |i| format!("line {i} of {}", file.display());
             flags::note_empty(index.lines(), place);
             if let Some(kept) = kept {
                 let too_long = index.lines().iter().map(|line| cut(&with, &[line], of) > 0);
                 flags::note_cut_at(1, too_long, read_at_most(&with, of), place);
-                tell(&path, kept);
+                tell(kept);
             }
             index
         }
@@ -165,15 +164,15 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
     let path = args.index.clone().unwrap_or(path);
     let (index, new) = pictures::index(with, &gallery, texts, &path)?;
     if new {
-        tell(&path, index.keep(&path, with, &gallery));
+        tell(index.keep(&path, with, &gallery).map(|()| path));
     }
     Ok((gallery, index))
 }
 
 /// Says where the vectors are kept, or why they are not.
-fn tell(path: &Path, kept: models::Result<()>) {
+fn tell(kept: models::Result<PathBuf>) {
     match kept {
-        Ok(()) => eprintln!("note: the vectors are kept in {}", path.display()),
+        Ok(path) => eprintln!("note: the vectors are kept in {}", path.display()),
         Err(error) => eprintln!("note: the vectors are kept nowhere: {error} (--index FILE names a place)"),
     }
 }

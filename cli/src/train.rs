@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use autograd::Profile;
@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::Usage;
 use crate::clip_flags::ClipFlags;
-use crate::flags::Threads;
+use crate::flags::{self, Placed, Threads};
 use crate::progress::Progress;
 
 /// Pre-train a model on raw data: on text files, or without any on the built-in world of small stories.
@@ -108,7 +108,7 @@ struct Flags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     tokenizer: Option<PathBuf>,
-    /// Tokens of the vocabulary; 256 means bytes
+    /// Tokens of the vocabulary; 256 means bytes, which a GPT can learn from
     #[arg(long, value_name = "N", conflicts_with = "tokenizer")]
     #[serde(skip_serializing_if = "Option::is_none")]
     vocab_size: Option<usize>,
@@ -287,13 +287,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     };
     run.profile = args.profile.then(Profile::default);
-    let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::SeqCst) {
-            std::process::exit(130); // asked twice: at once; the last checkpoint is complete
-        }
-    })
-    .context("cannot listen for Ctrl-C")?;
+    flags::on_ctrl_c(&stop)?; // asked twice it ends at once; the last checkpoint is complete
     let outcome = train(&mut run, &mut progress)?;
     progress.end();
     if let Some(profile) = &run.profile {
@@ -307,7 +301,7 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     let directory = run.directory.display();
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string(outcome)?)?;
+        writeln!(out, "{}", serde_json::to_string(&Placed { directory: &run.directory, outcome })?)?;
         return Ok(());
     }
     if !outcome.finished {
@@ -328,8 +322,11 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
         if let Some(floor) = run.setup.corpus.floor() {
             writeln!(out, "{:.1}% above the entropy of the data, {floor:.4}", 100.0 * (loss / floor - 1.0))?;
         }
-        if let Some((best, step)) = outcome.best.filter(|&(best, step)| step < outcome.step && best < loss) {
-            writeln!(out, "the best, {best:.4} after step {step}, is kept in {directory}/best")?;
+        if let Some((best, step)) = outcome.best.filter(|&(_, step)| step < outcome.step) {
+            writeln!(
+                out,
+                "the best of the evaluations on the way, {best:.4} after step {step}, is kept in {directory}/best"
+            )?;
         }
     }
     vectors(&mut out, &outcome.representation, run.setup.model.width())?;

@@ -63,7 +63,8 @@ impl Checkpoint {
     /// Opens the checkpoint in a directory and compares its sizes, before memory is taken for what config.json says.
     pub fn open(directory: &Path) -> Result<Self> {
         if !directory.is_dir() {
-            let what = "no such directory: give the directory of a run or of a Hugging Face checkpoint";
+            let is = if directory.exists() { "is no directory" } else { "no such directory" };
+            let what = format!("{is}: give the directory of a run or of a Hugging Face checkpoint");
             return Err(Error::file(directory, what));
         }
         let config = read_config(&directory.join("config.json"))?;

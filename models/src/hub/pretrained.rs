@@ -67,6 +67,18 @@ impl Pretrained {
         Ok(with)
     }
 
+    /// An error if the model, which is that of `directory`, sees so few tokens that what stands around a text leaves no room for
+    /// one.
+    pub fn check_room(&self, directory: &Path) -> Result<()> {
+        let (sees, empty) = (self.model.block_size(), ids(&self.tokenizer, usize::MAX, "").ids.len());
+        if sees > empty || self.tokenizer.vocab_size() == 256 {
+            return Ok(());
+        }
+        let what =
+            format!("sees {sees} tokens, too few for a text with its marks: train one with a larger --block-size");
+        Err(Error::file(directory, what))
+    }
+
     /// The same of any model.
     pub fn open_any(directory: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::open(directory)?;

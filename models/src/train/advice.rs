@@ -175,6 +175,7 @@ mod tests {
             step,
             loss: 1.0,
             val_loss: Some(val_loss),
+            val_loss_as_before: None,
             val_accuracy: None,
             val_chance: None,
             temperature: None,

@@ -14,24 +14,25 @@ use crate::pretext::Batch;
 /// How many steps fit into `seconds`: some are made on a copy of the model and timed, and so is an evaluation. Nothing
 /// of this rehearsal stays, so the run is the same as with `--steps`.
 pub(super) fn steps_in(seconds: f64, setup: &Setup) -> Result<u64> {
-    const REHEARSAL: u64 = 8;
+    /// At least so many steps, and this share of the budget: a machine that others use too is now fast and now slow.
+    const STEPS: usize = 8;
+    const SHARE: f64 = 0.005;
     let o = &setup.options;
     let begin = Instant::now();
     let mut params = setup.params.clone();
     let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &setup.model, &params));
     let mut batch = Batch::new();
     let mut times = Vec::new();
-    for step in 0..REHEARSAL {
-        let start = Instant::now();
+    while times.len() < STEPS || begin.elapsed().as_secs_f64() < SHARE * seconds {
+        let (start, step) = (Instant::now(), times.len() as u64);
         setup.fill(&mut batch, step)?;
         loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);
         optimizer.step(&mut params, &gradients, 0.0, 0.0);
         times.push(start.elapsed().as_secs_f64());
     }
-    // The first steps fill the buffer pool; the median of the others is the time of a step.
+    // The first steps fill the buffer pool; the mean of the others is the time of a step.
     times.drain(..2);
-    times.sort_by(f64::total_cmp);
-    let a_step = times[times.len() / 2];
+    let a_step = times.iter().sum::<f64>() / times.len() as f64;
     let start = Instant::now();
     let few = batch.at_once(o.micro_batch) * o.block_size;
     let sizes = [o.batch_size, o.micro_batch];

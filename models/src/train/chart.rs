@@ -66,7 +66,7 @@ const SMALL: (&str, i32) = ("sans-serif", 16);
 fn render(title: &str, item: &str, metrics: &[Metric], levels: &[Level]) -> Result<String, Box<dyn Error>> {
     let training = thin(metrics.iter().map(|m| (m.step as f64, m.loss)));
     let smooth = smoothed(&training);
-    let validation = thin(metrics.iter().filter_map(|m| Some((m.step as f64, m.val_loss?))));
+    let validation = thin(metrics.iter().filter_map(|m| Some((m.step as f64, m.compared()?))));
     let mut levels: Vec<&Level> = levels.iter().filter(|level| can_be_shown(level.nats)).collect();
     levels.sort_by(|a, b| b.nats.total_cmp(&a.nats));
     let heights = heights(&smooth, &validation, &levels.iter().map(|level| level.nats).collect::<Vec<_>>());
@@ -218,6 +218,7 @@ mod tests {
             step,
             loss,
             val_loss,
+            val_loss_as_before: None,
             val_accuracy: None,
             val_chance: None,
             temperature: None,

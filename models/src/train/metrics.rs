@@ -24,6 +24,10 @@ pub struct Metric {
     /// Mean validation loss, nats an item; absent where it was not evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
     pub val_loss: Option<f64>,
+    /// At the last step, where `val_loss` is over all of the validation part: over the rows of the evaluations before, so that
+    /// these compare; absent where those were all as well.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub val_loss_as_before: Option<f64>,
     /// The share of hidden validation tokens that were guessed, or of second views or captions that were found, where that
     /// was evaluated.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
@@ -49,6 +53,13 @@ pub struct Metric {
     /// Seconds of training so far, over all resumptions.
     #[serde(deserialize_with = "number")]
     pub seconds: f64,
+}
+
+impl Metric {
+    /// The validation loss over the rows that are the same at every evaluation of a run.
+    pub fn compared(&self) -> Option<f64> {
+        self.val_loss_as_before.or(self.val_loss)
+    }
 }
 
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
@@ -176,6 +187,7 @@ mod tests {
             step,
             loss: 1.0 / 3.0,
             val_loss,
+            val_loss_as_before: None,
             val_accuracy: None,
             val_chance: None,
             temperature: None,

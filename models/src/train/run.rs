@@ -65,7 +65,7 @@ pub struct Outcome {
     /// What the vectors of validation texts look like.
     #[serde(flatten)]
     pub representation: Representation,
-    /// The best validation loss, and after which step.
+    /// The best validation loss, over the rows that are the same at every evaluation, and after which step.
     pub best: Option<(f64, u64)>,
     /// Seconds trained, over all sessions.
     pub seconds: f64,
@@ -213,17 +213,18 @@ impl Run {
         hub::save(directory, model, params, tokenizer)
     }
 
-    /// Evaluates after a step, the loss and the vectors of texts; a model better than all before is kept in `best/`.
-    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(Evaluation, Representation)> {
-        let o = &self.setup.options;
-        let last = self.position.step == o.steps;
-        let limit = (!last).then_some(o.eval_tokens);
-        let Setup { model, params, corpus, .. } = &self.setup;
+    /// Evaluates after a step, the loss and the vectors of texts; after the last, the loss over the whole validation part, and
+    /// also over the rows of the evaluations before, if these were fewer. A model better on those rows than all before is kept
+    /// in `best/`.
+    fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<(Evaluation, Option<f64>, Representation)> {
+        let Setup { options: o, model, params, corpus, .. } = &self.setup;
         let data = (corpus, self.setup.validation());
-        let evaluation = evaluate(model, params, data, o.block_size, [o.batch_size, o.micro_batch], limit)?;
+        let over = |limit| evaluate(model, params, data, o.block_size, [o.batch_size, o.micro_batch], limit);
+        let some = over(Some(o.eval_tokens))?;
+        let all = if self.position.step == o.steps { over(None)? } else { some };
         let representation = self.setup.representation()?;
         self.name_broken(watch);
-        let loss = evaluation.loss;
+        let loss = some.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
             self.position.best = Some((loss, self.position.step));
             let best = self.directory.join("best");
@@ -233,7 +234,7 @@ impl Run {
         if !loss.is_finite() {
             watch.note(&format!("the validation loss after step {} is {loss}", self.position.step));
         }
-        Ok((evaluation, representation))
+        Ok((all, (all != some).then_some(loss), representation))
     }
 
     /// Names the pictures that were found broken since this was last asked.
@@ -342,11 +343,12 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let stop = watch.stop();
         let due = |every: u64| (step + 1) % every == 0 || done;
         let evaluation = if due(o.eval_every) { Some(run.evaluate(watch)?) } else { None };
-        let val_loss = evaluation.map(|(evaluation, _)| evaluation.loss);
-        let val_accuracy = evaluation.and_then(|(evaluation, _)| evaluation.accuracy);
-        let val_chance = evaluation.and_then(|(evaluation, _)| evaluation.chance);
-        let temperature = evaluation.and_then(|(evaluation, _)| evaluation.temperature);
-        let representation = evaluation.map_or(Representation::default(), |(_, representation)| representation);
+        let val_loss = evaluation.map(|(evaluation, ..)| evaluation.loss);
+        let val_loss_as_before = evaluation.and_then(|(_, loss, _)| loss);
+        let val_accuracy = evaluation.and_then(|(evaluation, ..)| evaluation.accuracy);
+        let val_chance = evaluation.and_then(|(evaluation, ..)| evaluation.chance);
+        let temperature = evaluation.and_then(|(evaluation, ..)| evaluation.temperature);
+        let representation = evaluation.map_or(Representation::default(), |(.., representation)| representation);
         run.position.seconds += begin.elapsed().as_secs_f64();
         let seconds = run.position.seconds;
         let step = step + 1;
@@ -355,6 +357,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
             step,
             loss,
             val_loss,
+            val_loss_as_before,
             val_accuracy,
             val_chance,
             temperature,

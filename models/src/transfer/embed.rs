@@ -120,10 +120,19 @@ impl Index {
         Self { lines, common, vectors }
     }
 
-    /// The index of a file's lines: the one that is kept at `path`, or a new one, and whether that could be kept there.
+    /// The index of a file's lines: the one that is kept at `place`, or beside the file if none is named; or a new one, with
+    /// where it is kept now, or why it is not.
     ///
-    /// Errors: a file that cannot be read, is not UTF-8 or has no line.
-    pub fn of(with: &Pretrained, file: &Path, path: &Path, vectors: Vectors) -> Result<(Self, Option<Result<()>>)> {
+    /// Errors: a file that cannot be read, is not UTF-8 or has no line; an index of other lines or of another model at a place
+    /// that was named.
+    pub fn of(
+        with: &Pretrained,
+        file: &Path,
+        place: Option<&Path>,
+        vectors: Vectors,
+    ) -> Result<(Self, Option<Result<PathBuf>>)> {
+        let path = place.map_or_else(|| Self::path(file), Path::to_owned);
+        let path = path.as_path();
         let bytes = std::fs::read(file).map_err(|error| Error::io(file, "read", &error))?;
         let digest_of_lines = hex(&bytes);
         let text = utf8(file, bytes, 1)?;
@@ -135,8 +144,16 @@ impl Index {
         if let Some((common, vectors)) = kept(path, &made, [lines.len(), with.model.width()]) {
             return Ok((Self { lines, common, vectors }, None));
         }
+        if place.is_some() && Weights::open(path).is_ok_and(|file| made_of(&file).is_some()) {
+            let what = "holds the vectors of other lines, or of another model: give the file as it was then, give another name \
+                        with --index, or remove it to have it made anew";
+            return Err(Error::file(path, what));
+        }
         let index = Self::over(with, lines, vectors);
-        let kept = index.keep(path, &made);
+        let kept = match place.is_some() || file.is_file() {
+            true => index.keep(path, &made).map(|()| path.to_owned()),
+            false => Err(Error::file(file, "is no file that will be there again")),
+        };
         Ok((index, Some(kept)))
     }
 
@@ -218,14 +235,18 @@ mod tests {
         let (file, with) = (directory.path().join("lines.txt"), model());
         std::fs::write(&file, "one thing\n\nanother thing\nsomething else\n").unwrap();
         let at = Index::path(&file);
-        let of = |pooling: Pooling| Index::of(&with, &file, &at, pooling.into()).unwrap();
+        let of = |pooling: Pooling| Index::of(&with, &file, None, pooling.into()).unwrap();
         let (index, new) = of(Pooling::Mean);
-        assert!(matches!(new, Some(Ok(()))));
+        assert_eq!(new.unwrap().unwrap(), at);
         let hits = index.search(&with, "another thing", Pooling::Mean.into(), 9);
         assert_eq!((hits.len(), hits[0].line, &hits[0].text[..]), (3, 3, "another thing"));
         assert!((hits[0].score - 1.0).abs() < 1e-5 && hits[1].score < hits[0].score);
         let (again, new) = of(Pooling::Mean);
         assert!(new.is_none() && again.search(&with, "another thing", Pooling::Mean.into(), 9) == hits);
+        let named = |at: &Path, pooling: Pooling| Index::of(&with, &file, Some(at), pooling.into());
+        assert!(named(&at, Pooling::Mean).unwrap().1.is_none(), "one that is named is searched");
+        let refused = named(&at, Pooling::Last).err().unwrap().to_string();
+        assert!(refused.contains("holds the vectors of other lines"), "{refused}");
         assert!(of(Pooling::Last).1.is_some(), "another pooling is another index");
         std::fs::write(&file, "\u{feff}one thing\n").unwrap();
         let (changed, new) = of(Pooling::Last);
@@ -236,7 +257,7 @@ mod tests {
         assert!(refused.contains("is no index of lines"), "{refused}");
         assert_eq!(std::fs::read(&at).unwrap(), b"somebody's notes");
         std::fs::write(&file, b"one\ntw\xff\n").unwrap();
-        let refused = Index::of(&with, &file, &at, Pooling::Last.into()).err().unwrap().to_string();
+        let refused = Index::of(&with, &file, None, Pooling::Last.into()).err().unwrap().to_string();
         assert!(refused.contains("line 2 is not UTF-8"), "{refused}");
     }
 

@@ -11,16 +11,30 @@ use crate::data::labelled::pairs::Pairs;
 use crate::data::world::World;
 use crate::hub::beside::Vectors;
 
-/// Spearman's correlation of the pairs' scores with the cosines of their texts' vectors; `None` where the scores or the
-/// cosines are all the same.
-pub fn agreement(with: &Pretrained, pairs: &Pairs, vectors: Vectors) -> Option<f64> {
+/// How well vectors agree with people, as Spearman's correlation of the pairs' scores with cosines.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Agreement {
+    /// How many pairs there are.
+    pub pairs: usize,
+    /// With the cosines of the vectors as they are, which is what papers give.
+    pub spearman: f64,
+    /// With those of what is left when the mean of all these texts' vectors is taken off, as a search does.
+    pub spearman_less_mean: f64,
+}
+
+/// The agreement with some pairs; `None` where the scores or the cosines are all the same.
+pub fn agreement(with: &Pretrained, pairs: &Pairs, vectors: Vectors) -> Option<Agreement> {
     let texts: Vec<&str> = pairs.pairs.iter().flatten().map(String::as_str).collect();
     let states = states(with, &texts, vectors);
-    let common = common_part(&states);
-    let vectors = directions(states, &common);
-    let both = vectors.data().chunks_exact(2 * common.len()).map(|both| both.split_at(common.len()));
-    let cosines: Vec<f64> = both.map(|(a, b)| f64::from(rows::dot(a, b))).collect();
-    spearman(&pairs.scores, &cosines)
+    let width = states.shape().cols();
+    let of = |common: &[f32]| {
+        let vectors = directions(states.clone(), common);
+        let both = vectors.data().chunks_exact(2 * width).map(|both| both.split_at(width));
+        let cosines: Vec<f64> = both.map(|(a, b)| f64::from(rows::dot(a, b))).collect();
+        spearman(&pairs.scores, &cosines)
+    };
+    let [spearman, spearman_less_mean] = [of(&vec![0.0; width])?, of(&common_part(&states))?];
+    Some(Agreement { pairs: pairs.pairs.len(), spearman, spearman_less_mean })
 }
 
 /// How well what is sought is found, as means over the queries.
@@ -137,6 +151,7 @@ mod tests {
         );
         let pairs = vec![same("one thing"), ["one thing".into(), "ZZZZ".into()]];
         let scored = Pairs { pairs, scores: vec![5.0, 1.0], ..Pairs::default() };
-        assert_eq!(agreement(&with, &scored, Pooling::Mean.into()), Some(1.0));
+        let agreed = agreement(&with, &scored, Pooling::Mean.into());
+        assert_eq!(agreed, Some(Agreement { pairs: 2, spearman: 1.0, spearman_less_mean: 1.0 }));
     }
 }

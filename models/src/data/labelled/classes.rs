@@ -12,6 +12,7 @@
 //! needs no names of columns; where its first line is `label TAB text`, or the like, or has the two the other way round, it is
 //! not taken for an example. Labels lose the spaces around them, for ` bad` and `bad` are one class; texts stay as they are.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
@@ -66,6 +67,9 @@ fn is_tag(text: &str) -> bool {
     text == "O" || kind.is_some_and(|kind| !kind.is_empty() && kind.chars().all(|c| c.is_alphabetic() || c == '_'))
 }
 
+/// Of fewer texts nothing is concluded from how many are the same.
+const FEW: usize = 10;
+
 fn tagged_words(path: &Path) -> Error {
     let what =
         "it has words with a tag each, which `finetune DIR tag` learns from: give a file of texts with a label each";
@@ -73,8 +77,17 @@ fn tagged_words(path: &Path) -> Error {
 }
 
 impl Labelled {
-    /// An error if all texts have the same label.
+    /// An error if all texts have the same label, or if they are fewer than the labels, which stand where texts should.
     pub fn check_classes(&self) -> Result<()> {
+        let different = |of: &[String]| of.iter().collect::<HashSet<_>>().len();
+        let [texts, labels] = [&self.texts, &self.labels].map(|of| different(of));
+        if labels > texts && self.texts.len() >= FEW {
+            let (text, label) = (shortened(&self.texts[0]), shortened(&self.labels[0]));
+            let what = format!(
+                "it has {labels} different labels, such as {label}, for {texts} different texts, such as {text}: turn the two round"
+            );
+            return Err(Error::file(&self.path, what));
+        }
         match &self.labels[..] {
             [first, rest @ ..] if rest.iter().all(|label| label == first) => {
                 let what = format!(

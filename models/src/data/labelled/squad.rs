@@ -46,9 +46,13 @@ pub struct Question {
 }
 
 impl Question {
-    /// The bytes of the first answer that has a place in the context: what is learned.
+    /// The bytes of the first answer that has a place in the context, without the spaces at its ends, for which not every
+    /// tokenizer has a token: what is learned.
     pub fn learned(&self) -> Option<Range<usize>> {
-        self.answers.iter().find_map(|Answer { text, start }| start.map(|start| start..start + text.len()))
+        self.answers.iter().find_map(|Answer { text, start }| {
+            let start = (*start)? + text.len() - text.trim_start().len();
+            Some(start..start + text.trim().len())
+        })
     }
 }
 

@@ -80,7 +80,7 @@ impl<'a> Tags<'a> {
 impl Subject for Tags<'_> {
     const MEASURED: &'static str = "entity F1 on test sentences";
     const COUNTED: &'static str = "tagged sentences";
-    const PLAIN: &'static str = "bag of words";
+    const PLAIN: &'static str = "word features";
 
     fn classes(&self) -> Vec<usize> {
         vec![0; self.pool.len()] // a sentence has tags of all kinds: they are drawn as they come

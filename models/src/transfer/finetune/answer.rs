@@ -22,7 +22,7 @@ use tokenizer::{Slot, Template, Tokenizer};
 use super::super::pretrained::{Packed, Pretrained, portions};
 use super::super::score::{answer_f1, exact_match};
 use super::tuned::{Kind, Reading, Tuned};
-use super::{Fitted, Recipe, Task, fit, layerwise};
+use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
 use crate::Model;
 use crate::data::labelled::Tally;
 use crate::data::labelled::squad::Question;
@@ -30,8 +30,8 @@ use crate::error::Result;
 use crate::nn::Value;
 use crate::pretext::texts;
 
-/// Bytes of an answer, at most.
-const LONGEST: usize = 160;
+/// Tokens of an answer, at most.
+const LONGEST: usize = 64;
 /// Steps of fine-tuning at least: to find where an answer begins takes longer to learn than a label.
 pub const LEAST_STEPS: u64 = 600;
 /// Positions that a model needs for a question and some text.
@@ -126,16 +126,26 @@ impl Asked {
 
     /// Adds what should be known about their answers, if these are `part` of a task.
     pub fn note_answers(&self, part: &str, path: &Path, notes: &mut Vec<String>) {
-        let mut whole = vec![false; self.questions.len()];
+        let mut whole = vec![None; self.questions.len()]; // how many tokens an answer has where it stands whole
         for (i, window) in &self.windows {
-            whole[*i] |= self.questions[*i].learned().is_none_or(|passage| window.places(&passage)[0] > 0);
+            let places = self.questions[*i].learned().map(|passage| window.places(&passage));
+            let tokens = places.map_or(Some(0), |[first, last]| (first > 0).then_some((last - first) as usize + 1));
+            whole[*i] = whole[*i].or(tokens);
         }
-        let mut torn = Tally::default();
-        let questions = self.questions.iter().zip(whole).filter(|(_, whole)| !whole);
-        questions.for_each(|(question, _)| torn.add(|| format!("that to {:?}", question.id)));
-        let one = format!("{part} answer is too long to stand whole in what the model sees at once");
-        let many = format!("{part} answers are too long to stand whole in what the model sees at once");
-        torn.note(path, &one, &many, notes);
+        let (mut torn, mut long) = (Tally::default(), Tally::default());
+        for (question, tokens) in self.questions.iter().zip(whole) {
+            let of = || format!("that to {:?}", question.id);
+            match tokens {
+                None => torn.add(of),
+                Some(tokens) if tokens > LONGEST => long.add(of),
+                Some(_) => {}
+            }
+        }
+        let [one, many] = ["answer is", "answers are"].map(|are| format!("{part} {are} too long"));
+        let sees = "to stand whole in what the model sees at once";
+        torn.note(path, &format!("{one} {sees}"), &format!("{many} {sees}"), notes);
+        let found = format!("to be found: {LONGEST} tokens are the most");
+        long.note(path, &format!("{one} {found}"), &format!("{many} {found}"), notes);
     }
 
     /// How many questions there are.
@@ -233,9 +243,8 @@ impl Answerer {
             rows::softmax(start);
             rows::softmax(end);
             let (start, end) = (&start[1..=window.bytes.len()], &end[1..=window.bytes.len()]);
-            let bytes = &window.bytes;
-            let fits = move |&(i, j): &(usize, usize)| bytes[j].end - bytes[i].start <= LONGEST;
-            let pairs = (0..start.len()).flat_map(|i| (i..end.len()).map(move |j| (i, j)).take_while(fits));
+            let n = window.bytes.len();
+            let pairs = (0..n).flat_map(|i| (i..n.min(i + LONGEST)).map(move |j| (i, j)));
             let scored = pairs.map(|(i, j)| (i..j + 1, start[i] * end[j]));
             scored.reduce(|best, other| if other.1 > best.1 { other } else { best })
         };
@@ -305,14 +314,14 @@ pub fn finetune(
     from: &Pretrained,
     [train, val]: [&Asked; 2],
     recipe: &Recipe,
-    report: impl FnMut(u64, f64, Option<f64>),
+    watch: impl Watch,
 ) -> Result<(Answerer, Fitted)> {
     let mut answerer = Answerer { tuned: Tuned::new(from, Kind::Answer, OUTPUTS.len(), Reading::Token, recipe) };
     let mut params = answerer.tuned.params.clone();
     let pace = layerwise(&answerer.tuned.model, recipe.layer_decay);
     let task = Learning { answerer: &answerer, windows: &learned_from(train), dropout: recipe.dropout };
     let score = |params: &Params| (!val.is_empty()).then(|| answerer.scores_on(params, val).f1);
-    let fitted = fit(&task, &mut params, recipe, pace, score, report)?;
+    let fitted = fit(&task, &mut params, recipe, pace, score, watch)?;
     answerer.tuned.params = params;
     Ok((answerer, fitted))
 }

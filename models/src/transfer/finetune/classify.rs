@@ -11,7 +11,7 @@ use super::super::pretrained::{Packed, Pooling, Pretrained, portions};
 use super::super::score;
 use super::examples::{Example, Examples};
 use super::tuned::{Kind, Reading, Tuned};
-use super::{Fitted, Recipe, Task, fit, layerwise};
+use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
 use crate::Model;
 use crate::error::Result;
 use crate::nn::Value;
@@ -150,12 +150,12 @@ impl Classifier {
         examples: &[Example],
         recipe: &Recipe,
         score: impl FnMut(&Self, &Params) -> Option<f64>,
-        report: impl FnMut(u64, f64, Option<f64>),
+        watch: impl Watch,
     ) -> Result<Fitted> {
         let (mut params, mut score) = (self.tuned.params.clone(), score);
         let pace = layerwise(&self.tuned.model, recipe.layer_decay);
         let task = Learning { classifier: self, examples, dropout: recipe.dropout };
-        let fitted = fit(&task, &mut params, recipe, pace, |params| score(self, params), report)?;
+        let fitted = fit(&task, &mut params, recipe, pace, |params| score(self, params), watch)?;
         self.tuned.params = params;
         Ok(fitted)
     }
@@ -168,7 +168,7 @@ pub fn finetune(
     examples: &Examples,
     reading: Reading,
     recipe: &Recipe,
-    report: impl FnMut(u64, f64, Option<f64>),
+    watch: impl Watch,
 ) -> Result<(Classifier, Fitted)> {
     let labels = examples.labels.len();
     let mut classifier = Classifier { tuned: Tuned::new(from, Kind::Classify, labels, reading, recipe) };
@@ -176,7 +176,7 @@ pub fn finetune(
     let score = |classifier: &Classifier, params: &Params| {
         (!examples.val.is_empty()).then(|| classifier.scores_on(params, &examples.val).accuracy)
     };
-    let fitted = classifier.learn(&examples.train, recipe, score, report)?;
+    let fitted = classifier.learn(&examples.train, recipe, score, watch)?;
     Ok((classifier, fitted))
 }
 

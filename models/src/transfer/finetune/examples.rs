@@ -2,6 +2,7 @@
 //! tagged sentences and answered questions.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
 
 use tensor::random::{Random, Stream};
 
@@ -50,7 +51,7 @@ impl Examples {
         let mut examples = Self::whole(with, train, val, test);
         if val.is_none() && examples.train.len() >= ENOUGH {
             examples.val = hold_out(&mut examples.train, seed);
-            give_back(&mut examples.train, &mut examples.val);
+            give_back(&mut examples.train, &mut examples.val, |&(_, class)| vec![class]);
         }
         examples
     }
@@ -124,28 +125,31 @@ pub fn world(seed: u64) -> [Labelled; 2] {
     })
 }
 
-/// Takes out some of many, chosen by `seed`; the others are shuffled.
+/// Takes out some of two or more, chosen by `seed`; the others are shuffled.
 fn hold_out<E>(examples: &mut Vec<E>, seed: u64) -> Vec<E> {
     Random::new(seed, Stream::Data, u64::MAX).shuffle(examples);
-    examples.split_off(examples.len() - examples.len() / HELD_OUT)
+    let out = (examples.len() / HELD_OUT).max(usize::from(examples.len() > 1));
+    examples.split_off(examples.len() - out)
 }
 
-/// Gives back one example of each class that has none to learn from any more.
-fn give_back(train: &mut Vec<Example>, held: &mut Vec<Example>) {
-    let mut classes: HashSet<usize> = train.iter().map(|&(_, class)| class).collect();
+/// Gives back an example of each class that has none to learn from any more.
+fn give_back<E: Clone, C: Eq + Hash>(train: &mut Vec<E>, held: &mut Vec<E>, classes: impl Fn(&E) -> Vec<C>) {
+    let mut known: HashSet<C> = train.iter().flat_map(&classes).collect();
     held.retain(|example| {
-        let known = !classes.insert(example.1);
-        if !known {
+        let new = classes(example).iter().any(|class| !known.contains(class));
+        if new {
+            known.extend(classes(example));
             train.push(example.clone());
         }
-        known
+        !new
     });
 }
 
 /// Takes out some questions likewise, with all that is asked about a context.
 fn hold_out_contexts(questions: &mut Vec<squad::Question>, seed: u64) -> Vec<squad::Question> {
     let mut contexts: Vec<_> = questions.iter().map(|question| question.context.clone()).collect();
-    contexts.dedup();
+    let mut known = HashSet::new();
+    contexts.retain(|context| known.insert(context.clone()));
     let held = hold_out(&mut contexts, seed);
     let held: HashSet<_> = held.iter().collect();
     let (out, rest) = questions.drain(..).partition(|question| held.contains(&question.context));
@@ -179,7 +183,8 @@ impl Sentences {
     ) -> Self {
         let val = val.unwrap_or_else(|| {
             let enough = train.sentences.len() >= ENOUGH;
-            let sentences = if enough { hold_out(&mut train.sentences, seed) } else { Vec::new() };
+            let mut sentences = if enough { hold_out(&mut train.sentences, seed) } else { Vec::new() };
+            give_back(&mut train.sentences, &mut sentences, |sentence| sentence.tags.clone());
             conll::Tagged { sentences, path: train.path.clone(), notes: Vec::new() }
         });
         let (tags, mut notes) = (tag::known(&train.sentences), Vec::new());
@@ -328,6 +333,21 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_of_one_sentence_is_learned_whatever_is_held_out() {
+        let sentence = |i: usize| conll::Sentence {
+            words: vec!["word".to_owned(); 2],
+            tags: vec!["O".to_owned(), if i == 7 { "B-RARE" } else { "B-X" }.to_owned()],
+            line: 3 * i + 1,
+        };
+        let train = conll::Tagged { sentences: (0..60).map(sentence).collect(), path: "a".into(), notes: Vec::new() };
+        for seed in 0..20 {
+            let of = Sentences::new(&model(), train.clone(), None, None, seed);
+            assert_eq!((&of.tags[..], &of.notes[..]), (&["B-RARE", "B-X", "O"].map(str::to_owned)[..], &[][..]));
+            assert_eq!(of.train.sentences() + of.val.sentences(), 60);
+        }
+    }
+
+    #[test]
     fn what_is_odd_about_examples_is_counted_and_said_with_its_first_line() {
         let mut train = labelled("train.tsv", &["a", "b", "a", "c", "d"]);
         train.texts[2] += &" and more".repeat(9);
@@ -375,5 +395,11 @@ mod tests {
         let out = hold_out_contexts(&mut rest, 1);
         assert_eq!((out.len(), rest.len()), (16, 64));
         assert!(out.iter().all(|held| rest.iter().all(|other| other.context != held.context)));
+        let few = |contexts: u64| {
+            let question =
+                |i: u64| squad::Question { context: format!("{}", i % contexts).into(), ..World::new(1).asked(i) };
+            hold_out_contexts(&mut (0..60).map(question).collect(), 1).len()
+        };
+        assert_eq!([few(1), few(2), few(4)], [0, 30, 15]);
     }
 }

@@ -82,11 +82,29 @@ pub trait Task: Sync {
     fn loss<'t>(&self, tape: &'t Tape<'t>, examples: &[usize], divisor: f64) -> Value<'t>;
 }
 
+/// Who looks on.
+pub trait Watch {
+    /// Is told of each pass over the examples: its number, the mean loss, and the score if there is one.
+    fn pass(&mut self, number: u64, loss: f64, score: Option<f64>);
+    /// Whether to end here; asked before each step.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(u64, f64, Option<f64>)> Watch for F {
+    fn pass(&mut self, number: u64, loss: f64, score: Option<f64>) {
+        self(number, loss, score);
+    }
+}
+
 /// How it went.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Fitted {
     /// Steps made.
     pub steps: u64,
+    /// Whether it was told to end before it was through.
+    pub stopped: bool,
     /// The best validation score, if there was one.
     pub best: Option<f64>,
     /// The mean loss of the last pass.
@@ -94,8 +112,8 @@ pub struct Fitted {
 }
 
 /// Trains `params` on a task. `pace` is each parameter's share of the learning rate, by its name. `score` says after each
-/// pass how good they are on other examples, if there are any (a larger score is better); the best are kept. `report` is
-/// told of each pass: its number, the mean loss, the score.
+/// pass how good they are on other examples, if there are any (a larger score is better); the best are kept. If `watch` says
+/// stop, these are the best so far, or where there are none the last.
 ///
 /// Errors: a loss that is no number any more.
 pub fn fit(
@@ -104,7 +122,7 @@ pub fn fit(
     recipe: &Recipe,
     pace: impl Fn(&str) -> f64,
     mut score: impl FnMut(&Params) -> Option<f64>,
-    mut report: impl FnMut(u64, f64, Option<f64>),
+    mut watch: impl Watch,
 ) -> Result<Fitted> {
     let n = task.examples();
     let a_pass = n.div_ceil(recipe.batch_size) as u64;
@@ -116,12 +134,16 @@ pub fn fit(
     let options = AdamWOptions { beta2: 0.98, weight_decay: recipe.weight_decay, ..AdamWOptions::default() };
     let mut optimizer = AdamW::paced(params, options, |id| pace(params.name(id)));
     let mut gradients = Gradients::new(params);
-    let mut fitted = Fitted { steps: 0, best: None, loss: f64::NAN };
+    let mut fitted = Fitted { steps: 0, stopped: false, best: None, loss: f64::NAN };
     let (mut kept, mut since) = (None, 0);
-    for pass in 0..passes {
+    'passes: for pass in 0..passes {
         let order = shuffled(n, recipe.seed, pass);
         let mut total = 0.0;
         for examples in order.chunks(recipe.batch_size) {
+            if watch.stop() {
+                fitted.stopped = true;
+                break 'passes;
+            }
             let key = DropoutKey { seed: recipe.seed, step: fitted.steps, first_row: 0 };
             let loss = gradient(task, params, &mut gradients, examples, key, recipe.precision);
             let norm = optimizer.step(params, &gradients, schedule.at(fitted.steps));
@@ -131,7 +153,7 @@ pub fn fit(
         }
         fitted.loss = total / n as f64;
         let now = score(params);
-        report(pass + 1, fitted.loss, now);
+        watch.pass(pass + 1, fitted.loss, now);
         since += 1;
         if now.is_some() && (fitted.best.is_none() || now > fitted.best) {
             (fitted.best, kept, since) = (now, Some(params.clone()), 0);

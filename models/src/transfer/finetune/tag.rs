@@ -15,7 +15,7 @@ use super::super::pretrained::{Packed, Pretrained, portions};
 use super::super::score::{EntityScore, entities, entity_score};
 use super::tuned::{Kind, Reading, Tuned};
 use super::words::{self, Words};
-use super::{Fitted, Recipe, Task, fit, layerwise};
+use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
 use crate::data::labelled::Tally;
 use crate::data::labelled::conll::Sentence;
 use crate::error::Result;
@@ -188,7 +188,7 @@ pub fn finetune(
     [train, val]: [&Tagged; 2],
     tags: &[String],
     recipe: &Recipe,
-    report: impl FnMut(u64, f64, Option<f64>),
+    watch: impl Watch,
 ) -> Result<(Tagger, Fitted)> {
     let tuned = Tuned::new(from, Kind::Tag, tags.len(), Reading::Token, recipe);
     let mut tagger = Tagger { tuned, tags: tags.to_vec() };
@@ -196,7 +196,7 @@ pub fn finetune(
     let pace = layerwise(&tagger.tuned.model, recipe.layer_decay);
     let task = Learning { tagger: &tagger, train, dropout: recipe.dropout };
     let score = |params: &Params| (val.sentences() > 0).then(|| tagger.scores_on(params, val).f1());
-    let fitted = fit(&task, &mut params, recipe, pace, score, report)?;
+    let fitted = fit(&task, &mut params, recipe, pace, score, watch)?;
     tagger.tuned.params = params;
     Ok((tagger, fitted))
 }

@@ -43,7 +43,7 @@ impl Run {
         let mut metrics = if metrics.exists() { read_metrics(&metrics)? } else { Vec::new() };
         let best = at != directory;
         let last = if best {
-            let evaluated = metrics.iter().filter_map(|metric| Some((metric.val_loss?, metric.step)));
+            let evaluated = metrics.iter().filter_map(|metric| Some((metric.compared()?, metric.step)));
             evaluated.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, step)| step)
         } else if at.join(STATE).exists() {
             Some(checkpoint::position(at)?.step) // metrics may have gone on since
@@ -158,7 +158,7 @@ impl Run {
     /// Some of the evaluations, the last among them.
     fn curve(&self) -> String {
         let evaluated: Vec<(&Metric, f64)> =
-            self.metrics.iter().filter_map(|metric| Some((metric, metric.val_loss?))).collect();
+            self.metrics.iter().filter_map(|metric| Some((metric, metric.compared()?))).collect();
         if evaluated.len() < 2 {
             return String::new();
         }
