@@ -148,10 +148,15 @@ fn seen(with: &Encoders, gallery: &Gallery) -> Seen {
 
 /// Names pictures whose classes are known, and says how well.
 fn measure(args: &Args, with: &Encoders) -> Result<()> {
+    if args.top.is_some() {
+        let what = "--top is for pictures that are labelled one by one, and of --data figures are told: leave it out";
+        return Err(crate::Usage(what.to_owned()).into());
+    }
     let given = args.labels.as_deref().map(zero_shot::read_names).transpose()?;
     let gallery = args.pictures.open(with, &args.data, given.as_deref().unwrap_or_default())?;
     if gallery.classes().is_empty() {
-        let what = "no picture of --data has a class, so none can be right: name the column of classes with --class-column, or \
+        let what = "no picture of --data has a class, so none can be right: name the column of classes with --class-column (folder, \
+                    where each class has one), or \
                     give the pictures' files in the place of --data, and each is told its labels";
         return Err(crate::Usage(what.to_owned()).into());
     }
@@ -170,7 +175,8 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if args.json {
         let labels = names.names().len();
-        let line = json!({"pictures": named.pictures, "labels": labels, "top_1": named.top_1, "top_5": named.top_5});
+        let left_out = gallery.len() - named.pictures;
+        let line = json!({"pictures": named.pictures, "left_out": left_out, "labels": labels, "top_1": named.top_1, "top_5": named.top_5});
         return Ok(writeln!(out, "{line}")?);
     }
     writeln!(out, "pictures named among {} labels", names.names().len())?;

@@ -34,8 +34,9 @@ pub struct ClipFlags {
     #[arg(long, value_name = "COLUMN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     image_column: Option<String>,
-    /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; of several, one is drawn at
-    /// each visit [default: the columns caption, text, label or title]
+    /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; in folders the columns are text
+    /// (of the file beside it), folder and file; of several, one is drawn at each visit [default: the columns caption, text, label
+    /// or title]
     #[arg(long, num_args = 1.., value_name = "TEMPLATE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     captions: Vec<String>,
@@ -43,24 +44,26 @@ pub struct ClipFlags {
     #[arg(long = "where", num_args = 1.., value_name = "CONDITION")]
     #[serde(rename = "where", skip_serializing_if = "Vec::is_empty")]
     filters: Vec<String>,
-    /// The least share of a picture's area that a random crop leaves; 1 means no crop
-    #[arg(long, value_name = "SHARE")]
+    /// The least share of a picture's area that a random crop leaves; 1 means no crop [default: 1; of the preset
+    /// mini 0.6]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     crop: Option<f64>,
-    /// By how much of its side a picture is moved at most
-    #[arg(long, value_name = "SHARE")]
+    /// By how much of its side a picture is moved at most [default: 0; of mini 0.05]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     shift: Option<f64>,
-    /// By how much brightness, contrast and saturation change at most, from 0 to 1
-    #[arg(long, value_name = "SHARE")]
+    /// By how much brightness, contrast and saturation change at most, from 0 to 1 [default: 0; of mini 0.4]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     colour: Option<f64>,
-    /// By how much of the circle hues are turned at most, up to 0.5: then a thing is known by its shape
-    #[arg(long, value_name = "SHARE")]
+    /// By how much of the circle hues are turned at most, up to 0.5: then a thing is known by its shape (captions that name
+    /// colours are then wrong) [default: 0]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     hue: Option<f64>,
-    /// The share of pictures that are seen in grey
-    #[arg(long, value_name = "SHARE")]
+    /// The share of pictures that are seen in grey (as for --hue) [default: 0]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     grey: Option<f64>,
     /// Mirror half of the pictures (captions that speak of left and right are then wrong)

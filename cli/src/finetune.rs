@@ -21,6 +21,7 @@ use models::transfer::pretrained::Pretrained;
 use models::transfer::score::{EntityScore, Mean, mean};
 use serde::Serialize;
 
+use crate::Stopped;
 use crate::flags::{self, MOST_DROPOUT, Placed, Precision, ReadingName, Threads, check_share, count};
 
 /// Fine-tune a pre-trained model on labelled examples.
@@ -388,12 +389,14 @@ impl Options {
         (kind, pooling): (Kind, Option<ReadingName>),
         outcome: &Outcome,
     ) -> Result<()> {
+        let stopped = outcome.trials.iter().any(|trial| trial.fitted.stopped);
+        let end = || if stopped { Err(Stopped.into()) } else { Ok(()) };
         tuned::save_options(out, &Told { from: &args.dir, task: kind.command(), pooling, options: self })?;
         tuned::save_results(out, outcome)?;
         let mut to = std::io::stdout().lock();
         if self.json {
             writeln!(to, "{}", serde_json::to_string(&Placed { directory: out, outcome })?)?;
-            return Ok(());
+            return end();
         }
         let chosen = outcome.validation.iter().filter(|_| outcome.test.is_empty());
         let validation = chosen.map(|mean| ("validation", validated_by(kind), mean));
@@ -408,6 +411,6 @@ impl Options {
         writeln!(to, "the {which} is in {}; use it with", out.display())?;
         let words = if kind == Kind::Answer { "\"a question\" \"a text\"" } else { "\"a text\"" };
         writeln!(to, "  pretext {} {} {words}", kind.command(), quoted(&out.to_string_lossy()))?;
-        Ok(())
+        end()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A file a command, each a thin call into the `models` crate: `train`, `generate`, `fill`, `finetune`, `classify`,
 //! `tag`, `answer`, `embed`, `search`, `curve`, `import`, `tokenizer`, `export`, `verify`, `bench`. Exit codes: 0, 1 (it
-//! failed) and 2 (the words were off).
+//! failed), 2 (the words were off) and 130 (stopped by Ctrl-C).
 
 #![forbid(unsafe_code)]
 
@@ -71,6 +71,18 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// Ctrl-C ended it, and what there was by then is kept: exit code 130, so that what a script would do next is not done.
+#[derive(Debug)]
+struct Stopped;
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
 fn main() -> ExitCode {
     let program = Program::parse();
     let result = tensor::simd::supported().map_err(anyhow::Error::msg).and_then(|()| {
@@ -96,6 +108,9 @@ fn main() -> ExitCode {
     result.unwrap_or_else(|error| {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS; // the reader has seen enough
+        }
+        if error.is::<Stopped>() {
+            return ExitCode::from(130);
         }
         eprintln!("error: {}", sentence(&error));
         let words = error.is::<Usage>() || matches!(error.downcast_ref(), Some(models::Error::Options(_)));

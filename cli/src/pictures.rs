@@ -22,11 +22,12 @@ pub struct PictureFlags {
     /// The column of a table that names the picture [default: the first of path, image, file, … that is there]
     #[arg(long, value_name = "COLUMN")]
     image_column: Option<String>,
-    /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}" [default: the columns
-    /// caption, text, label or title]
+    /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; in folders the columns are text
+    /// (of the file beside it), folder and file [default: the columns caption, text, label or title]
     #[arg(long, num_args = 1.., value_name = "TEMPLATE")]
     captions: Vec<String>,
-    /// The column of a picture's class [default: the first of class, cls and label that is there]
+    /// The column of a picture's class, as folder where each class has one [default: the first of class, cls and label that is
+    /// there]
     #[arg(long, value_name = "COLUMN")]
     class_column: Option<String>,
     /// Take the rows of tables for which this holds: COLUMN=VALUE or COLUMN!=VALUE
@@ -135,7 +136,8 @@ pub fn all_read(faults: &[Error], of: usize) -> Result<()> {
         [] => Ok(()),
         [only] if of == 1 => Err(anyhow!("{only}")),
         _ => {
-            note(faults);
+            // The user named each, and so is each named here.
+            faults.iter().for_each(|fault| eprintln!("note: left out: {fault}"));
             let others = if faults.len() < of { "; the others are done" } else { "" };
             Err(anyhow!("{} of {of} pictures could not be read, as said above{others}", faults.len()))
         }

@@ -124,7 +124,11 @@ impl Watch for Progress {
         say!(self, "data     {}: {items} to train on, {val} to validate on", plan.data);
         let floor = plan.floor.map_or(String::new(), |floor| format!(", floor {floor:.4} (the data's entropy)"));
         let unigram = plan.unigram.map_or(String::new(), |unigram| format!(", unigram {unigram:.4}"));
-        say!(self, "chance   uniform {:.4}{unigram}{floor}, in nats a {}", plan.uniform, plan.item);
+        let val_uniform = match plan.val_uniform == plan.uniform {
+            true => String::new(),
+            false => format!(", in validation {:.4}", plan.val_uniform),
+        };
+        say!(self, "chance   uniform {:.4}{val_uniform}{unigram}{floor}, in nats a {}", plan.uniform, plan.item);
         say!(
             self,
             "machine  {} of {}, peak {:.0} GFLOP/s; about {} of memory",

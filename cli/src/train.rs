@@ -16,10 +16,10 @@ use models::train::run::{Outcome, Run, new_directory, train};
 use models::transfer::generate::{Generator, Sampling};
 use serde::Serialize;
 
-use crate::Usage;
 use crate::clip_flags::ClipFlags;
 use crate::flags::{self, Placed, Threads};
 use crate::progress::Progress;
+use crate::{Stopped, Usage};
 
 /// Pre-train a model on raw data: on text files, or without any on the built-in world of small stories.
 #[derive(clap::Args)]
@@ -90,7 +90,7 @@ struct Flags {
     #[arg(long, value_name = "NAME", value_parser = named::<ObjectiveName>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     objective: Option<ObjectiveName>,
-    /// Text files and folders, each with an optional weight; for CLIP tables of pictures with captions, folders with a text
+    /// Text files and folders, each with an optional weight; for CLIP, without weights, tables of pictures with captions, folders with a text
     /// file for each picture, tar shards [default: the built-in world]
     #[arg(long, num_args = 1.., value_name = "PATH[=WEIGHT]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -293,7 +293,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(profile) = &run.profile {
         crate::progress::print_profile(profile, run.setup.options.precision.into());
     }
-    report(&run, &outcome, args.json)
+    report(&run, &outcome, args.json)?;
+    if outcome.finished { Ok(()) } else { Err(Stopped.into()) }
 }
 
 /// What a user wants to know at the end: how good, an example, and how to go on.

@@ -73,6 +73,14 @@ impl Corpus {
         }
     }
 
+    /// About how many bytes of memory the data takes beside the model.
+    pub fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Captioned(captioned) => captioned.rows().source.kept_bytes() as usize,
+            Self::World(_) | Self::Text(_) => 0,
+        }
+    }
+
     /// Some rows of the validation part, each of `block` positions; what is hidden in them is always the same.
     ///
     /// Errors: too many pictures that cannot be read.

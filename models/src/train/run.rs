@@ -286,6 +286,9 @@ impl Run {
         let plan = self.setup.plan(0);
         let level = |name: &str, nats| Level { name: name.to_owned(), nats };
         let mut levels = vec![level("uniform", plan.uniform)];
+        if plan.val_uniform != plan.uniform {
+            levels.push(level("uniform, validation", plan.val_uniform));
+        }
         levels.extend(plan.unigram.map(|unigram| level("unigram", unigram)));
         levels.extend(plan.floor.map(|floor| level("entropy of the data", floor)));
         let title = format!("{} on {}", plan.model, plan.data);
@@ -436,7 +439,10 @@ fn untouched(params: &Params, gradients: &Gradients, headless: bool) -> Vec<Stri
     let of_head = |id| headless && HEADS.iter().any(|head| params.name(id).starts_with(head));
     let zero = |id: &autograd::ParamId| !of_head(*id) && gradients.of(*id).iter().all(|&g| g == 0.0);
     let sentence = |id| format!("{} got no gradient in the first step", params.name(id));
-    params.ids().filter(zero).map(sentence).collect()
+    match params.ids().filter(|&id| !of_head(id)).all(|id| zero(&id)) {
+        true => vec!["the first step had nothing to tell apart, and no parameter got a gradient".to_owned()],
+        false => params.ids().filter(zero).map(sentence).collect(),
+    }
 }
 
 /// A new directory for something called `what`: `runs/WHAT-1`, or the first number that is free. It is made at once, so that

@@ -168,25 +168,27 @@ impl Setup {
         let step_tokens = if pictures { rows } else { row * rows };
         let hidden = o.mask_share.unwrap_or(1.0);
         let read_and_guessed = if contrastive { [1.0, 0.0] } else { [hidden, hidden] };
-        let uniform = match &self.model {
-            Model::Clip(clip) => Twins::none(o.batch_size).chance(clip.config.sigmoid),
-            _ if contrastive => (o.batch_size as f64).ln(),
+        let uniform = |among: usize| match &self.model {
+            Model::Clip(clip) => Twins::none(among).chance(clip.config.sigmoid),
+            _ if contrastive => (among as f64).ln(),
             model => (model.vocab_size() as f64).ln(),
         };
+        let val_rows = self.corpus.val_rows(self.objective(), o.block_size);
         Plan {
             model: o.model.title(),
             parameters: self.params.count(),
             train_tokens: self.corpus.train_tokens(),
             val_tokens: self.corpus.val_tokens(),
             data: if o.data.is_empty() { "the built-in world".to_owned() } else { o.data.join(", ") },
-            memory: memory(o, self.params.count() as f64) as usize,
+            memory: memory(o, self.params.count() as f64) as usize + self.corpus.kept_bytes(),
             counted: if pictures { "pair" } else { "token" },
             item: match self.objective() {
                 Objective::ImageText => "pair",
                 Objective::Contrastive(_) => "text",
                 Objective::NextToken | Objective::Masked(_) => "token",
             },
-            uniform,
+            uniform: uniform(o.batch_size),
+            val_uniform: uniform(o.batch_size.min(val_rows)),
             unigram: self.corpus.unigram_entropy().filter(|_| !contrastive),
             floor: self.corpus.floor(),
             first_step,
@@ -203,10 +205,17 @@ fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mu
     let source = if o.data.is_empty() {
         Source::World(World::new(o.seed))
     } else {
+        o.data.iter().chain(&o.val_data).try_for_each(|said| unweighted(said))?;
         let val_data: Vec<PathBuf> = o.val_data.iter().map(PathBuf::from).collect();
-        Source::open(&of.pictures(&o.data), &val_data, o.val_share)?
+        Source::open(&of.pictures(&o.data), &val_data, o.val_share, |note| watch.note(note))?
     };
-    source.notes().iter().for_each(|note| watch.note(note));
+    if let Some(n) = source.train_len().filter(|&n| n < o.batch_size as u64) {
+        let all = if n == 1 { "the one picture".to_owned() } else { format!("all {n} pictures") };
+        let batch = o.batch_size;
+        watch.note(&format!(
+            "a batch of {batch} shows {all} more than once: a smaller --batch-size learns as much in less time"
+        ));
+    }
     let captions = source.captions();
     let tokenizer = match given {
         Some(tokenizer) => tokenizer,
@@ -241,6 +250,19 @@ fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mu
     }
     let preprocess = Preprocess { size: of.image_size, ground: of.ground, ..Preprocess::default() };
     Ok(Captioned::new(Rows { source, tokenizer, block: o.block_size, preprocess, augment: of.augment() }))
+}
+
+/// An error if a weight was given to pictures.
+fn unweighted(said: &str) -> Result<()> {
+    match said.rsplit_once('=') {
+        Some((path, weight))
+            if weight.parse::<f64>().is_ok() && !Path::new(said).exists() && Path::new(path).exists() =>
+        {
+            let what = format!("{said}: weights are for texts, and each picture counts alike: leave ={weight} out");
+            Err(Error::Options(what))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn text_options(options: &Options) -> Result<text::TextOptions> {
@@ -300,7 +322,10 @@ fn check_memory(o: &Options) -> Result<()> {
     };
     if needed > there {
         let [needed, there] = [needed, there].map(|bytes| bytes / f64::from(1 << 30));
-        let way_out = "give fewer --layers, a smaller --width or --block-size, a smaller --micro-batch, or --recompute";
+        let side = if o.clip.is_some() { "a smaller --image-size, " } else { "" };
+        let way_out = format!(
+            "give {side}fewer --layers, a smaller --width or --block-size, a smaller --micro-batch, or --recompute"
+        );
         let what = format!("the run needs about {needed:.1} GiB of memory and this machine has {there:.1}: {way_out}");
         return Err(Error::Options(what));
     }

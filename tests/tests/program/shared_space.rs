@@ -140,7 +140,7 @@ fn a_set_of_pictures_is_named_found_and_learned_from() {
     fails(&["classify", model, "--data", &table, "--svg", svg], 1, &["is there already"]);
     succeeds(
         &["classify", model, "--data", &table, "--where", "split=test", "--json"],
-        &["\"labels\":2,\"pictures\":2"],
+        &["\"labels\":2,\"left_out\":0,\"pictures\":2"],
     );
     let labels = file(here, "labels.txt", "cat\nbird\n");
     fails(&["classify", model, "--data", &table, "--labels", &labels], 2, &["class \"dog\"", "none of the 2 labels"]);

@@ -87,12 +87,33 @@ fn ctrl_c_saves_and_ends_cleanly() {
     assert!(lines.any(|line| line.starts_with("step 5/")));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let rest: Vec<String> = lines.collect();
-    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}: what a script would do next is not done");
     assert!(rest.iter().any(|line| line.contains("go on with")), "{rest:?}");
     let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     let state = fs::read(out.join("state.safetensors")).unwrap();
     let step = format!("\\\"step\\\":{},", metrics.lines().count());
     assert!(String::from_utf8_lossy(&state[..2000]).contains(&step), "the checkpoint is of the last step");
+}
+
+#[test]
+fn the_best_model_is_the_best_on_rows_that_are_the_same_at_every_evaluation() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let output = run(train(&out, &["--steps", "30", "--eval-every", "3", "--eval-tokens", "64", "--json"]));
+    assert!(output.status.success(), "{}", said(&output));
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(outcome["directory"], out.to_str().unwrap());
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let metrics = metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let compared = metrics.filter_map(|m| {
+        let loss = m.get("val_loss_as_before").or(m.get("val_loss"))?.as_f64()?;
+        Some((loss, m["step"].as_u64()?, m.get("val_loss_as_before").is_some()))
+    });
+    let compared: Vec<_> = compared.collect();
+    assert!(compared.len() == 10 && compared[9].2 && !compared[8].2, "{compared:?}");
+    let best = compared.iter().min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    assert_eq!((outcome["best"][0].as_f64(), outcome["best"][1].as_u64()), (Some(best.0), Some(best.1)));
+    assert_ne!(outcome["val_loss"], compared[9].0, "over the whole validation part");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! What pre-training is for, end to end: a model learns tasks from labelled files, and is used.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use tests::{run, said};
+use tests::{pretext, run, said};
 
 use super::train;
 
@@ -50,6 +52,32 @@ fn a_classifier_learns_is_kept_and_labels_texts() {
     assert!(!content && text.contains("is not fine-tuned"), "{text}");
     let (content, text) = words(&["fill", out, "a [MASK]"]);
     assert!(!content && text.contains("is fine-tuned: give the run"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_a_fine_tuning_has_learned_and_of_several_seeds_the_mean_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
+    let data = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(40));
+    let learn = ["finetune", model, "classify", "--data", &data, "--out", out.to_str().unwrap()];
+    let mut child = pretext().args(learn).args(["--epochs", "1000000"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("pass 2 ")));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let rest = lines.collect::<String>();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains("what was learned by then is kept"), "{rest}");
+    let (content, text) = words(&["classify", out.to_str().unwrap(), "very nice indeed"]);
+    assert!(content, "{text}");
+    let other = here.join("other");
+    let learn = ["finetune", model, "classify", "--data", &data, "--out", other.to_str().unwrap(), "--seeds", "2"];
+    let (content, text) = words(&learn);
+    assert!(content && text.contains("validation accuracy ") && text.contains("(2 seeds)"), "{text}");
+    let turned = file(here, "turned.tsv", &(0..20).map(|i| format!("text number {i}\tgood\n")).collect::<String>());
+    let (content, text) = words(&["finetune", model, "classify", "--data", &turned]);
+    assert!(!content && text.contains("20 different labels") && text.contains("turn the two round"), "{text}");
 }
 
 #[test]

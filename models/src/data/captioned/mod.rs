@@ -223,7 +223,7 @@ mod tests {
         let batches = [0, 60, 1 << 20].map(|memory| {
             let options = PictureOptions { data: vec![path.clone()], memory, ..PictureOptions::default() };
             let rows = Rows {
-                source: Source::open(&options, &[], 0.5).unwrap(),
+                source: Source::open(&options, &[], 0.5, |_| {}).unwrap(),
                 tokenizer: Tokenizer::train(&[b"thing"], 257).unwrap(),
                 block: 16,
                 preprocess: Preprocess { size: 4, ..Preprocess::default() },

@@ -42,13 +42,25 @@ impl Source {
     /// Files: those of `options` to train on, and those of `val_data` to validate on, or if there are none a share of the
     /// first.
     ///
+    /// What was passed over is told to `note`, a sentence each.
+    ///
     /// Errors: files that cannot be read, or of whose pictures nothing is said.
-    pub fn open(options: &PictureOptions, val_data: &[PathBuf], val_share: f64) -> Result<Self> {
-        let all = PictureFiles::open(options)?;
+    pub fn open(
+        options: &PictureOptions,
+        val_data: &[PathBuf],
+        val_share: f64,
+        mut note: impl FnMut(&str),
+    ) -> Result<Self> {
+        let mut open = |options: &PictureOptions| -> Result<PictureFiles> {
+            let files = PictureFiles::open(options)?;
+            files.notes().iter().for_each(|sentence| note(sentence));
+            Ok(files)
+        };
+        let all = open(options)?;
         let (train, val) = if val_data.is_empty() {
             all.split(val_share)?
         } else {
-            (all, PictureFiles::open(&PictureOptions { data: val_data.to_vec(), ..options.clone() })?)
+            (all, open(&PictureOptions { data: val_data.to_vec(), ..options.clone() })?)
         };
         let numbers = |files: &PictureFiles| {
             let mut first = HashMap::new();
@@ -65,11 +77,11 @@ impl Source {
         Ok(Self::Files(Box::new(Files { train, val, train_numbers, val_numbers, orders: Mutex::default() })))
     }
 
-    /// What was passed over when the data was opened, as sentences.
-    pub fn notes(&self) -> Vec<String> {
+    /// About how many bytes decoded pictures take that are kept.
+    pub fn kept_bytes(&self) -> u64 {
         match self {
-            Self::World(_) => Vec::new(),
-            Self::Files(files) => [files.train.notes(), files.val.notes()].concat(),
+            Self::World(_) => 0,
+            Self::Files(files) => files.train.kept_bytes() + files.val.kept_bytes(),
         }
     }
 

@@ -211,6 +211,14 @@ mod tests {
     }
 
     #[test]
+    fn spaces_at_the_ends_of_an_answer_are_not_learned() {
+        let answers = vec![Answer { text: " red ball ".to_owned(), start: Some(3) }];
+        let question =
+            Question { id: String::new(), question: String::new(), context: "The red ball is.".into(), answers };
+        assert_eq!(&question.context[question.learned().unwrap()], "red ball");
+    }
+
+    #[test]
     fn offsets_in_characters_become_offsets_in_bytes() {
         let context = "Ein 🎉 am Fluß: Spree"; // 3 bytes more than characters from the fifth on, 4 from the ß on
         let (starts, notes) = starts(context, &[("Ein", 0), ("🎉", 4), ("am", 6), ("ß", 12), ("Spree", 15)]);

@@ -87,11 +87,13 @@ impl Augment {
             ("brightness", self.brightness),
             ("contrast", self.contrast),
             ("saturation", self.saturation),
-            ("hue", self.hue),
             ("grey", self.grey),
         ];
         if let Some((name, share)) = shares.iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
             return Err(format!("{name} = {share}: it is a share from 0 (no change) to 1"));
+        }
+        if !(0.0..=0.5).contains(&self.hue) {
+            return Err(format!("hue = {}: it is from 0 (no change) to 0.5, half the circle either way", self.hue));
         }
         if !(1.0..=10.0).contains(&self.aspect) {
             return Err(format!("aspect = {}: it is from 1 (crops are square) to 10, such as 1.33", self.aspect));

@@ -42,8 +42,9 @@ pub enum Came {
 
 /// Where the index of some sources is kept, if nothing else is said: beside the first.
 pub fn path(sources: &[PathBuf]) -> PathBuf {
-    // A folder's name may end in a slash, which would put the index into it.
-    let mut name = sources[0].components().as_path().as_os_str().to_owned();
+    // A folder's name may end in a slash, which would put the index into it, and `.` and `..` are no names.
+    let of = if sources[0].file_name().is_none() { sources[0].canonicalize().ok() } else { None };
+    let mut name = of.as_deref().unwrap_or(&sources[0]).components().as_path().as_os_str().to_owned();
     name.push(".index.safetensors");
     name.into()
 }
@@ -173,6 +174,9 @@ mod tests {
         fs::write(folder.join("b.png"), "no picture").unwrap();
         let at = path(&[folder.join("")]);
         assert_eq!(at, directory.path().join("pictures.index.safetensors"));
+        fs::create_dir(folder.join("within")).unwrap();
+        let real = folder.canonicalize().unwrap().with_extension("index.safetensors");
+        assert_eq!(path(&[folder.join("within/..")]), real);
         let here = gallery(&folder);
         let (index, came) = Index::at(&at, &with, &here, true, |_| {});
         assert!(matches!(&came, Came::Made(faults) if faults.len() == 1), "{came:?}");

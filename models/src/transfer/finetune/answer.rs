@@ -141,11 +141,12 @@ impl Asked {
                 Some(_) => {}
             }
         }
-        let [one, many] = ["answer is", "answers are"].map(|are| format!("{part} {are} too long"));
-        let sees = "to stand whole in what the model sees at once";
-        torn.note(path, &format!("{one} {sees}"), &format!("{many} {sees}"), notes);
-        let found = format!("to be found: {LONGEST} tokens are the most");
-        long.note(path, &format!("{one} {found}"), &format!("{many} {found}"), notes);
+        let [one, many] = ["answer is", "answers are"]
+            .map(|are| format!("{part} {are} too long to stand whole in what the model sees at once"));
+        torn.note(path, &one, &many, notes);
+        let [one, many] = ["answer has", "answers have"]
+            .map(|have| format!("{part} {have} more than the {LONGEST} tokens that are looked for"));
+        long.note(path, &one, &many, notes);
     }
 
     /// How many questions there are.
@@ -415,6 +416,29 @@ mod tests {
             }
             assert!(seen > 0, "{wanted}");
         }
+    }
+
+    #[test]
+    fn answers_that_cannot_be_found_are_told() {
+        let tokenizer = Tokenizer::bytes();
+        let context = format!("{} {}", "x".repeat(80), "y".repeat(30));
+        let question = |text: &str| Question {
+            id: text[..2].to_owned(),
+            question: "?".to_owned(),
+            context: context.as_str().into(),
+            answers: vec![Answer { text: text.to_owned(), start: context.find(text) }],
+        };
+        let asked = |block| {
+            let asked = Asked::new(&tokenizer, block, vec![question(&"x".repeat(80)), question(&"y".repeat(30))]);
+            let mut notes = Vec::new();
+            asked.note_answers("training", Path::new("a.json"), &mut notes);
+            notes.concat()
+        };
+        assert_eq!(
+            asked(200),
+            "1 training answer has more than the 64 tokens that are looked for: that to \"xx\" of a.json"
+        );
+        assert!(asked(70).starts_with("1 training answer is too long to stand whole"), "{}", asked(70));
     }
 
     #[test]

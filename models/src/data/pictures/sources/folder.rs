@@ -19,10 +19,15 @@ use crate::error::{Error, Result};
 /// The columns of what is known of a picture.
 const COLUMNS: [&str; 3] = ["text", "folder", "file"];
 
+/// Endings of the file beside a picture that speaks of it; the first that is there is read.
+const TEXTS: [&str; 2] = ["txt", "TXT"];
+
 /// Adds the folder's pictures, sorted by name.
 pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
-    let (mut files, mut foreign, mut alone) = (Vec::new(), Tally::default(), Tally::default());
-    walk(folder, &mut files, &mut foreign, &mut alone)?;
+    let (mut files, [mut foreign, mut alone, mut linked]) = (Vec::new(), <[Tally; 3]>::default());
+    walk(folder, &mut files, [&mut foreign, &mut alone, &mut linked])?;
+    let (one, many) = ("link to a folder not followed", "links to folders not followed");
+    linked.note(folder, one, many, &mut to.notes);
     if files.is_empty() && foreign.count > 0 {
         return Err(only_foreign(&foreign, folder));
     }
@@ -61,7 +66,8 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
 }
 
 fn record(file: &Path) -> Result<Record> {
-    let beside = file.with_extension("txt");
+    let beside = TEXTS.map(|ending| file.with_extension(ending)).into_iter().find(|beside| beside.exists());
+    let beside = beside.unwrap_or_else(|| file.with_extension(TEXTS[0]));
     let text = match fs::read_to_string(&beside) {
         Ok(text) => Value::from(text.trim_start_matches('\u{feff}').lines().collect::<Vec<_>>()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Value::Null,
@@ -73,8 +79,8 @@ fn record(file: &Path) -> Result<Record> {
 }
 
 /// Finds all pictures, those in formats that are not read, and texts that stand alone. Links to files are followed and links to
-/// folders are not, for they can lead in circles; hidden files are not seen.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>, foreign: &mut Tally, alone: &mut Tally) -> Result<()> {
+/// folders are not, for they can lead in circles, but counted; hidden files are not seen.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>, [foreign, alone, linked]: [&mut Tally; 3]) -> Result<()> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = entries.map_err(|e| Error::io(folder, "read", &e))?;
     entries.sort_by_key(fs::DirEntry::file_name);
@@ -82,17 +88,21 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>, foreign: &mut Tally, alone: &mu
     for entry in entries.iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
         let path = entry.path();
         if entry.file_type().map_err(|e| Error::io(&path, "read", &e))?.is_dir() {
-            walk(&path, files, foreign, alone)?;
+            walk(&path, files, [foreign, alone, linked])?;
+            continue;
+        }
+        if path.is_dir() {
+            linked.add(|| path.display().to_string());
             continue;
         }
         let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
         if is_picture(&ending) {
-            pictured.insert(path.with_extension("txt"));
+            pictured.extend(TEXTS.map(|text| path.with_extension(text)));
             files.push(path);
         } else if is_foreign(&ending) {
-            pictured.insert(path.with_extension("txt"));
+            pictured.extend(TEXTS.map(|text| path.with_extension(text)));
             foreign.add(|| path.display().to_string());
-        } else if ending == "txt" {
+        } else if TEXTS.contains(&&ending[..]) {
             texts.push(path);
         }
     }

@@ -23,7 +23,8 @@ use crate::error::{Error, Result};
 use wording::Wording;
 
 /// Tables that stand for the folder they are in, under the first of these names that is there.
-const TABLES: [&str; 4] = ["captions.tsv", "captions.csv", "captions.jsonl", "pairs.tsv"];
+const TABLES: [&str; 6] =
+    ["captions.tsv", "captions.csv", "captions.jsonl", "pairs.tsv", "metadata.csv", "metadata.jsonl"];
 
 /// Bytes that a picture's file may have: more than the largest picture has in memory, and files are compressed.
 const MOST_BYTES: u64 = 4 * MOST_PIXELS;
@@ -165,6 +166,11 @@ impl Place {
     }
 }
 
+/// A file's name without `./` before it, which some write and some do not.
+fn plain(name: &Path) -> &Path {
+    name.strip_prefix(".").unwrap_or(name)
+}
+
 /// What has been found so far.
 pub(super) struct Gathering<'a> {
     options: &'a PictureOptions,
@@ -230,10 +236,15 @@ fn in_folder(folder: &Path, to: &mut Gathering) -> Result<()> {
     shards.retain(|path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar")));
     shards.sort();
     if shards.is_empty() {
-        folder::gather(folder, to)
-    } else {
-        shards.iter().try_for_each(|shard| shard::gather(shard, to))
+        return folder::gather(folder, to);
     }
+    let mut beside = Tally::default();
+    let is_picture = |path: &Path| path.extension().is_some_and(|ending| is_picture(&ending.to_string_lossy()));
+    let pictures = entries.iter().map(fs::DirEntry::path).filter(|path| is_picture(path));
+    pictures.for_each(|path| beside.add(|| path.display().to_string()));
+    let (one, many) = ("picture beside the shards passed over", "pictures beside the shards passed over");
+    beside.note(folder, one, many, &mut to.notes);
+    shards.iter().try_for_each(|shard| shard::gather(shard, to))
 }
 
 impl Gathering<'_> {
@@ -241,7 +252,8 @@ impl Gathering<'_> {
     /// if not, the first counts.
     fn add(&mut self, mut item: Item, class: Option<String>) -> bool {
         if let Form::File = item.place.form {
-            if let Some(&known) = self.files.get(&item.place.key) {
+            let file = plain(&item.place.key);
+            if let Some(&known) = self.files.get(file) {
                 let class = class.map(|class| self.number_of(class));
                 let known = &mut self.items[known];
                 item.captions.retain(|caption| !known.captions.contains(caption));
@@ -249,7 +261,7 @@ impl Gathering<'_> {
                 known.class = known.class.or(class);
                 return class.is_none() || class == known.class;
             }
-            self.files.insert(item.place.key.clone(), self.items.len());
+            self.files.insert(file.to_owned(), self.items.len());
         } else {
             item.shard = self.shards + 1;
         }
@@ -260,7 +272,7 @@ impl Gathering<'_> {
 
     /// Whether something is said of a file of the source that is being read.
     fn says(&self, file: &Path) -> bool {
-        self.files.get(file).is_some_and(|&item| !self.items[item].captions.is_empty())
+        self.files.get(plain(file)).is_some_and(|&item| !self.items[item].captions.is_empty())
     }
 
     fn number_of(&mut self, class: String) -> u32 {
@@ -305,7 +317,8 @@ impl Gathering<'_> {
             });
         } else if found.iter().all(|item| item.class.is_none()) {
             let what = format!(
-                "none of its {} pictures has a caption, such as {}: write captions, or say which columns they are made of",
+                "none of its {} pictures has a caption, such as {}: write captions, or say what they are made of, \
+                 such as --captions \"{{label}}\" in a table and \"a photo of a {{folder}}\" in folders",
                 found.len(),
                 silent.first
             );

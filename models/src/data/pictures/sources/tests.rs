@@ -220,6 +220,34 @@ fn a_folder_with_a_table_or_with_shards_is_read_by_them() {
 }
 
 #[test]
+fn a_folder_says_what_it_does_not_read() {
+    let dir = folder(&[("a.TXT", b"a cat"), ("b.txt", b"a dog"), ("c.txt", b"a fox"), ("d.txt", b"an owl")]);
+    let files = PictureFiles::open(&options(&dir, "")).unwrap();
+    assert!(files.len() == 4 && files.captions(0) == ["a cat"] && files.notes().is_empty(), "{:?}", files.notes());
+    let elsewhere = folder(&[]);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("more")).unwrap();
+        let notes = PictureFiles::open(&options(&dir, "")).unwrap().notes().concat();
+        assert!(notes.contains("1 link to a folder not followed") && notes.contains("more"), "{notes}");
+    }
+    write(&dir, &[("e.tar", &tar_of(&[("0.png", &png(1)), ("0.txt", b"a hen")]))]);
+    let files = PictureFiles::open(&options(&dir, "")).unwrap();
+    assert!(files.len() == 1 && files.notes()[0].contains("4 pictures beside the shards passed over"));
+    write(&elsewhere, &[("metadata.jsonl", br#"{"file_name": "./a.png", "text": "a cat"}"#)]);
+    assert_eq!(PictureFiles::open(&options(&elsewhere, "")).unwrap().captions(0), ["a cat"]);
+}
+
+#[test]
+fn a_table_without_captions_says_how_to_name_them_and_one_file_has_one_name() {
+    let dir = folder(&[("names.csv", b"file,name\na.png,a cat\n./a.png,my cat\n")]);
+    refused(&options(&dir, "names.csv"), &["no column of captions", "such as --captions \"{name}\""]);
+    let said = PictureOptions { captions: vec!["{name}".to_owned()], ..options(&dir, "names.csv") };
+    let files = PictureFiles::open(&said).unwrap();
+    assert_eq!((files.len(), files.captions(0)), (1, &["a cat", "my cat"].map(str::to_owned)[..]));
+}
+
+#[test]
 fn texts_that_stand_alone_in_a_folder_are_counted_and_named() {
     let beside = ["a.txt", "b.txt", "c.txt", "d.txt"];
     let files: Vec<_> = beside.into_iter().chain(["e.txt", "in/f.txt"]).map(|name| (name, &b"something"[..])).collect();

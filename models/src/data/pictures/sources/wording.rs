@@ -38,7 +38,7 @@ impl Wording {
     pub(super) fn of(options: &PictureOptions, path: &Path, columns: &[String]) -> Result<Self> {
         let there = |name: &str, flag: &str| match columns.iter().any(|column| column == name) {
             true => Ok(()),
-            false => Err(no_column(path, &format!("no column {name:?}, which {flag} asks for"), columns)),
+            false => Err(no_column(path, &format!("no column {name:?}, which {flag} asks for"), columns, "")),
         };
         let mut captions = Vec::new();
         for template in &options.captions {
@@ -54,7 +54,9 @@ impl Wording {
         };
         if captions.is_empty() && class.is_none() && !options.silent {
             let wrong = format!("no column of captions ({}), nor of classes", CAPTIONS.join(", "));
-            return Err(no_column(path, &wrong, columns));
+            let which = columns.iter().find(|name| !IMAGES.iter().any(|image| image.eq_ignore_ascii_case(name)));
+            let such = which.map_or(String::new(), |name| format!(", such as --captions \"{{{name}}}\""));
+            return Err(no_column(path, &wrong, columns, &such));
         }
         let filters: Vec<_> = options.filters.iter().map(|f| Filter::parse(f)).collect::<Result<_>>()?;
         filters.iter().try_for_each(|filter| there(&filter.column, "--where"))?;
@@ -72,7 +74,7 @@ impl Wording {
                 Some(name) => format!("no column {name:?}, which --image-column asks for"),
                 None => format!("no column of pictures ({})", IMAGES.join(", ")),
             };
-            no_column(path, &wrong, columns)
+            no_column(path, &wrong, columns, "")
         })
     }
 
@@ -118,12 +120,12 @@ fn usual(columns: &[String], name: &str) -> Option<String> {
     columns.iter().find(|column| column.eq_ignore_ascii_case(name)).cloned()
 }
 
-fn no_column(path: &Path, wrong: &str, columns: &[String]) -> Error {
+fn no_column(path: &Path, wrong: &str, columns: &[String], such: &str) -> Error {
     let there: Vec<_> = columns.iter().take(VALUES_SHOWN).map(|name| shortened(name)).collect();
     if there.is_empty() {
         return Error::file(path, format!("it has {wrong}, and says nothing of its pictures at all: write captions"));
     }
-    Error::file(path, format!("it has {wrong}: name one of its columns, which are {}", there.join(", ")))
+    Error::file(path, format!("it has {wrong}: name one of its columns, which are {}{such}", there.join(", ")))
 }
 
 /// The values of a column as texts without spaces around them: several where it holds a list.

@@ -132,7 +132,8 @@ impl Run {
         }
         let choices = if matches!(item, "pair" | "text") { o.batch_size } else { source.model.vocab_size() };
         if o.objective != Some(ObjectiveName::Siglip) {
-            line("the loss of a guess at random", format!("{:.4} nats a {item}", (choices as f64).ln()));
+            let guess = last.val_chance.unwrap_or((choices as f64).ln());
+            line("the loss of a guess at random", format!("{guess:.4} nats a {item}"));
         }
         line("training loss of the last step", format!("{:.4} nats a {item}", last.loss));
         let found = match item {
@@ -140,11 +141,19 @@ impl Run {
             "text" => "other views found in their batch",
             _ => "hidden tokens guessed",
         };
+        let [of, alike] = match item {
+            "pair" => ["pictures", "pictures with their captions"],
+            _ => ["texts", "two views"],
+        };
         for (what, value, percent) in [
             (found, last.val_accuracy, true),
             ("temperature", last.temperature, false),
-            ("dimensions that the vectors of texts use (effective rank)", last.representation.effective_rank, false),
-            ("alignment of two views", last.representation.alignment, false),
+            (
+                &format!("dimensions that the vectors of {of} use (effective rank)"),
+                last.representation.effective_rank,
+                false,
+            ),
+            (&format!("alignment of {alike}"), last.representation.alignment, false),
             ("uniformity of the vectors", last.representation.uniformity, false),
         ] {
             let shown = |x: f64| if percent { format!("{:.1}%", 100.0 * x) } else { format!("{x:.4}") };
