@@ -400,9 +400,8 @@ fn agree(table: &Table, flags: &Table) -> std::result::Result<(), String> {
             (had, _) => {
                 let had = had.map_or("not set".to_owned(), ToString::to_string);
                 let name = key.replace('_', "-");
-                return Err(format!(
-                    "{name} is {had} in this run, not {value}: leave --{name} out, or begin a new run"
-                ));
+                let flag = if key == "model" { "the model's word".to_owned() } else { format!("--{name}") };
+                return Err(format!("{name} is {had} in this run, not {value}: leave {flag} out, or begin a new run"));
             }
         }
     }
