@@ -155,9 +155,9 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
     let given = args.labels.as_deref().map(zero_shot::read_names).transpose()?;
     let gallery = args.pictures.open(with, &args.data, given.as_deref().unwrap_or_default())?;
     if gallery.classes().is_empty() {
-        let what = "no picture of --data has a class, so none can be right: name the column of classes with --class-column (folder, \
-                    where each class has one), or \
-                    give the pictures' files in the place of --data, and each is told its labels";
+        let what = "no picture of --data has a class, so none can be right: name the column of classes with --class-column \
+                    (folder, where each class has one), or give the pictures' files in the place of --data, and each is told \
+                    its labels";
         return Err(crate::Usage(what.to_owned()).into());
     }
     let names = names(args, with, given.unwrap_or_else(|| gallery.classes().to_vec()))?;
@@ -176,7 +176,9 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
     if args.json {
         let labels = names.names().len();
         let left_out = gallery.len() - named.pictures;
-        let line = json!({"pictures": named.pictures, "left_out": left_out, "labels": labels, "top_1": named.top_1, "top_5": named.top_5});
+        let Named { pictures, top_1, top_5, .. } = named;
+        let line =
+            json!({"pictures": pictures, "left_out": left_out, "labels": labels, "top_1": top_1, "top_5": top_5});
         return Ok(writeln!(out, "{line}")?);
     }
     writeln!(out, "pictures named among {} labels", names.names().len())?;

@@ -45,9 +45,9 @@ pub struct Args {
     /// with changes]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "file"])]
     pairs: Option<Option<PathBuf>>,
-    /// A file of lines `query TAB text`: seeks each query's texts among all of them as search does, and prints recall at 1, 5 and 10, the
-    /// mean reciprocal rank and nDCG [without FILE: stories of the built-in world, told twice in other words]. With a CLIP,
-    /// pictures: these seek their captions and are sought by them; recall at 1, 5 and 10 and the median rank
+    /// A file of lines `query TAB text`: seeks each query's texts among all of them as search does, and prints recall at 1, 5 and
+    /// 10, the mean reciprocal rank and nDCG [without FILE: stories of the built-in world, told twice in other words]. With a
+    /// CLIP, pictures: these seek their captions and are sought by them; recall at 1, 5 and 10 and the median rank
     #[arg(long, value_name = "FILE", conflicts_with_all = ["texts", "file", "pairs"])]
     retrieval: Option<Option<PathBuf>>,
     /// How a text becomes one vector [default: as the model's modules.json says, else mean]

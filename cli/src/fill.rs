@@ -11,8 +11,9 @@ use serde_json::json;
 
 use crate::flags::{Texts, Threads, count};
 
-/// Find the likeliest tokens for each `[MASK]` of a text: whole words and pieces of words; a rare word takes several `[MASK]`. Without a text: line by line from --in or standard input; a line
-/// without `[MASK]` is left out, which is said at the end.
+/// Find the likeliest tokens for each `[MASK]` of a text: whole words and pieces of words; a rare word takes several `[MASK]`.
+///
+/// Without a text: line by line from --in or standard input; a line without `[MASK]` is left out, which is said at the end.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -90,8 +90,8 @@ struct Flags {
     #[arg(long, value_name = "NAME", value_parser = named::<ObjectiveName>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     objective: Option<ObjectiveName>,
-    /// Text files and folders, each with an optional weight; for CLIP, without weights, tables of pictures with captions, folders with a text
-    /// file for each picture, tar shards [default: the built-in world]
+    /// Text files and folders, each with an optional weight; for CLIP, without weights, tables of pictures with captions,
+    /// folders with a text file for each picture, tar shards [default: the built-in world]
     #[arg(long, num_args = 1.., value_name = "PATH[=WEIGHT]")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     data: Vec<String>,

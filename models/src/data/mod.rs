@@ -12,6 +12,8 @@ pub mod stories;
 pub mod text;
 pub mod world;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use captioned::Captioned;
 use stories::Stories;
 use text::TextData;
@@ -165,11 +167,18 @@ impl Corpus {
         }
     }
 
-    /// What is wrong with pictures that were passed over since the data was opened, as sentences.
-    pub fn broken(&self) -> Vec<String> {
+    /// The pictures that were passed over since the data was opened, each with what is wrong with it, a sentence.
+    pub fn broken(&self) -> BTreeMap<String, String> {
         match self {
             Self::Captioned(captioned) => captioned.rows().source.broken(),
-            Self::World(_) | Self::Text(_) => Vec::new(),
+            Self::World(_) | Self::Text(_) => BTreeMap::new(),
+        }
+    }
+
+    /// Looks again at pictures that were broken in an earlier session: those that still are count as found in this one.
+    pub fn look_again(&self, names: &BTreeSet<String>) {
+        if let Self::Captioned(captioned) = self {
+            captioned.rows().source.look_again(names);
         }
     }
 

@@ -28,6 +28,8 @@ use crate::pretext::{Batch, Objective};
 
 /// The file of metrics in a run directory.
 pub(crate) const METRICS: &str = "metrics.jsonl";
+/// The file of names of broken pictures in a run directory, one a line: a session that resumes the run looks at them again.
+const BROKEN: &str = "broken.txt";
 
 /// A training run: its directory, everything it trains with, and where it stands.
 pub struct Run {
@@ -39,7 +41,7 @@ pub struct Run {
     position: Position,
     metrics: MetricsWriter,
     advice: Advice,
-    /// What was said of broken pictures.
+    /// The broken pictures that were named.
     broken: BTreeSet<String>,
     /// Where the time goes, if that is wanted.
     pub profile: Option<Profile>,
@@ -72,7 +74,7 @@ pub struct Outcome {
 }
 
 /// What a run writes, or what would be taken for a part of its model: nothing that somebody else keeps is written over.
-const WRITTEN: [&str; 10] = [
+const WRITTEN: [&str; 11] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "config.json",
@@ -81,7 +83,8 @@ const WRITTEN: [&str; 10] = [
     "tokenizer_config.json",
     "preprocessor_config.json",
     "state.safetensors",
-    "metrics.jsonl",
+    METRICS,
+    BROKEN,
     "loss.svg",
 ];
 
@@ -175,6 +178,9 @@ impl Run {
             position = saved;
         }
         let metrics = MetricsWriter::resume(&directory.join(METRICS), position.step)?;
+        if let Ok(names) = std::fs::read_to_string(directory.join(BROKEN)) {
+            setup.corpus.look_again(&names.lines().map(str::to_owned).collect());
+        }
         let mut advice = Advice::new(&setup.options, setup.corpus.unigram_entropy());
         for metric in read_metrics(&directory.join(METRICS))? {
             advice.look(&metric); // what was said before is not said again
@@ -221,9 +227,10 @@ impl Run {
         let data = (corpus, self.setup.validation());
         let over = |limit| evaluate(model, params, data, o.block_size, [o.batch_size, o.micro_batch], limit);
         let some = over(Some(o.eval_tokens))?;
-        let all = if self.position.step == o.steps { over(None)? } else { some };
+        let last = self.position.step == o.steps;
+        let all = if last { over(None)? } else { some };
         let representation = self.setup.representation()?;
-        self.name_broken(watch);
+        self.name_broken(watch)?;
         let loss = some.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
             self.position.best = Some((loss, self.position.step));
@@ -234,17 +241,24 @@ impl Run {
         if !loss.is_finite() {
             watch.note(&format!("the validation loss after step {} is {loss}", self.position.step));
         }
-        Ok((all, (all != some).then_some(loss), representation))
+        Ok((all, (last && all != some).then_some(loss), representation))
     }
 
     /// Names the pictures that were found broken since this was last asked.
-    fn name_broken(&mut self, watch: &mut dyn Watch) {
-        for sentence in self.setup.corpus.broken() {
-            if !self.broken.contains(&sentence) {
+    fn name_broken(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        let mut new = false;
+        for (name, sentence) in self.setup.corpus.broken() {
+            if self.broken.insert(name) {
                 watch.note(&sentence);
-                self.broken.insert(sentence);
+                new = true;
             }
         }
+        if new {
+            let (path, names) = (self.directory.join(BROKEN), self.broken.iter());
+            let lines: String = names.map(|name| format!("{name}\n")).collect();
+            files::write(&path, lines.as_bytes()).map_err(|error| Error::io(&path, "write", &error))?;
+        }
+        Ok(())
     }
 
     /// Saves, if the weights give a loss that is a number: a step that was too large shows only here.
@@ -315,7 +329,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         // Keyed by (seed, step): nothing to replay.
         if let Err(error) = timed(profile, "Batch", || run.setup.fill(&mut batch, step)) {
             // Between two steps nothing is half done, and the batch is still that of the last.
-            run.name_broken(watch);
+            run.name_broken(watch)?;
             if step > first {
                 run.save_if_good(None, &batch, 0.0)?;
                 run.draw()?;
@@ -383,7 +397,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
             break;
         }
     }
-    run.name_broken(watch);
+    run.name_broken(watch)?;
     if !run.broken.is_empty() {
         let n = run.broken.len();
         watch.note(&format!("broken pictures that were passed over, others being taken in their place: {n}"));

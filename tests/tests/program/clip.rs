@@ -160,6 +160,11 @@ fn a_run_that_stops_for_broken_pictures_keeps_what_it_learned_and_goes_on_when_t
         &["pictures are broken so far", "it is text", "nothing is lost", "--resume"],
     );
     assert!(out.join("state.safetensors").exists());
+    // Resumed as they are, it looks at them again and makes no step.
+    let steps = || fs::read_to_string(out.join("metrics.jsonl")).unwrap().lines().count();
+    let before = steps();
+    fails(vec!["train", "--resume", out.to_str().unwrap()], 1, &["pictures are broken so far", "--resume"]);
+    assert_eq!(steps(), before);
     for name in &broken {
         fs::copy(whole.join(name), directory.path().join(name)).unwrap();
     }

@@ -1,6 +1,6 @@
 //! Where pictures and captions come from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -85,11 +85,19 @@ impl Source {
         }
     }
 
-    /// What is wrong with pictures that were passed over since, as sentences.
-    pub fn broken(&self) -> Vec<String> {
+    /// The pictures that were passed over since, each with what is wrong with it, a sentence.
+    pub fn broken(&self) -> BTreeMap<String, String> {
         match self {
-            Self::World(_) => Vec::new(),
-            Self::Files(files) => [files.train.broken(), files.val.broken()].concat(),
+            Self::World(_) => BTreeMap::new(),
+            Self::Files(files) => files.train.broken().into_iter().chain(files.val.broken()).collect(),
+        }
+    }
+
+    /// Looks again at the pictures of these names, which were broken before: see [`PictureFiles::look_again`].
+    pub fn look_again(&self, names: &BTreeSet<String>) {
+        if let Self::Files(files) = self {
+            files.train.look_again(names);
+            files.val.look_again(names);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A set of pictures with captions, to be drawn from by many threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -141,9 +141,18 @@ impl PictureFiles {
         ))
     }
 
-    /// What is wrong with the pictures that were passed over, a sentence each.
-    pub fn broken(&self) -> Vec<String> {
-        self.found().values().cloned().collect()
+    /// The pictures that were passed over, each with what is wrong with it, a sentence.
+    pub fn broken(&self) -> BTreeMap<String, String> {
+        self.found().iter().map(|(&i, what)| (self.name(i), what.clone())).collect()
+    }
+
+    /// Looks again at the pictures of these names, which were broken before, and remembers those that still are.
+    pub fn look_again(&self, names: &BTreeSet<String>) {
+        for i in (0..self.len()).filter(|&i| names.contains(&self.name(i))) {
+            if let Err(error) = self.picture(i) {
+                self.found().insert(i, error.to_string());
+            }
+        }
     }
 
     /// An error if more than 1 % of all pictures (and more than ten) were found broken. Of all, as some are always broken
