@@ -223,11 +223,11 @@ impl Options {
         };
         let points = tensor::parallel::inside(|| curve(subject, plan, report))?;
         said?;
-        drawn?;
         if self.json {
             let points: Vec<_> = points.iter().map(told::<S>).collect();
             writeln!(std::io::stdout(), "{}", json!({"measured": S::MEASURED, "points": points}))?;
         }
+        drawn?;
         if !self.json {
             writeln!(std::io::stdout(), "the picture is {}", self.svg.display())?;
         }

@@ -356,7 +356,9 @@ impl Options {
         for seed in self.seed..self.seed + self.seeds {
             let recipe = Recipe { seed, ..recipe.clone() };
             let (model, fitted, test) = tensor::parallel::inside(|| learn(&recipe)).inspect_err(|_| {
-                let _ = std::fs::remove_dir(out); // if nothing was put into it
+                if self.out.is_none() {
+                    let _ = std::fs::remove_dir(out); // if nothing was put into it
+                }
             })?;
             let stopped = fitted.stopped;
             if best.as_ref().is_none_or(|(other, ..)| fitted.best > *other) {
@@ -364,17 +366,22 @@ impl Options {
             }
             trials.push(Trial { seed, fitted, test });
             if stopped {
-                let steps = trials.iter().map(|trial| trial.fitted.steps).sum::<u64>() as usize;
-                eprintln!("note: stopped after {}: what was learned by then is kept, untested", count(steps, "step"));
                 break;
             }
         }
         let (_, kept, model) = best.expect("there is at least one seed");
+        if let Some(Trial { seed, fitted, .. }) = trials.last().filter(|trial| trial.fitted.stopped) {
+            let is_kept = match *seed == kept {
+                true => "what was learned by then is kept, untested".to_owned(),
+                false => format!("seed {seed} is left out, and seed {kept} is kept"),
+            };
+            eprintln!("note: stopped after {}: {is_kept}", count(fitted.steps as usize, "step"));
+        }
         let over_seeds = |scores: Vec<f64>| (!scores.is_empty()).then(|| mean(&scores));
-        let validation = over_seeds(trials.iter().filter_map(|trial| trial.fitted.best).collect());
-        let names = trials[0].test.keys();
-        let test = names.filter_map(|name| {
-            let scores = trials.iter().filter_map(|trial| trial.test.get(name).copied());
+        let through = || trials.iter().filter(|trial| !trial.fitted.stopped);
+        let validation = over_seeds(through().filter_map(|trial| trial.fitted.best).collect());
+        let test = trials[0].test.keys().filter_map(|name| {
+            let scores = through().filter_map(|trial| trial.test.get(name).copied());
             Some((*name, over_seeds(scores.collect())?))
         });
         let test = test.collect();
@@ -395,14 +402,14 @@ impl Options {
         tuned::save_results(out, outcome)?;
         let mut to = std::io::stdout().lock();
         if self.json {
-            writeln!(to, "{}", serde_json::to_string(&Placed { directory: out, outcome })?)?;
+            writeln!(to, "{}", serde_json::to_string(&Placed::at(out, outcome))?)?;
             return end();
         }
         let chosen = outcome.validation.iter().filter(|_| outcome.test.is_empty());
         let validation = chosen.map(|mean| ("validation", validated_by(kind), mean));
         let test = outcome.test.iter().map(|(name, mean)| ("test", *name, mean));
         for (part, name, mean) in validation.chain(test) {
-            let seeds = outcome.trials.len();
+            let seeds = outcome.trials.iter().filter(|trial| !trial.fitted.stopped).count();
             let interval =
                 mean.half_width.map_or(String::new(), |half| format!(" ± {:.1} ({seeds} seeds)", 100.0 * half));
             writeln!(to, "{part} {name} {:.1}%{interval}", 100.0 * mean.value)?;

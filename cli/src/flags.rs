@@ -1,5 +1,6 @@
 //! Options that several commands share.
 
+use std::borrow::Cow;
 use std::io::{BufRead, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -220,9 +221,15 @@ impl Texts {
 /// What came of a training, as JSON, and where it is.
 #[derive(Serialize)]
 pub struct Placed<'a, O> {
-    pub directory: &'a Path,
+    directory: Cow<'a, str>,
     #[serde(flatten)]
-    pub outcome: &'a O,
+    outcome: &'a O,
+}
+
+impl<'a, O> Placed<'a, O> {
+    pub fn at(directory: &'a Path, outcome: &'a O) -> Self {
+        Self { directory: directory.to_string_lossy(), outcome }
+    }
 }
 
 /// From now on Ctrl-C sets `stop`, and a second time ends the program at once.

@@ -60,6 +60,7 @@ pub struct Progress {
     loss: f64,
     rate: f64,
     val_loss: Option<f64>,
+    val_chance: Option<f64>,
     val_accuracy: Option<f64>,
     rank: Option<f64>,
 }
@@ -78,6 +79,7 @@ impl Progress {
             loss: f64::NAN,
             rate: f64::NAN,
             val_loss: None,
+            val_chance: None,
             val_accuracy: None,
             rank: None,
         }
@@ -94,7 +96,8 @@ impl Progress {
         let share = 100.0 * self.rate * plan.step_flops / plan.step_tokens as f64 / self.peak;
         let left =
             self.begin.elapsed().as_secs_f64() / (p.step - plan.first_step) as f64 * (plan.steps - p.step) as f64;
-        let val = self.val_loss.map_or(String::new(), |loss| format!("  val {loss:.4}"));
+        let chance = self.val_chance.map_or(String::new(), |chance| format!(" (chance {chance:.4})"));
+        let val = self.val_loss.map_or(String::new(), |loss| format!("  val {loss:.4}{chance}"));
         let right = self.val_accuracy.map_or(String::new(), |right| format!("  right {:.1}%", 100.0 * right));
         let rank = self.rank.map_or(String::new(), |rank| format!("  rank {rank:.1}"));
         format!(
@@ -124,10 +127,9 @@ impl Watch for Progress {
         say!(self, "data     {}: {items} to train on, {val} to validate on", plan.data);
         let floor = plan.floor.map_or(String::new(), |floor| format!(", floor {floor:.4} (the data's entropy)"));
         let unigram = plan.unigram.map_or(String::new(), |unigram| format!(", unigram {unigram:.4}"));
-        let val_uniform = match plan.val_uniform == plan.uniform {
-            true => String::new(),
-            false => format!(", in validation {:.4}", plan.val_uniform),
-        };
+        let fewer = plan.val_uniform != plan.uniform;
+        let val_uniform =
+            if fewer { format!(", in validation at most {:.4}", plan.val_uniform) } else { String::new() };
         say!(self, "chance   uniform {:.4}{val_uniform}{unigram}{floor}, in nats a {}", plan.uniform, plan.item);
         say!(
             self,
@@ -168,6 +170,7 @@ impl Watch for Progress {
         self.loss = smooth(self.loss, p.loss);
         self.rate = smooth(self.rate, p.items_per_s);
         self.val_loss = p.val_loss.or(self.val_loss);
+        self.val_chance = p.val_chance.or(self.val_chance);
         self.val_accuracy = p.val_accuracy.or(self.val_accuracy);
         self.rank = p.representation.effective_rank.or(self.rank);
         let Some(plan) = &self.plan else { return };

@@ -282,7 +282,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let name = || format!("{}-{}", options.model.name(), options.preset);
             let directory = args.out.clone().map_or_else(|| new_directory(&name()), Ok)?;
             Run::create(&directory, &file, &flags, &mut progress).inspect_err(|_| {
-                let _ = std::fs::remove_dir(&directory); // if nothing was put into it
+                if args.out.is_none() {
+                    let _ = std::fs::remove_dir(&directory); // if nothing was put into it
+                }
             })?
         }
     };
@@ -302,7 +304,7 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     let directory = run.directory.display();
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string(&Placed { directory: &run.directory, outcome })?)?;
+        writeln!(out, "{}", serde_json::to_string(&Placed::at(&run.directory, outcome))?)?;
         return Ok(());
     }
     if !outcome.finished {

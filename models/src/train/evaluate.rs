@@ -34,17 +34,10 @@ pub fn evaluate(
     [batch, micro_batch]: [usize; 2],
     limit: Option<usize>,
 ) -> Result<Evaluation> {
-    let rows = corpus.val_rows(objective, block);
-    let told_apart = matches!(objective, Objective::Contrastive(_) | Objective::ImageText);
-    let at_once = if told_apart { batch } else { micro_batch }.max(1);
-    let mut wanted = limit.map_or(rows, |tokens| tokens.div_ceil(block).clamp(1, rows));
-    if told_apart {
-        wanted = (wanted / at_once * at_once).max(at_once).min(rows);
-    }
-    let chosen: Vec<usize> = (0..wanted).map(|i| i * rows / wanted).collect();
+    let at_once = if told_apart(objective) { batch } else { micro_batch }.max(1);
     let (mut nats, mut right, mut count, mut guess) = (0.0, 0, 0, 0.0);
-    for rows in chosen.chunks(at_once) {
-        let batch = corpus.val_batch(rows.iter().copied(), objective, block)?;
+    for rows in batches(&rows(corpus, objective, block, batch, limit), at_once, told_apart(objective)) {
+        let batch = corpus.val_batch(rows.into_iter(), objective, block)?;
         let (loss, correct) = tensor::parallel::inside(|| measure(model, params, &batch, micro_batch));
         (nats, right, count) = (nats + loss, right + correct, count + batch.count());
         if let Model::Clip(clip) = model {
@@ -57,6 +50,39 @@ pub fn evaluate(
         Model::Gpt(_) | Model::Bert(_) => (None, None),
     };
     Ok(Evaluation { loss: nats / count as f64, accuracy, chance, temperature })
+}
+
+/// Whether it is texts, or pairs, that are told from one another.
+fn told_apart(objective: Objective) -> bool {
+    matches!(objective, Objective::Contrastive(_) | Objective::ImageText)
+}
+
+/// The rows that an evaluation reads: all, or about `limit` tokens in rows spread evenly; whole batches of what is told apart.
+pub(super) fn rows(
+    corpus: &Corpus,
+    objective: Objective,
+    block: usize,
+    batch: usize,
+    limit: Option<usize>,
+) -> Vec<usize> {
+    let rows = corpus.val_rows(objective, block);
+    let mut wanted = limit.map_or(rows, |tokens| tokens.div_ceil(block).clamp(1, rows));
+    if told_apart(objective) {
+        let batch = batch.max(1);
+        wanted = (wanted / batch * batch).max(batch).min(rows);
+    }
+    (0..wanted).map(|i| i * rows / wanted).collect()
+}
+
+/// These rows, so many at once. What is told apart lies far apart as well: files often come sorted, and neighbours would be
+/// harder to tell from one another than what a batch of training has.
+fn batches(rows: &[usize], at_once: usize, far: bool) -> Vec<Vec<usize>> {
+    let n = rows.len().div_ceil(at_once);
+    let batch = |i: usize| match far {
+        true => rows.iter().skip(i).step_by(n).copied().collect(),
+        false => rows.iter().skip(i * at_once).take(at_once).copied().collect(),
+    };
+    (0..n).map(batch).collect()
 }
 
 /// The summed loss of a batch, and how many of its targets are guessed: hidden tokens, or second views. Only of these views
@@ -104,4 +130,17 @@ fn guessed(logits: Value<'_>, targets: &[u32]) -> (f64, usize) {
 /// The index of the largest score; of equals the first.
 fn likeliest(scores: &[f32]) -> usize {
     (0..scores.len()).reduce(|best, i| if scores[i] > scores[best] { i } else { best }).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::batches;
+
+    #[test]
+    fn what_is_told_apart_lies_far_apart_and_each_row_is_read_once() {
+        let rows: Vec<usize> = (0..12).collect();
+        assert_eq!(batches(&rows, 4, true), [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]);
+        assert_eq!(batches(&rows, 5, false), [&rows[..5], &rows[5..10], &rows[10..]]);
+        assert_eq!(batches(&rows, 16, true), [&rows[..]]);
+    }
 }

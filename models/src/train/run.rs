@@ -11,7 +11,7 @@ use super::advice::Advice;
 use super::budget::steps_in;
 use super::chart::{self, Level};
 use super::checkpoint::{self, Position};
-use super::evaluate::{Evaluation, evaluate};
+use super::evaluate::{self, Evaluation, evaluate};
 use super::metrics::{Metric, MetricsWriter, read_metrics};
 use super::options::{ObjectiveName, OptimizerName, Options};
 use super::representation::Representation;
@@ -104,7 +104,8 @@ impl Run {
         let begin = Instant::now();
         let mut setup = Setup::new(Options::resolve(file, flags)?, None, watch)?;
         if let Some(minutes) = setup.options.minutes {
-            let steps = steps_in(60.0 * minutes - begin.elapsed().as_secs_f64(), &setup)?;
+            let steps = steps_in(60.0 * minutes - begin.elapsed().as_secs_f64(), &setup)
+                .inspect_err(|_| setup.corpus.broken().values().for_each(|sentence| watch.note(sentence)))?;
             let s = if steps == 1 { "" } else { "s" };
             let mut flags = flags.clone();
             flags.insert("steps".to_owned(), (steps as i64).into());
@@ -226,9 +227,10 @@ impl Run {
         let Setup { options: o, model, params, corpus, .. } = &self.setup;
         let data = (corpus, self.setup.validation());
         let over = |limit| evaluate(model, params, data, o.block_size, [o.batch_size, o.micro_batch], limit);
+        let read = |limit| evaluate::rows(data.0, data.1, o.block_size, o.batch_size, limit).len();
         let some = over(Some(o.eval_tokens))?;
-        let last = self.position.step == o.steps;
-        let all = if last { over(None)? } else { some };
+        let more = self.position.step == o.steps && read(None) > read(Some(o.eval_tokens));
+        let all = if more { over(None)? } else { some };
         let representation = self.setup.representation()?;
         self.name_broken(watch)?;
         let loss = some.loss;
@@ -241,7 +243,7 @@ impl Run {
         if !loss.is_finite() {
             watch.note(&format!("the validation loss after step {} is {loss}", self.position.step));
         }
-        Ok((all, (last && all != some).then_some(loss), representation))
+        Ok((all, more.then_some(loss), representation))
     }
 
     /// Names the pictures that were found broken since this was last asked.
@@ -299,14 +301,17 @@ impl Run {
     fn draw(&self) -> Result<()> {
         let plan = self.setup.plan(0);
         let level = |name: &str, nats| Level { name: name.to_owned(), nats };
+        let metrics = read_metrics(&self.directory.join(METRICS))?;
         let mut levels = vec![level("uniform", plan.uniform)];
-        if plan.val_uniform != plan.uniform {
-            levels.push(level("uniform, validation", plan.val_uniform));
+        // Pairs that say the same are not told apart, which makes guessing easier.
+        let measured = metrics.iter().rev().find_map(|metric| metric.val_chance);
+        let val_uniform = measured.unwrap_or(plan.val_uniform);
+        if val_uniform != plan.uniform {
+            levels.push(level("uniform, validation", val_uniform));
         }
         levels.extend(plan.unigram.map(|unigram| level("unigram", unigram)));
         levels.extend(plan.floor.map(|floor| level("entropy of the data", floor)));
         let title = format!("{} on {}", plan.model, plan.data);
-        let metrics = read_metrics(&self.directory.join(METRICS))?;
         Ok(chart::draw(&self.directory.join("loss.svg"), &title, plan.item, &metrics, &levels)?)
     }
 }
@@ -452,10 +457,10 @@ fn untouched(params: &Params, gradients: &Gradients, headless: bool) -> Vec<Stri
     let of_head = |id| headless && HEADS.iter().any(|head| params.name(id).starts_with(head));
     let zero = |id: &autograd::ParamId| !of_head(*id) && gradients.of(*id).iter().all(|&g| g == 0.0);
     let sentence = |id| format!("{} got no gradient in the first step", params.name(id));
-    match params.ids().filter(|&id| !of_head(id)).all(|id| zero(&id)) {
-        true => vec!["the first step had nothing to tell apart, and no parameter got a gradient".to_owned()],
-        false => params.ids().filter(zero).map(sentence).collect(),
+    if params.ids().filter(|&id| !of_head(id)).all(|id| zero(&id)) {
+        return vec!["the first step had nothing to tell apart, and no parameter got a gradient".to_owned()];
     }
+    params.ids().filter(zero).map(sentence).collect()
 }
 
 /// A new directory for something called `what`: `runs/WHAT-1`, or the first number that is free. It is made at once, so that

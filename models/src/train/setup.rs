@@ -39,6 +39,8 @@ pub struct Setup {
     pub model: Model,
     /// Its initial parameters.
     pub params: Params,
+    /// Bytes of memory that the data takes, about.
+    kept: usize,
 }
 
 impl Setup {
@@ -94,7 +96,8 @@ impl Setup {
             Some(from) => origin::open(run.unwrap_or(from), options.dropout)?,
         };
         let texts = corpus.val_texts(&tokenizer, options.block_size, TEXTS);
-        Ok(Self { options, tokenizer, corpus, texts, model, params })
+        let kept = corpus.kept_bytes();
+        Ok(Self { options, tokenizer, corpus, texts, model, params, kept })
     }
 
     /// What is to be learned.
@@ -180,7 +183,7 @@ impl Setup {
             train_tokens: self.corpus.train_tokens(),
             val_tokens: self.corpus.val_tokens(),
             data: if o.data.is_empty() { "the built-in world".to_owned() } else { o.data.join(", ") },
-            memory: memory(o, self.params.count() as f64) as usize + self.corpus.kept_bytes(),
+            memory: memory(o, self.params.count() as f64) as usize + self.kept,
             counted: if pictures { "pair" } else { "token" },
             item: match self.objective() {
                 Objective::ImageText => "pair",

@@ -23,7 +23,7 @@ pub struct Plan {
     pub item: &'static str,
     /// Nats an item of knowing nothing.
     pub uniform: f64,
-    /// The same in validation, where fewer may be told apart, if there are fewer than a batch has.
+    /// The same in validation, where fewer may be told apart, if there are fewer than a batch has; less where some are alike.
     pub val_uniform: f64,
     /// Nats a token of knowing how often each token occurs; `None` where no token is predicted.
     pub unigram: Option<f64>,

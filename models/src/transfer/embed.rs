@@ -150,9 +150,11 @@ impl Index {
             return Err(Error::file(path, what));
         }
         let index = Self::over(with, lines, vectors);
-        let kept = match place.is_some() || file.is_file() {
-            true => index.keep(path, &made).map(|()| path.to_owned()),
-            false => Err(Error::file(file, "is no file that will be there again")),
+        let stays = file.is_file() && !["/dev", "/proc"].iter().any(|fleeting| file.starts_with(fleeting));
+        let kept = if place.is_some() || stays {
+            index.keep(path, &made).map(|()| path.to_owned())
+        } else {
+            Err(Error::file(file, "is no file that will be there again"))
         };
         Ok((index, Some(kept)))
     }

@@ -75,6 +75,13 @@ fn ctrl_c_keeps_what_a_fine_tuning_has_learned_and_of_several_seeds_the_mean_is_
     let learn = ["finetune", model, "classify", "--data", &data, "--out", other.to_str().unwrap(), "--seeds", "2"];
     let (content, text) = words(&learn);
     assert!(content && text.contains("validation accuracy ") && text.contains("(2 seeds)"), "{text}");
+}
+
+#[test]
+fn labels_and_texts_that_are_turned_round_are_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let model = model.to_str().unwrap();
     let turned = file(here, "turned.tsv", &(0..20).map(|i| format!("text number {i}\tgood\n")).collect::<String>());
     let (content, text) = words(&["finetune", model, "classify", "--data", &turned]);
     assert!(!content && text.contains("20 different labels") && text.contains("turn the two round"), "{text}");

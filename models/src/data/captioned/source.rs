@@ -81,7 +81,7 @@ impl Source {
     pub fn kept_bytes(&self) -> u64 {
         match self {
             Self::World(_) => 0,
-            Self::Files(files) => files.train.kept_bytes() + files.val.kept_bytes(),
+            Self::Files(files) => (files.train.bytes() + files.val.bytes()).min(files.train.room()),
         }
     }
 

@@ -51,7 +51,7 @@ impl Question {
     pub fn learned(&self) -> Option<Range<usize>> {
         self.answers.iter().find_map(|Answer { text, start }| {
             let start = (*start)? + text.len() - text.trim_start().len();
-            Some(start..start + text.trim().len())
+            (!text.trim().is_empty()).then(|| start..start + text.trim().len())
         })
     }
 }
@@ -216,6 +216,8 @@ mod tests {
         let question =
             Question { id: String::new(), question: String::new(), context: "The red ball is.".into(), answers };
         assert_eq!(&question.context[question.learned().unwrap()], "red ball");
+        let blank = vec![Answer { text: " ".to_owned(), start: Some(3) }];
+        assert_eq!(Question { answers: blank, ..question }.learned(), None);
     }
 
     #[test]

@@ -107,15 +107,18 @@ impl PictureFiles {
         Ok(picture)
     }
 
-    /// About how many bytes of decoded pictures are going to be kept: as many as all are by the sizes of some, at most what
-    /// there is room for.
-    pub fn kept_bytes(&self) -> u64 {
+    /// About how many bytes all pictures are when they are decoded, by the sizes of some.
+    pub fn bytes(&self) -> u64 {
         const SOME: usize = 8;
         let some = self.len().min(SOME);
         let looked_at = (0..some).filter_map(|i| self.picture(i * self.len() / some).ok());
         let sizes: Vec<u64> = looked_at.map(|picture| picture.rgb.len() as u64).collect();
-        let all = sizes.iter().sum::<u64>() * self.len() as u64 / sizes.len().max(1) as u64;
-        all.min(self.memory.load(Ordering::Relaxed))
+        sizes.iter().sum::<u64>() * self.len() as u64 / sizes.len().max(1) as u64
+    }
+
+    /// Bytes of decoded pictures that there is still room for, with the other part of a split.
+    pub fn room(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// Picture `i`, or one that is drawn in its place if it is broken, and which one it is.

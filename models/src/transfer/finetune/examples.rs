@@ -269,6 +269,9 @@ impl Questions {
         let val = val.unwrap_or_else(|| {
             let enough = train.questions.len() >= ENOUGH;
             let questions = if enough { hold_out_contexts(&mut train.questions, seed) } else { Vec::new() };
+            if enough && questions.is_empty() {
+                notes.push("all training questions are about one text: none is held out to validate on".to_owned());
+            }
             squad::Answered { questions, path: train.path.clone(), notes: Vec::new() }
         });
         let [train, val, test] = [("training", train), ("validation", val), ("test", test)].map(|(part, of)| {
