@@ -215,11 +215,10 @@ impl Options {
             n => format!("means over {n} seeds; the bars are their 95% intervals"),
         };
         // With each point the picture is drawn anew, so that an end by Ctrl-C leaves what is known by then.
-        let (mut so_far, mut drawn) = (Vec::new(), Ok(()));
-        let report = |point: &Point| {
-            say(row(point));
-            so_far.push(point.clone());
-            drawn = picture::draw::<S>(&self.svg, [&title, &known], &so_far);
+        let mut drawn = Ok(());
+        let report = |so_far: &[Point]| {
+            so_far.last().into_iter().for_each(|point| say(row(point)));
+            drawn = picture::draw::<S>(&self.svg, [&title, &known], so_far);
         };
         let points = tensor::parallel::inside(|| curve(subject, plan, report))?;
         said?;

@@ -120,10 +120,10 @@ impl Tuning<'_> {
     }
 }
 
-/// The curve of a task. `report` is told of each point as it is finished.
+/// The curve of a task. `report` is told of the points so far when another is finished.
 ///
 /// Errors: those of the task's [`Subject::scores`].
-pub fn curve<S: Subject>(subject: &S, plan: Plan, mut report: impl FnMut(&Point)) -> Result<Vec<Point>> {
+pub fn curve<S: Subject>(subject: &S, plan: Plan, mut report: impl FnMut(&[Point])) -> Result<Vec<Point>> {
     let classes = subject.classes();
     let mut points = Vec::new();
     for labels in steps(&classes, plan.most) {
@@ -134,8 +134,8 @@ pub fn curve<S: Subject>(subject: &S, plan: Plan, mut report: impl FnMut(&Point)
             let scores = subject.scores(&drawn, seed)?;
             point.scores.iter_mut().zip(scores).for_each(|(all, score)| all.push(score));
         }
-        report(&point);
         points.push(point);
+        report(&points);
     }
     Ok(points)
 }
