@@ -9,9 +9,9 @@ pub mod unit;
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 pub use pairs::{add_dot_of_pairs, pairs_across, pairs_along};
 
-/// Asks for the cache line that holds a number, which will be read or written some thousand cycles from now. No prefetcher
-/// foresees pieces of a few lines of one row after the other, as a tile touches them in C, and packing in B. It is worth some
-/// hundredths of the peak (`bench matmul`).
+/// Asks for the cache line that holds a number, which will be read or written some thousand cycles from now, to be in the
+/// first-level cache. No prefetcher foresees pieces of a few lines of one row after the other, as a tile touches them in C, and
+/// packing in B. It is worth some hundredths of the peak (`bench matmul`).
 #[inline(always)]
 pub fn fetch<T>(number: &T) {
     #[cfg(target_arch = "x86_64")]

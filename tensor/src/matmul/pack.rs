@@ -97,8 +97,8 @@ const LINE: usize = 64;
 /// of them: the MR rows that a tile reads side by side had better not.
 const WAY: usize = 4096;
 
-/// How many rows ahead a piece of a row is asked for.
-const AHEAD: usize = 8;
+/// How many rows ahead a piece of a row is asked for, and how many lines at most: a processor waits for some tens at a time.
+const AHEAD: [usize; 2] = [8, 32];
 
 /// Pieces of the rows from `rows.start` on, one a word: `piece(k)` and the next are handed to `pack` with the word's number. A
 /// piece is a line or a few, and the next lies a row further on, where no prefetcher foresees it: unless it is asked for, each
@@ -109,9 +109,12 @@ fn pieces<'a, T: Float, P: Pack<T>>(
     piece: impl Fn(usize) -> &'a [T],
     mut pack: impl FnMut(usize, &'a [T], Option<&'a [T]>),
 ) {
+    let step = LINE / size_of::<T>();
+    let lines = if rows.is_empty() { 1 } else { piece(rows.start).len().div_ceil(step).max(1) };
+    let ahead = AHEAD[0].min(AHEAD[1] / lines).next_multiple_of(P::STEP);
     for (word, k) in rows.clone().step_by(P::STEP).enumerate() {
-        for k in (k + AHEAD..k + AHEAD + P::STEP).filter(|&k| k < end) {
-            piece(k).iter().step_by(LINE / size_of::<T>()).for_each(fetch);
+        for k in (k + ahead..k + ahead + P::STEP).filter(|&k| k < end) {
+            piece(k).iter().step_by(step).for_each(fetch);
         }
         pack(word, piece(k), (P::STEP > 1 && k + 1 < rows.end).then(|| piece(k + 1)));
     }

@@ -31,7 +31,7 @@ pub fn multiply<T: Float, P: Lanewise<T>>(c: MatMut<T>, a: &Rows<T>, b: &Panels<
             let part = &mut c.data[i0 * c.stride + j0..];
             // In a short tile the sums would be ready before the lines are; then asking is in vain.
             if words > 128 {
-                foresee(part, c.stride, [height, width]);
+                foresee(part, c.stride, [height, width], fetch);
             }
             // The last rows in the smallest tile that holds them.
             if height > MR / 2 {
@@ -77,7 +77,7 @@ fn tile<T: Float, P: Lanewise<T>, const R: usize>(a: impl Fn(usize) -> [T; R], b
 
 /// Asks for the lines of C that [`put`] will write, so that they have arrived when the sums are ready.
 #[inline(always)]
-pub fn foresee<T>(c: &[T], stride: usize, [rows, width]: [usize; 2]) {
+pub fn foresee<T>(c: &[T], stride: usize, [rows, width]: [usize; 2], fetch: impl Fn(&T)) {
     for i in 0..rows {
         let row = &c[i * stride..][..width];
         [0, width / 2, width - 1].into_iter().for_each(|j| fetch(&row[j]));

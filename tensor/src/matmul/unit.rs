@@ -30,7 +30,7 @@ use wide::f32x16;
 
 use super::MatMut;
 pub use super::instructions::unit::here;
-use super::instructions::unit::{SIDE, Tiles, numbers_across, numbers_along};
+use super::instructions::unit::{SIDE, Tiles, fetch_second_level, numbers_across, numbers_along};
 use super::instructions::{pairs_across, pairs_along};
 use super::pack::{Pack, Panels, Rows};
 use super::tile::{Start, Tile, foresee, nr, put};
@@ -133,7 +133,7 @@ impl<const N: usize> Pack<f32> for Parts<N> {
                 let part = &mut c.data[i0 * c.stride + j0..];
                 // In a short tile the sums would be ready before the lines are.
                 if words > 64 {
-                    foresee(part, c.stride, [height, width]);
+                    foresee(part, c.stride, [height, width], fetch_second_level);
                 }
                 // Each tile asks for its quarter of the next panel: none of B is in a cache near by, and none comes back.
                 let soon = next.as_ptr().wrapping_add(i0 / Self::ROWS * (b.len() / 4));
