@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use models::data::labelled::{squad, utf8};
-use models::transfer::finetune::answer::{Answerer, Asked};
+use models::transfer::finetune::answer::Answerer;
+use models::transfer::finetune::windows::Asked;
 use serde_json::json;
 
 use crate::flags::{self, Threads};

@@ -38,10 +38,13 @@ pub(super) fn steps_in(seconds: f64, setup: &Setup) -> Result<u64> {
     let sizes = [o.batch_size, o.micro_batch];
     evaluate(&setup.model, &params, (&setup.corpus, setup.validation()), o.block_size, sizes, Some(few))?;
     let a_token = start.elapsed().as_secs_f64() / few as f64;
+    let start = Instant::now();
+    setup.representation()?;
+    let vectors = start.elapsed().as_secs_f64();
     let positions = if o.clip.is_some() { o.block_size } else { 1 };
     let all = (setup.corpus.val_tokens() * positions as u64) as f64;
-    // Ten evaluations on the way (a tenth of the steps apart) and one of the whole at the end.
-    let evaluations = a_token * (10.0 * all.min(o.eval_tokens as f64) + all);
+    // Ten evaluations on the way (a tenth of the steps apart) and one of the whole at the end, each with a look at vectors.
+    let evaluations = a_token * (10.0 * all.min(o.eval_tokens as f64) + all) + 10.0 * vectors;
     let left = seconds - begin.elapsed().as_secs_f64() - evaluations;
     Ok(((left / a_step) as u64).max(1))
 }

@@ -168,7 +168,11 @@ impl Run {
         if directory.join(checkpoint::STATE).exists() {
             let saved = checkpoint::load(directory, &mut setup.params, &mut optimizer)?;
             if saved.data != position.data {
-                let what = "the data has changed since this run began: bring the old files back, or begin a new run";
+                let what = format!(
+                    "the data has changed since this run began: bring the old files back, or begin a new run (with --from {} \
+                     it goes on with these weights)",
+                    directory.display()
+                );
                 return Err(Error::file(directory, what));
             }
             if saved.step > setup.options.steps {

@@ -7,8 +7,8 @@ use std::hash::Hash;
 use tensor::random::{Random, Stream};
 
 use super::super::pretrained::Pretrained;
-use super::answer::Asked;
 use super::tag::{self, Tagged};
+use super::windows::Asked;
 use crate::data::labelled::classes::Labelled;
 use crate::data::labelled::{Tally, conll, squad};
 use crate::data::world::World;

@@ -6,7 +6,8 @@
 //! validate on, the best weights on the way are kept, and training ends when they have not improved for some time.
 //!
 //! - [`classify`]: a label for a text.
-//! - [`tag`]: a label for each word, which [`words`] makes ids of. [`answer`]: a passage that answers a question.
+//! - [`tag`]: a label for each word, which [`words`] makes ids of. [`answer`]: a passage that answers a question, which
+//!   [`windows`] show with parts of the text.
 //! - [`examples`]: from labelled texts to what is learned from. [`head`]: the layers on top. [`tuned`]: a model with them, and
 //!   its directory.
 
@@ -25,6 +26,7 @@ pub mod examples;
 pub mod head;
 pub mod tag;
 pub mod tuned;
+pub mod windows;
 pub mod words;
 
 use super::pretrained::Pretrained;
