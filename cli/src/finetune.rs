@@ -16,7 +16,7 @@ use models::transfer::finetune::answer;
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
 use models::transfer::finetune::tag::{self, Tagged};
 use models::transfer::finetune::tuned::{self, Kind};
-use models::transfer::finetune::windows::{Asked, SMALLEST};
+use models::transfer::finetune::windows::{self, Asked};
 use models::transfer::finetune::{Fitted, Recipe, Watch, classify};
 use models::transfer::pretrained::Pretrained;
 use models::transfer::score::{EntityScore, Mean, mean};
@@ -246,7 +246,7 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
     let (recipe, from) = o.begin(args, answer::LEAST_STEPS)?;
-    if from.model.block_size() < SMALLEST {
+    if from.model.block_size() < windows::SMALLEST {
         let what = format!("sees {} tokens, too few for a question and a text", from.model.block_size());
         return Err(models::Error::file(&args.dir, what + ": train one with a larger --block-size").into());
     }

@@ -11,8 +11,8 @@ use super::step::loss_and_gradients;
 use crate::error::Result;
 use crate::pretext::Batch;
 
-/// How many steps fit into `seconds`: some are made on a copy of the model and timed, and so is an evaluation. Nothing
-/// of this rehearsal stays, so the run is the same as with `--steps`.
+/// How many steps fit into `seconds`: some are made on a copy of the model and timed, and so are an evaluation and a look at
+/// vectors. Nothing of this rehearsal stays, so the run is the same as with `--steps`.
 pub(super) fn steps_in(seconds: f64, setup: &Setup) -> Result<u64> {
     /// At least so many steps, and this share of the budget: a machine that others use too is now fast and now slow.
     const STEPS: usize = 8;
@@ -43,7 +43,7 @@ pub(super) fn steps_in(seconds: f64, setup: &Setup) -> Result<u64> {
     let vectors = start.elapsed().as_secs_f64();
     let positions = if o.clip.is_some() { o.block_size } else { 1 };
     let all = (setup.corpus.val_tokens() * positions as u64) as f64;
-    // Ten evaluations on the way (a tenth of the steps apart) and one of the whole at the end, each with a look at vectors.
+    // Ten evaluations (a tenth of the steps apart), each with a look at vectors; the last reads the whole, too.
     let evaluations = a_token * (10.0 * all.min(o.eval_tokens as f64) + all) + 10.0 * vectors;
     let left = seconds - begin.elapsed().as_secs_f64() - evaluations;
     Ok(((left / a_step) as u64).max(1))

@@ -169,9 +169,9 @@ impl Run {
             let saved = checkpoint::load(directory, &mut setup.params, &mut optimizer)?;
             if saved.data != position.data {
                 let what = format!(
-                    "the data has changed since this run began: bring the old files back, or begin a new run (with --from {} \
-                     it goes on with these weights)",
-                    directory.display()
+                    "the data has changed since this run began: bring the old files back, or begin a new run \
+                     (with --from {} it goes on with these weights)",
+                    files::quoted(&directory.to_string_lossy())
                 );
                 return Err(Error::file(directory, what));
             }
@@ -343,7 +343,8 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
                 run.save_if_good(None, &batch, 0.0)?;
                 run.draw()?;
             }
-            let what = format!("{error}; nothing is lost: then go on with --resume {}", run.directory.display());
+            let directory = files::quoted(&run.directory.to_string_lossy());
+            let what = format!("{error}; nothing is lost: then go on with --resume {directory}");
             return Err(Error::Training(what));
         }
         let Setup { model, params, .. } = &mut run.setup;

@@ -97,8 +97,11 @@ const LINE: usize = 64;
 /// of them: the MR rows that a tile reads side by side had better not.
 const WAY: usize = 4096;
 
-/// How many rows ahead a piece of a row is asked for, and how many lines at most: a processor waits for some tens at a time.
-const AHEAD: [usize; 2] = [8, 32];
+/// How many rows ahead a piece of a row is asked for.
+const ROWS_AHEAD: usize = 8;
+/// How many lines ahead, at most: for more the first-level cache does not wait at a time, and with 64 packing took a seventh
+/// longer.
+const LINES_AHEAD: usize = 32;
 
 /// Pieces of the rows from `rows.start` on, one a word: `piece(k)` and the next are handed to `pack` with the word's number. A
 /// piece is a line or a few, and the next lies a row further on, where no prefetcher foresees it: unless it is asked for, each
@@ -109,9 +112,12 @@ fn pieces<'a, T: Float, P: Pack<T>>(
     piece: impl Fn(usize) -> &'a [T],
     mut pack: impl FnMut(usize, &'a [T], Option<&'a [T]>),
 ) {
+    if rows.is_empty() {
+        return;
+    }
     let step = LINE / size_of::<T>();
-    let lines = if rows.is_empty() { 1 } else { piece(rows.start).len().div_ceil(step).max(1) };
-    let ahead = AHEAD[0].min(AHEAD[1] / lines).next_multiple_of(P::STEP);
+    let lines = piece(rows.start).len().div_ceil(step).max(1);
+    let ahead = (ROWS_AHEAD.min(LINES_AHEAD / lines) / P::STEP * P::STEP).max(P::STEP);
     for (word, k) in rows.clone().step_by(P::STEP).enumerate() {
         for k in (k + ahead..k + ahead + P::STEP).filter(|&k| k < end) {
             piece(k).iter().step_by(step).for_each(fetch);

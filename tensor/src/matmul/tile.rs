@@ -75,12 +75,12 @@ fn tile<T: Float, P: Lanewise<T>, const R: usize>(a: impl Fn(usize) -> [T; R], b
     sums
 }
 
-/// Asks for the lines of C that [`put`] will write, so that they have arrived when the sums are ready.
+/// Asks for the lines of C that [`put`] will write, so that they have arrived when the sums are ready: `ask` says in which cache.
 #[inline(always)]
-pub fn foresee<T>(c: &[T], stride: usize, [rows, width]: [usize; 2], fetch: impl Fn(&T)) {
+pub fn foresee<T>(c: &[T], stride: usize, [rows, width]: [usize; 2], ask: impl Fn(&T)) {
     for i in 0..rows {
         let row = &c[i * stride..][..width];
-        [0, width / 2, width - 1].into_iter().for_each(|j| fetch(&row[j]));
+        [0, width / 2, width - 1].into_iter().for_each(|j| ask(&row[j]));
     }
 }
 

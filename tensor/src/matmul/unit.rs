@@ -34,6 +34,7 @@ use super::instructions::unit::{SIDE, Tiles, fetch_second_level, numbers_across,
 use super::instructions::{pairs_across, pairs_along};
 use super::pack::{Pack, Panels, Rows};
 use super::tile::{Start, Tile, foresee, nr, put};
+use crate::pool::Buffer;
 use crate::simd::Lanes;
 
 /// Numbers as the sum of so many bf16, the largest first. In the words of a row, sixteen of the first part are followed by
@@ -145,15 +146,17 @@ impl<const N: usize> Pack<f32> for Parts<N> {
 
     fn exercise(rounds: usize) -> usize {
         // So many that writing the sums does not count, so few that the first-level cache holds them.
-        const GROUPS: usize = 8;
+        let groups = 8 / N;
         let tiles = Tiles::new();
         let mut sums = [[f32x16::splat(0.0); 2]; 2 * SIDE];
-        let words = GROUPS * SIDE * N;
-        let (a, b) = (vec![1.0; Self::ROWS * words], vec![f32x16::splat(1.0); 2 * words]);
+        let words = groups * SIDE * N;
+        let [mut a, mut b] = [Self::ROWS * words, nr::<f32>() * words].map(Buffer::<f32>::scratch);
+        a.fill(1.0);
+        b.fill(1.0);
         for _ in 0..rounds {
-            tiles.multiply::<N>(&mut sums, &a, words, &b, Self::ROWS, b.as_ptr());
+            tiles.multiply::<N>(&mut sums, &a, words, b.lanes(), Self::ROWS, b.lanes().as_ptr());
         }
         std::hint::black_box(&sums);
-        rounds * Self::ROWS * nr::<f32>() * GROUP * GROUPS
+        rounds * Self::ROWS * nr::<f32>() * GROUP * groups
     }
 }

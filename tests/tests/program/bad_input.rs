@@ -155,5 +155,5 @@ fn data_that_changed_since_a_run_began_is_noticed() {
     let output = run(train(&out, &["--steps", "2", "--data", &data]));
     assert!(output.status.success(), "{}", said(&output));
     text(directory.path(), "text.txt", &b"other words to learn pairs from, some more words. ".repeat(50));
-    fails(["train", "--resume", out.to_str().unwrap()], 1, &["the data has changed"]);
+    fails(["train", "--resume", out.to_str().unwrap()], 1, &["the data has changed", "--from"]);
 }

@@ -1,6 +1,6 @@
 //! Answering: the passage of a text that answers a question.
 //!
-//! A model reads a question and what one window shows of a text ([`windows`](super::windows)), and gives each token of the text
+//! A model reads a window, the question and a part of the text ([`windows`](super::windows)), and gives each token of that part
 //! two scores: that the answer begins there, and that it ends there (Devlin et al. 2019, section 4.2). With the scores sᵢ and eⱼ
 //! of a window's tokens,
 //!
@@ -232,19 +232,12 @@ impl Task for Learning<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::windows::tests::{TEXT, tokenizer};
     use super::super::windows::windows;
     use super::*;
-    use crate::Model;
     use crate::bert::config::Form;
     use crate::bert::{Bert, BertConfig};
     use crate::data::labelled::squad::Answer;
-
-    fn tokenizer() -> Tokenizer {
-        let text = "Where is the ball now? It is in the middle. A naïve café — “quoted” words, and more words.";
-        Tokenizer::train(&[text.repeat(3).as_bytes()], 300).unwrap().framed()
-    }
-
-    const TEXT: &str = "A naïve café has words — “quoted” words, and more words in the middle of the text.";
 
     #[test]
     fn a_passage_is_found_again_from_its_places() {

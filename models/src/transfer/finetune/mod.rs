@@ -6,8 +6,8 @@
 //! validate on, the best weights on the way are kept, and training ends when they have not improved for some time.
 //!
 //! - [`classify`]: a label for a text.
-//! - [`tag`]: a label for each word, which [`words`] makes ids of. [`answer`]: a passage that answers a question, which
-//!   [`windows`] show with parts of the text.
+//! - [`tag`]: a label for each word, which [`words`] makes ids of. [`answer`]: a passage that answers a question.
+//!   [`windows`]: what a model sees of the question and the text.
 //! - [`examples`]: from labelled texts to what is learned from. [`head`]: the layers on top. [`tuned`]: a model with them, and
 //!   its directory.
 

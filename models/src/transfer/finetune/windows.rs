@@ -1,7 +1,7 @@
 //! Windows: what a model sees of a question and the text that is to answer it.
 //!
 //! A window is `[CLS] question [SEP] text [SEP]`, the text as the second segment (Devlin et al. 2019, section 4.2). A text beyond
-//! the model's context is read through windows that overlap by a quarter, each with the whole question before it.
+//! the model's context is read through windows that overlap by a quarter, each with the question before it.
 
 use std::ops::Range;
 use std::path::Path;
@@ -30,8 +30,8 @@ pub struct Window {
     pub bytes: Vec<Range<usize>>,
 }
 
-/// The windows of a question about a text, for a model of `block` positions: as few as overlap by a quarter. Of a question that
-/// would fill more than half of them, the beginning is taken; says whether that was so.
+/// The windows of a question about a text, for a model of `block` positions: as few as there can be, overlapping by a
+/// quarter. Of a question that would fill more than half of the positions, the beginning is taken; says whether that was so.
 ///
 /// Panics if `block` is below [`SMALLEST`].
 pub fn windows(tokenizer: &Tokenizer, block: usize, question: &str, text: &str) -> (Vec<Window>, bool) {
@@ -60,7 +60,7 @@ pub fn windows(tokenizer: &Tokenizer, block: usize, question: &str, text: &str) 
 
 impl Window {
     /// The places of a passage's first and last token among those that can be chosen: 0 for a window that does not hold
-    /// all of it, and from 1 on the tokens of the text.
+    /// all of it, and from 1 on the tokens of the text (see [`answer`](super::answer)).
     pub(super) fn places(&self, passage: &Range<usize>) -> [u32; 2] {
         let holding = |byte: usize| self.bytes.iter().position(|bytes| bytes.contains(&byte));
         match (holding(passage.start), holding(passage.end.saturating_sub(1))) {
@@ -139,16 +139,16 @@ impl Asked {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::data::labelled::squad::Answer;
 
-    fn tokenizer() -> Tokenizer {
+    pub fn tokenizer() -> Tokenizer {
         let text = "Where is the ball now? It is in the middle. A naïve café — “quoted” words, and more words.";
         Tokenizer::train(&[text.repeat(3).as_bytes()], 300).unwrap().framed()
     }
 
-    const TEXT: &str = "A naïve café has words — “quoted” words, and more words in the middle of the text.";
+    pub const TEXT: &str = "A naïve café has words — “quoted” words, and more words in the middle of the text.";
 
     #[test]
     fn windows_hold_the_whole_text_and_overlap() {

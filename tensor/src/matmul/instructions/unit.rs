@@ -52,7 +52,7 @@ fn allowed() -> bool {
 /// Asks for the cache line that holds a number to be in the second-level cache: the first one is busy with tiles.
 #[inline(always)]
 pub fn fetch_second_level(number: &f32) {
-    // SAFETY: as in `fetch`.
+    // SAFETY: as in `super::fetch`.
     unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(number).cast()) }
 }
 
@@ -156,18 +156,18 @@ impl Drop for Tiles {
 // has of a row of A 64 bytes for each part, of B 16 rows of 128.
 //
 // Six or so instructions enter the pipeline together, and while another thread works on the same core, two of the unit's among
-// them wait for each other: products took up to 1.7 times as long as they do with others in between. On a core of one's own
-// that costs nothing.
+// them wait for each other: products took 1.4 to 1.7 times as long (`bench matmul`). So eight others stand between any two, and
+// of six neighbours never two are the unit's. On a core of one's own that neither helps nor costs.
 
-/// Others in between that do nothing.
-macro_rules! apart {
+/// Instructions in between that do nothing.
+macro_rules! idle {
     () => {
         "\n .rept 8\n nop\n .endr\n"
     };
 }
 
-/// Others in between that ask for what comes next: an eighth of a part of the next group, to be in the first-level cache, and
-/// of the words that are wanted soon.
+/// Instructions in between that ask for what comes next: for an eighth of a part of the next group, in the first-level cache,
+/// and for one line from `soon` on, in the second-level one.
 macro_rules! ahead {
     () => {
         "\n .rept 4
@@ -278,6 +278,9 @@ macro_rules! products_of_groups {
     };
 }
 
+// For each part `ahead` stands eight times: of one part behind all loads and products, of three behind the 24 products, and
+// there loads have `idle`.
+
 products_of_groups!(
     /// One part: A·B.
     one_part, 1, [load_a!(1, ahead), load_b!(1, ahead), multiply!(), next_part!()]
@@ -286,11 +289,11 @@ products_of_groups!(
 products_of_groups!(
     /// Three parts: A₁B₃ + A₁B₂ + A₂B₂ + A₂B₁ + A₁B₁ + A₃B₁, in an order in which few tiles change from one to the next.
     three_parts, 3, [
-        load_a!(1, apart), load_b!(3, apart), multiply!(),
-        load_b!(2, apart), multiply!(), next_part!(),
-        load_a!(2, apart), multiply!(),
-        load_b!(1, apart), multiply!(), next_part!(),
-        load_a!(1, apart), multiply!(),
-        load_a!(3, apart), multiply!(), next_part!(),
+        load_a!(1, idle), load_b!(3, idle), multiply!(),
+        load_b!(2, idle), multiply!(), next_part!(),
+        load_a!(2, idle), multiply!(),
+        load_b!(1, idle), multiply!(), next_part!(),
+        load_a!(1, idle), multiply!(),
+        load_a!(3, idle), multiply!(), next_part!(),
     ]
 );
