@@ -155,9 +155,11 @@ impl Drop for Tiles {
 // Of the eight tiles, 0 to 3 are sums, 4 and 5 the upper and lower rows of A, 6 and 7 the left and right columns of B. A group
 // has of a row of A 64 bytes for each part, of B 16 rows of 128.
 //
-// Six or so instructions enter the pipeline together, and while another thread works on the same core, two of the unit's among
-// them wait for each other: products took 1.4 to 1.7 times as long (`bench matmul`). So eight others stand between any two, and
-// of six neighbours never two are the unit's. On a core of one's own that neither helps nor costs.
+// Between any two instructions of the unit stand eight others. On a virtual machine the unit was fast for moments and slow for
+// others. When it was slow, loops of these instructions took 1.65 times as long without others in between, and six or more
+// helped where four did not, whatever they were; when it was fast, they neither helped nor cost. The likely reason: some six
+// instructions enter the pipeline together, and while another thread shares the core, two of the unit's among them wait for
+// each other. Whole steps of training gained 0 to 34% (`bench step`, in turn with the program before).
 
 /// Instructions in between that do nothing.
 macro_rules! idle {
