@@ -67,9 +67,11 @@ pub fn run(args: &Args) -> Result<()> {
             utf8(name, bytes, 1)?
         }
     };
-    if question.trim().is_empty() || text.trim().is_empty() {
-        let what = "a question and a text that holds its answer are needed, and one of them is empty";
-        return Err(crate::Usage(what.to_owned()).into());
+    for (what, is) in [("question", question), ("text", &text)] {
+        if is.trim().is_empty() {
+            let what = format!("the {what} is empty: give a question, and a text that holds its answer");
+            return Err(crate::Usage(what).into());
+        }
     }
     let (found, cut) = answerer.answer(&tokenizer, question, &text);
     if cut {

@@ -1,7 +1,7 @@
 //! `pretext classify`: labels for texts by a fine-tuned model, and for pictures by a CLIP that nobody taught them.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::builder::RangedU64ValueParser;
@@ -121,10 +121,21 @@ fn names(args: &Args, with: &Encoders, labels: Vec<String>) -> Result<ZeroShot> 
     Ok(names)
 }
 
+/// Whether a run learned other pictures than those of the built-in world.
+fn learned_from_data(run: &Path) -> bool {
+    let options = models::train::Options::read_table(&run.join("train.toml"));
+    options.is_ok_and(|table| table.get("data").and_then(|data| data.as_array()).is_some_and(|data| !data.is_empty()))
+}
+
 /// Labels pictures one by one.
 fn label(args: &Args, with: &Encoders, words: Vec<String>) -> Result<()> {
     let names = match &args.labels {
         Some(file) => names(args, with, zero_shot::read_names(file)?)?,
+        None if learned_from_data(&args.dir) => {
+            let what =
+                "name the labels with --labels FILE, one a line: this model has not learned the built-in world's";
+            return Err(crate::Usage(what.to_owned()).into());
+        }
         None => {
             eprintln!("note: without --labels, the names are the 64 of the built-in world");
             ZeroShot::world(with)

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
@@ -18,7 +20,8 @@ use models::transfer::finetune::tuned::Reading;
 use models::transfer::pretrained::Pretrained;
 use serde_json::json;
 
-use crate::flags::{MOST_DROPOUT, Precision, ReadingName, Threads, check_share, count};
+use crate::Stopped;
+use crate::flags::{self, MOST_DROPOUT, Precision, ReadingName, Threads, check_share, count};
 use crate::pictures::{self, PictureFlags};
 
 /// Measure how good a task is learned from 1, 2, 4 … labels of each class (or tagged sentences): by the pre-trained model, by
@@ -112,8 +115,11 @@ fn free() -> PathBuf {
 pub fn run(args: &Args) -> Result<()> {
     let (Task::Classify { options: o, .. } | Task::Tag(o)) = &args.task;
     o.threads.set();
-    if !(o.lr > 0.0 && o.lr.is_finite()) || o.most == Some(0) {
-        return Err(crate::Usage("--lr wants more than 0, --most at least 1".to_owned()).into());
+    if !(o.lr > 0.0 && o.lr.is_finite()) {
+        return Err(crate::Usage(format!("--lr {}: give more than 0", o.lr)).into());
+    }
+    if o.most == Some(0) {
+        return Err(crate::Usage("--most 0 leaves nothing to learn from: give 1 or more".to_owned()).into());
     }
     check_share("dropout", o.dropout, MOST_DROPOUT)?;
     if o.svg.exists() {
@@ -214,23 +220,29 @@ impl Options {
             1 => "one seed".to_owned(),
             n => format!("means over {n} seeds; the bars are their 95% intervals"),
         };
-        // With each point the picture is drawn anew, so that an end by Ctrl-C leaves what is known by then.
+        // With each point the picture is drawn anew, so that whatever ends it leaves what is known by then.
         let mut drawn = Ok(());
         let report = |so_far: &[Point]| {
             so_far.last().into_iter().for_each(|point| say(row(point)));
             drawn = picture::draw::<S>(&self.svg, [&title, &known], so_far);
         };
-        let points = tensor::parallel::inside(|| curve(subject, plan, report))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        flags::on_ctrl_c(&stop)?;
+        let stopped = || stop.load(Ordering::SeqCst);
+        let points = tensor::parallel::inside(|| curve(subject, plan, report, stopped))?;
         said?;
+        if stopped() {
+            eprintln!("note: stopped with {}; what was not finished is left out", count(points.len(), "point"));
+        }
         if self.json {
             let points: Vec<_> = points.iter().map(told::<S>).collect();
             writeln!(std::io::stdout(), "{}", json!({"measured": S::MEASURED, "points": points}))?;
         }
         drawn?;
-        if !self.json {
+        if !self.json && !points.is_empty() {
             writeln!(std::io::stdout(), "the picture is {}", self.svg.display())?;
         }
-        Ok(())
+        if stopped() { Err(Stopped.into()) } else { Ok(()) }
     }
 }
 

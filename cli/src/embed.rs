@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> Result<()> {
     if pictures::is_clip(&args.dir)? {
         return with_pictures(args);
     }
-    pictures::refuse(&args.dir, &[("--data", !args.data.is_empty())])?;
+    pictures::refuse(&args.dir, &[("--data", !args.data.is_empty()), ("--index", args.index.is_some())])?;
     pictures::refuse(&args.dir, &args.pictures.given())?;
     let with = Pretrained::open(&args.dir)?;
     let of = beside::read_vectors(&args.dir)?;
@@ -139,6 +139,11 @@ fn with_pictures(args: &Args) -> Result<()> {
     if args.pooling.is_some() {
         return Err(crate::Usage("--pooling is for models of text, and this is a CLIP: leave it out".to_owned()).into());
     }
+    if matches!(args.retrieval, Some(Some(_))) && !args.data.is_empty() {
+        let what =
+            "--retrieval FILE and --data both name pictures: name all of them with --data, and give --retrieval alone";
+        return Err(crate::Usage(what.to_owned()).into());
+    }
     let data: Vec<PathBuf> = args.retrieval.iter().flatten().chain(&args.data).cloned().collect();
     args.pictures.need(&data)?;
     let with = Encoders::open(&args.dir)?;
@@ -153,6 +158,7 @@ fn with_pictures(args: &Args) -> Result<()> {
         let gallery = args.pictures.open(&with, &args.data, &[])?;
         if let Some(named) = &args.index {
             kept::check_same(named, &with, &gallery, true)?; // as in a search, another index is never put in its place
+            models::files::try_at(named).map_err(|error| Error::io(named, "write", &error))?;
         }
         let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
         let (index, new) = pictures::index(&with, &gallery, true, &path)?;

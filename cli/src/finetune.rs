@@ -181,6 +181,9 @@ struct Outcome {
     /// The mean of the test scores over the seeds, with its 95% interval.
     test: BTreeMap<&'static str, Mean>,
     trials: Vec<Trial>,
+    /// Why there are no more trials, if one failed.
+    #[serde(skip)]
+    failed: Option<models::Error>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -214,7 +217,7 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
         Ok((classifier, fitted, test))
     })?;
     classifier.save(&out, &from.tokenizer, &examples.labels)?;
-    o.conclude(args, &out, (Kind::Classify, Some(pooling)), &outcome)
+    o.conclude(args, &out, (Kind::Classify, Some(pooling)), outcome)
 }
 
 fn tag(args: &Args, o: &Options) -> Result<()> {
@@ -241,15 +244,12 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
         Ok((tagger, fitted, score.map_or(Scores::new(), named)))
     })?;
     tagger.save(&out, &from.tokenizer)?;
-    o.conclude(args, &out, (Kind::Tag, None), &outcome)
+    o.conclude(args, &out, (Kind::Tag, None), outcome)
 }
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
     let (recipe, from) = o.begin(args, answer::LEAST_STEPS)?;
-    if from.model.block_size() < windows::SMALLEST {
-        let what = format!("sees {} tokens, too few for a question and a text", from.model.block_size());
-        return Err(models::Error::file(&args.dir, what + ": train one with a larger --block-size").into());
-    }
+    windows::check_room(&args.dir, &from.model)?;
     let questions = match &o.data {
         None => Questions::world(&from, o.seed),
         Some(data) => {
@@ -275,7 +275,7 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
         Ok((answerer, fitted, score.map_or(Scores::new(), named)))
     })?;
     answerer.save(&out, &from.tokenizer)?;
-    o.conclude(args, &out, (Kind::Answer, None), &outcome)
+    o.conclude(args, &out, (Kind::Answer, None), outcome)
 }
 
 fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: [usize; 3]) {
@@ -344,7 +344,8 @@ impl Options {
         Ok([read(&self.val_data)?, read(&self.test_data)?])
     }
 
-    /// Learns once a seed. Keeps the model that validates best. Ctrl-C ends it early, with what there is by then.
+    /// Learns once a seed. Keeps the model that validates best. Ctrl-C, or a seed that fails after others, ends it early, with
+    /// what there is by then.
     fn trials<M: Send>(
         &self,
         recipe: &Recipe,
@@ -354,13 +355,23 @@ impl Options {
         flags::on_ctrl_c(&self.stop)?;
         let mut trials: Vec<Trial> = Vec::new();
         let mut best: Option<(Option<f64>, u64, M)> = None;
+        let mut failed = None;
         for seed in self.seed..self.seed + self.seeds {
             let recipe = Recipe { seed, ..recipe.clone() };
-            let (model, fitted, test) = tensor::parallel::inside(|| learn(&recipe)).inspect_err(|_| {
-                if self.out.is_none() {
-                    let _ = std::fs::remove_dir(out); // if nothing was put into it
+            let (model, fitted, test) = match tensor::parallel::inside(|| learn(&recipe)) {
+                Ok(learned) => learned,
+                Err(error) if best.is_some() => {
+                    eprintln!("note: seed {seed} failed, and what was learned before is kept");
+                    failed = Some(error);
+                    break;
                 }
-            })?;
+                Err(error) => {
+                    if self.out.is_none() {
+                        let _ = std::fs::remove_dir(out); // if nothing was put into it
+                    }
+                    return Err(error.into());
+                }
+            };
             let stopped = fitted.stopped;
             if best.as_ref().is_none_or(|(other, ..)| fitted.best > *other) {
                 best = Some((fitted.best, seed, model));
@@ -386,7 +397,7 @@ impl Options {
             Some((*name, over_seeds(scores.collect())?))
         });
         let test = test.collect();
-        Ok((model, Outcome { kept, validation, test, trials }))
+        Ok((model, Outcome { kept, validation, test, trials, failed }))
     }
 
     /// Writes and says how it went.
@@ -395,16 +406,19 @@ impl Options {
         args: &Args,
         out: &Path,
         (kind, pooling): (Kind, Option<ReadingName>),
-        outcome: &Outcome,
+        mut outcome: Outcome,
     ) -> Result<()> {
-        let stopped = outcome.trials.iter().any(|trial| trial.fitted.stopped);
-        let end = || if stopped { Err(Stopped.into()) } else { Ok(()) };
+        let end = match outcome.failed.take() {
+            Some(error) => Err(error.into()),
+            None if outcome.trials.iter().any(|trial| trial.fitted.stopped) => Err(Stopped.into()),
+            None => Ok(()),
+        };
         tuned::save_options(out, &Told { from: &args.dir, task: kind.command(), pooling, options: self })?;
-        tuned::save_results(out, outcome)?;
+        tuned::save_results(out, &outcome)?;
         let mut to = std::io::stdout().lock();
         if self.json {
-            writeln!(to, "{}", serde_json::to_string(&Placed::at(out, outcome))?)?;
-            return end();
+            writeln!(to, "{}", serde_json::to_string(&Placed::at(out, &outcome))?)?;
+            return end;
         }
         let chosen = outcome.validation.iter().filter(|_| outcome.test.is_empty());
         let validation = chosen.map(|mean| ("validation", validated_by(kind), mean));
@@ -419,6 +433,6 @@ impl Options {
         writeln!(to, "the {which} is in {}; use it with", out.display())?;
         let words = if kind == Kind::Answer { "\"a question\" \"a text\"" } else { "\"a text\"" };
         writeln!(to, "  pretext {} {} {words}", kind.command(), quoted(&out.to_string_lossy()))?;
-        end()
+        end
     }
 }

@@ -23,7 +23,8 @@ pub struct PictureFlags {
     #[arg(long, value_name = "COLUMN")]
     image_column: Option<String>,
     /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; in folders the columns are text
-    /// (of the file beside it), folder and file [default: the columns caption, text, label or title]
+    /// (of the file beside it), folder and file [default: the columns caption, text and title, or else
+    /// label]
     #[arg(long, num_args = 1.., value_name = "TEMPLATE")]
     captions: Vec<String>,
     /// The column of a picture's class, as folder where each class has one [default: the first of class, cls and label that is

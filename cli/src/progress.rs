@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use autograd::Profile;
 use indicatif::{ProgressBar, ProgressStyle};
 use models::train::Watch;
-use models::train::metrics::Metric;
+use models::train::metrics::{Metric, Validation};
 use models::train::watch::Plan;
 use tensor::matmul::Precision;
 
@@ -59,10 +59,8 @@ pub struct Progress {
     /// Exponential means, so that the figures can be read.
     loss: f64,
     rate: f64,
-    val_loss: Option<f64>,
-    val_chance: Option<f64>,
-    val_accuracy: Option<f64>,
-    rank: Option<f64>,
+    /// What the last evaluation found.
+    validation: Validation,
 }
 
 impl Progress {
@@ -78,10 +76,7 @@ impl Progress {
             printed: now,
             loss: f64::NAN,
             rate: f64::NAN,
-            val_loss: None,
-            val_chance: None,
-            val_accuracy: None,
-            rank: None,
+            validation: Validation::default(),
         }
     }
 
@@ -96,10 +91,11 @@ impl Progress {
         let share = 100.0 * self.rate * plan.step_flops / plan.step_tokens as f64 / self.peak;
         let left =
             self.begin.elapsed().as_secs_f64() / (p.step - plan.first_step) as f64 * (plan.steps - p.step) as f64;
-        let chance = self.val_chance.map_or(String::new(), |chance| format!(" (chance {chance:.4})"));
-        let val = self.val_loss.map_or(String::new(), |loss| format!("  val {loss:.4}{chance}"));
-        let right = self.val_accuracy.map_or(String::new(), |right| format!("  right {:.1}%", 100.0 * right));
-        let rank = self.rank.map_or(String::new(), |rank| format!("  rank {rank:.1}"));
+        let Validation { loss, accuracy, chance, representation, .. } = self.validation;
+        let chance = chance.map_or(String::new(), |chance| format!(" (chance {chance:.4})"));
+        let val = loss.map_or(String::new(), |loss| format!("  val {loss:.4}{chance}"));
+        let right = accuracy.map_or(String::new(), |right| format!("  right {:.1}%", 100.0 * right));
+        let rank = representation.effective_rank.map_or(String::new(), |rank| format!("  rank {rank:.1}"));
         format!(
             "loss {:.4}{val}{right}{rank}  lr {:.1e}  {}/s ({share:.0}% of peak)  {} left",
             self.loss,
@@ -169,10 +165,10 @@ impl Watch for Progress {
         let smooth = |mean: f64, x: f64| if mean.is_nan() { x } else { 0.9 * mean + 0.1 * x };
         self.loss = smooth(self.loss, p.loss);
         self.rate = smooth(self.rate, p.items_per_s);
-        self.val_loss = p.val_loss.or(self.val_loss);
-        self.val_chance = p.val_chance.or(self.val_chance);
-        self.val_accuracy = p.val_accuracy.or(self.val_accuracy);
-        self.rank = p.representation.effective_rank.or(self.rank);
+        let evaluated = p.validation.loss.is_some();
+        if evaluated {
+            self.validation = p.validation;
+        }
         let Some(plan) = &self.plan else { return };
         let line = self.line(plan, p);
         match &self.bar {
@@ -182,7 +178,7 @@ impl Watch for Progress {
             }
             None => {
                 let due = self.printed.elapsed() > Duration::from_secs(10);
-                if p.val_loss.is_some() || due || p.step == plan.first_step + 1 {
+                if evaluated || due || p.step == plan.first_step + 1 {
                     say!(self, "step {}/{}  {line}", p.step, plan.steps);
                     self.printed = Instant::now();
                 }

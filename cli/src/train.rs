@@ -10,7 +10,7 @@ use autograd::Profile;
 use clap::ValueEnum;
 use models::files::quoted;
 use models::pretext::{Objective, Unit};
-use models::train::options::{NormName, ObjectiveName, OptimizerName, Options, PrecisionName, ScheduleName};
+use models::train::options::{ModelName, NormName, ObjectiveName, OptimizerName, Options, PrecisionName, ScheduleName};
 use models::train::representation::Representation;
 use models::train::run::{Outcome, Run, new_directory, train};
 use models::transfer::generate::{Generator, Sampling};
@@ -21,10 +21,7 @@ use crate::flags::{self, Placed, Threads};
 use crate::progress::Progress;
 use crate::{Stopped, Usage};
 
-/// Pre-train a model on raw data: on text files, or without any on the built-in world of small stories.
-#[derive(clap::Args)]
-#[command(args_override_self = true)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   pretext train                                              GPT on the built-in world, a few minutes
   pretext train bert                                         BERT on it
@@ -34,9 +31,25 @@ Examples:
   pretext train --data wiki=2 books=1 --val-data valid.txt   several sources with weights
   pretext train bert --objective simcse --from runs/bert-nano-1   a new run that goes on from a BERT, so that like sentences
                                                              lie together
-  pretext train --resume runs/gpt-nano-1                     go on after an interruption
+  pretext train --resume runs/gpt-nano-1                     go on after an interruption";
 
-Presets: nano (default), char, char-fast, char-best, mini, gpt2 of GPT; nano (default), mini, small, base, simcse of BERT; nano (default), mini, vit-b-32 of CLIP. Flags win over --config, which wins over the preset.")]
+/// Examples, and every model's presets.
+fn after_help() -> String {
+    let mut text =
+        format!("{EXAMPLES}\n\nPresets (the first is the default; --config wins over them, and flags over both):");
+    for model in [ModelName::Gpt, ModelName::Bert, ModelName::Clip] {
+        for (i, preset) in model.presets().iter().enumerate() {
+            let title = if i == 0 { model.title() } else { "" };
+            text += &format!("\n  {title:<5} {:<10} {}", preset.name, preset.about);
+        }
+    }
+    text
+}
+
+/// Pre-train a model on raw data: on text files, or without any on the built-in world of small stories.
+#[derive(clap::Args)]
+#[command(args_override_self = true)]
+#[command(after_help = after_help())]
 pub struct Args {
     /// Which model to train [default: gpt]
     #[arg(value_enum)]
@@ -308,7 +321,8 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     if !outcome.finished {
-        writeln!(out, "\nstopped after step {}; go on with\n  pretext train --resume {directory}", outcome.step)?;
+        let quoted = quoted(&run.directory.to_string_lossy());
+        writeln!(out, "\nstopped after step {}; go on with\n  pretext train --resume {quoted}", outcome.step)?;
         return Ok(());
     }
     if let Some(loss) = outcome.val_loss {

@@ -77,6 +77,11 @@ pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A digest, such as tells files from one another, in hexadecimal digits.
+pub(crate) fn hex(digest: impl AsRef<[u8]>) -> String {
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Gives a complete temporary file its name `path` in the same directory, and waits until the disk has both.
 pub(crate) fn commit(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
     temporary.as_file().sync_all()?;

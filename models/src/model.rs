@@ -71,6 +71,11 @@ impl Config {
         Params::build_zeroed(|at| self.build(at))
     }
 
+    /// The same without the head that pre-training needed.
+    pub(crate) fn build_zeroed_body(&self) -> (Model, Params) {
+        Params::build_zeroed(|at| self.build_body(at))
+    }
+
     pub(crate) fn build(&self, at: Scope) -> Model {
         match self {
             Self::Gpt(config) => Model::Gpt(Gpt::new(config, at)),

@@ -51,6 +51,11 @@ pub fn chunks3<X: Send, Y: Send, Z: Send>(
     parts.enumerate().with_max_len(1).for_each(|(i, ((x, y), z))| body(i, x, y, z));
 }
 
+/// What `f` makes of each of `xs`, in their order, each a task of its own.
+pub fn map<X: Sync, Y: Send>(xs: &[X], f: impl Fn(&X) -> Y + Send + Sync) -> Vec<Y> {
+    xs.par_iter().with_max_len(1).map(f).collect()
+}
+
 /// The sum of `f(first..end)` over fixed runs of `size` indices of `0..n`, in double precision and in order.
 pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Send + Sync) -> f64 {
     let part = |i: usize| f(i * size..((i + 1) * size).min(n));

@@ -41,6 +41,11 @@ pub fn max<T: Float>(x: &[T]) -> T {
     fold(x, low, T::Lanes::splat(low), T::Lanes::max, T::Lanes::max).largest()
 }
 
+/// The place of the largest element; of equals the first, and 0 of none.
+pub fn argmax<X: PartialOrd>(x: &[X]) -> usize {
+    (0..x.len()).reduce(|best, i| if x[i] > x[best] { i } else { best }).unwrap_or(0)
+}
+
 /// Σᵢ aᵢ·bᵢ
 pub fn dot<T: Float, S: Stored<T>>(a: &[T], b: &[S]) -> T {
     assert_eq!(a.len(), b.len(), "dot: the rows differ in length");
@@ -231,6 +236,12 @@ mod tests {
             let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
             assert!(n == 1 || (r * r * var - 1.0).abs() < 1e-12, "statistics of {n}");
         }
+    }
+
+    #[test]
+    fn the_largest_is_the_first_of_equals() {
+        assert_eq!(argmax(&[1.0, 3.0, 2.0, 3.0]), 1);
+        assert_eq!((argmax(&[7u32]), argmax::<f32>(&[])), (0, 0));
     }
 
     #[test]

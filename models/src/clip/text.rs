@@ -49,7 +49,7 @@ impl TextEncoder {
         /// all: `transformers` reads these at the largest.
         const LEGACY: u32 = 2;
         if self.config.eos_token_id == LEGACY {
-            return (0..ids.len()).reduce(|best, i| if ids[i] > ids[best] { i } else { best }).unwrap_or(0);
+            return tensor::rows::argmax(ids);
         }
         ids.iter().position(|&id| id == self.config.eos_token_id).unwrap_or(0) // 0: as there
     }

@@ -185,7 +185,7 @@ impl Corpus {
     /// What identifies the data: a run is resumed on the data that it began with.
     pub fn fingerprint(&self) -> String {
         match self {
-            Self::World(_) => "world".to_owned(),
+            Self::World(_) => world::VERSION.to_owned(),
             Self::Text(text) => text.fingerprint(),
             Self::Captioned(captioned) => captioned.rows().source.fingerprint(),
         }

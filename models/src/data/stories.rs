@@ -29,7 +29,7 @@ pub struct Stories {
     val: Vec<Vec<u32>>,
     /// Tokens that validation predicts.
     pub val_tokens: u64,
-    /// Bytes of the validation stories.
+    /// Bytes of text behind these tokens.
     pub val_bytes: u64,
     /// The loss that no model can beat on the validation rows, in nats a token; unknown where a story does not fit into a row.
     pub floor: Option<f64>,
@@ -71,13 +71,13 @@ impl Stories {
         stories
     }
 
-    /// A story's ids, what frames it included, and its nats and bytes.
-    fn encode(&self, stream: Stream, index: u64, ids: &mut Vec<u32>) -> (f64, usize) {
+    /// A story's ids, what frames it included, and its nats.
+    fn encode(&self, stream: Stream, index: u64, ids: &mut Vec<u32>) -> f64 {
         let story = self.world.story(stream, index);
         ids.extend(self.open);
         self.tokenizer.encode_ordinary(story.text.as_bytes(), ids);
         ids.extend(self.close);
-        (story.nats, story.text.len())
+        story.nats
     }
 
     /// Whole stories in rows of at most `longest` tokens.
@@ -86,9 +86,7 @@ impl Stories {
         let mut row: Vec<u32> = self.first.into_iter().collect();
         for index in 0..VAL_STORIES {
             let mut ids = Vec::new();
-            let (story_nats, bytes) = self.encode(Stream::WorldVal, index, &mut ids);
-            nats += story_nats;
-            self.val_bytes += bytes as u64;
+            nats += self.encode(Stream::WorldVal, index, &mut ids);
             all_fit &= ids.len() + self.first.iter().len() <= longest;
             if row.len() + ids.len() > longest && row.len() > 1 {
                 self.val.push(std::mem::replace(&mut row, self.first.into_iter().collect()));
@@ -97,7 +95,14 @@ impl Stories {
             row.truncate(longest);
         }
         self.val.push(row);
-        self.val_tokens = self.val.iter().map(|row| row.len() as u64 - 1).sum();
+        let marks = [self.first, self.open, self.close];
+        let text = |row: &[u32]| {
+            let words: Vec<u32> = row.iter().copied().filter(|&id| !marks.contains(&Some(id))).collect();
+            self.tokenizer.decode(&words).map_or(0, |text| text.len())
+        };
+        let predicted = || self.val.iter().map(|row| &row[1..]);
+        self.val_tokens = predicted().map(|row| row.len() as u64).sum();
+        self.val_bytes = predicted().map(|row| text(row) as u64).sum();
         // Bytes have no end-of-text token, so a row's first byte is never predicted and the floor is not exact.
         self.floor = (all_fit && self.first.is_some()).then(|| nats / self.val_tokens as f64);
     }
@@ -163,6 +168,18 @@ mod tests {
     fn the_floor_is_unknown_where_stories_do_not_fit() {
         assert!(stories(160).floor.is_some());
         assert_eq!(stories(32).floor, None);
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_predicted_tokens() {
+        let world = World::new(1);
+        let whole: usize = (0..VAL_STORIES).map(|i| world.story(Stream::WorldVal, i).text.len()).sum();
+        assert_eq!(stories(160).val_bytes, whole as u64);
+        for block in [32, 160] {
+            let bytes = Stories::new(world, Stories::train_tokenizer(world, 256).unwrap(), block);
+            assert_eq!(bytes.val_bytes, bytes.val_tokens, "a token is a byte");
+            assert!(bytes.val_bytes < whole as u64);
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! GPT's sizes, under the names of Hugging Face's config.json, and the presets.
+//! GPT's sizes, under the names of Hugging Face's config.json.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Contrastive prediction of pictures and texts: which caption belongs to which picture?
 //!
 //! A batch has B pictures with a caption each. Both become vectors of length 1, xᵢ and yⱼ, and every picture is compared with
-//! every caption: `sᵢⱼ = exp(t)·xᵢ·yⱼ`, with a temperature t that is learned. The caption of a picture is to be found among all B,
+//! every caption: `sᵢⱼ = exp(t)·xᵢ·yⱼ`, with a t that is learned: the temperature is exp(−t). The caption of a picture is to be found among all B,
 //! and the picture of a caption as well (Radford et al. 2021, figure 3):
 //!
 //! - `ℓ = −1/2B·Σᵢ ( ln(exp(sᵢᵢ)/Σⱼ exp(sᵢⱼ)) + ln(exp(sᵢᵢ)/Σⱼ exp(sⱼᵢ)) )`

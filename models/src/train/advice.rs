@@ -8,12 +8,14 @@
 use super::Options;
 use super::metrics::Metric;
 use super::options::{NormName, ObjectiveName, OptimizerName};
+use super::representation::Representation;
 
 /// A loss from this share of the unigram level to the second is still at it, and one beyond has not come down to it; below
-/// the third share it has left it.
+/// the third share it has left it. Beyond the fourth it is worse than that of any guess, and this is said at once.
 const AT: f64 = 0.98;
 const BEYOND: f64 = 1.05;
 const LEFT: f64 = 0.95;
+const LOST: f64 = 2.0;
 /// Evaluations, and steps, that a run is given before anything is said: as many as small models that learn need.
 const EVALUATIONS: usize = 3;
 const STEPS: u64 = 500;
@@ -69,15 +71,18 @@ impl Advice {
 
     /// What there is to say after a step, as its line of metrics has it. Steps that were not evaluated say nothing.
     pub fn look(&mut self, metric: &Metric) -> Vec<String> {
-        let Some(loss) = metric.val_loss else { return Vec::new() };
+        let Metric { step, validation, .. } = metric;
+        let Some(loss) = validation.loss else { return Vec::new() };
         self.evaluations += 1;
-        let flat = self.flat(metric.step, loss, self.level.or(metric.val_chance));
-        self.blind(metric).into_iter().chain(flat).chain(self.collapse(metric)).collect()
+        let flat = self.flat(*step, [metric.loss, loss], self.level.or(validation.chance));
+        let collapse = self.collapse(*step, &validation.representation);
+        self.blind(validation.chance).into_iter().chain(flat).chain(collapse).collect()
     }
 
-    fn flat(&mut self, step: u64, loss: f64, level: Option<f64>) -> Option<String> {
+    /// What there is to say of the training loss and the validation loss, beside the level.
+    fn flat(&mut self, step: u64, [training, loss]: [f64; 2], level: Option<f64>) -> Option<String> {
         let level = level?;
-        let patient = self.evaluations >= EVALUATIONS && step >= self.due;
+        let patient = self.evaluations >= EVALUATIONS && step >= self.due || loss > LOST * level;
         let [knowing, not_yet, name] = match self.pictures {
             false => [
                 "knowing how often each token occurs",
@@ -89,7 +94,14 @@ impl Advice {
         if self.flat == Said::Nothing && patient && loss > AT * level {
             self.flat = Said::Stuck;
             let Self { helps, lr, .. } = self;
-            return Some(if loss > BEYOND * level {
+            return Some(if training < LEFT * level {
+                let varied = if self.pictures { "pictures that vary (--crop, --shift, --hue), " } else { "" };
+                format!(
+                    "after {step} steps the validation loss, {loss:.3}, is no better than {knowing}, {level:.3}, and the \
+                     training loss, {training:.3}, far below: it learns its examples by heart; what helps: more data, \
+                     {varied}--dropout 0.1, fewer --steps; the best weights on the way are in best/"
+                )
+            } else if loss > BEYOND * level {
                 let change = format!("another --lr (it is {lr}), another --warmup or more --steps");
                 format!(
                     "after {step} steps the loss, {loss:.3}, is worse than {knowing}, {level:.3}; what helps: {change}"
@@ -107,26 +119,26 @@ impl Advice {
     }
 
     /// Where all captions of the validation part are the same, nothing is to be told apart, and everything is right.
-    fn blind(&mut self, metric: &Metric) -> Option<String> {
-        let said = std::mem::replace(&mut self.blind, metric.val_chance == Some(0.0));
+    fn blind(&mut self, chance: Option<f64>) -> Option<String> {
+        let said = std::mem::replace(&mut self.blind, chance == Some(0.0));
         (self.blind && !said).then(|| {
             let what = "all captions of the validation part are the same to the model, so its loss says nothing";
             format!("{what}: give --val-data, or a larger --val-share")
         })
     }
 
-    fn collapse(&mut self, metric: &Metric) -> Option<String> {
-        let step = metric.step;
+    fn collapse(&mut self, step: u64, representation: &Representation) -> Option<String> {
         // What has collapsed has to come well clear of it, or a run at the bound would say so at every turn.
         let strict = if self.collapsed { 2.0 } else { 1.0 };
-        match (metric.representation.collapse(self.width, strict), self.collapsed) {
+        let of = if self.pictures { "pictures" } else { "texts" };
+        match (representation.collapse(of, self.width, strict), self.collapsed) {
             (Some(sentence), false) => {
                 self.collapsed = true;
                 Some(format!("after {step} steps {sentence}; if it lasts, a smaller --lr or a longer --warmup helps"))
             }
-            (None, true) if metric.representation.effective_rank.is_some() => {
+            (None, true) if representation.effective_rank.is_some() => {
                 self.collapsed = false;
-                Some(format!("after {step} steps the vectors of different texts spread out again"))
+                Some(format!("after {step} steps the vectors of different {of} spread out again"))
             }
             _ => None,
         }
@@ -160,7 +172,7 @@ fn listed(all: &[(bool, &str)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::representation::Representation;
+    use super::super::metrics::Validation;
     use super::*;
     use toml::Table;
 
@@ -171,20 +183,8 @@ mod tests {
 
     fn metric(step: u64, val_loss: f64, rank: f64) -> Metric {
         let representation = Representation { effective_rank: Some(rank), alignment: None, uniformity: Some(-1.0) };
-        Metric {
-            step,
-            loss: 1.0,
-            val_loss: Some(val_loss),
-            val_loss_as_before: None,
-            val_accuracy: None,
-            val_chance: None,
-            temperature: None,
-            representation,
-            lr: 1.0,
-            grad_norm: 1.0,
-            items_per_s: 1.0,
-            seconds: 1.0,
-        }
+        let validation = Validation { loss: Some(val_loss), representation, ..Validation::default() };
+        Metric { step, loss: val_loss, validation, lr: 1.0, grad_norm: 1.0, items_per_s: 1.0, seconds: 1.0 }
     }
 
     /// What is said at which step, when these losses are met every 200 steps.
@@ -219,6 +219,17 @@ mod tests {
         let flags: Table = "model = \"gpt\"".parse().unwrap();
         let gpt = Options::resolve(&Table::new(), &flags).unwrap();
         assert_eq!(said(&mut Advice::new(&gpt, Some(5.0)), &[5.0; 9]), []);
+    }
+
+    #[test]
+    fn what_is_learned_by_heart_and_what_is_lost_are_told_apart() {
+        let mut heart = advice("");
+        let learned = |step, loss| Metric { loss, ..metric(step, 5.3, 40.0) };
+        let said: Vec<String> = (1..9).flat_map(|i| heart.look(&learned(200 * i, 3.0))).collect();
+        assert!(said.len() == 1 && said[0].contains("by heart") && said[0].contains("best/"), "{said:?}");
+        assert!(!said[0].contains("--crop"), "{said:?}");
+        let lost = advice("").look(&metric(60, 18950.0, 40.0));
+        assert!(lost.len() == 1 && lost[0].contains("is worse than") && lost[0].contains("--lr"), "{lost:?}");
     }
 
     #[test]

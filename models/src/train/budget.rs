@@ -11,9 +11,10 @@ use super::step::loss_and_gradients;
 use crate::error::Result;
 use crate::pretext::Batch;
 
-/// How many steps fit into `seconds`: some are made on a copy of the model and timed, and so are an evaluation and a look at
-/// vectors. Nothing of this rehearsal stays, so the run is the same as with `--steps`.
-pub(super) fn steps_in(seconds: f64, setup: &Setup) -> Result<u64> {
+/// How many steps fit into `seconds`, of which an evaluation follows each `eval_every(steps)`: some are made on a copy of the
+/// model and timed, and so are an evaluation and a look at vectors. Nothing of this rehearsal stays, so the run is the same as
+/// with `--steps`.
+pub(super) fn steps_in(seconds: f64, setup: &Setup, eval_every: impl Fn(u64) -> Result<u64>) -> Result<u64> {
     /// At least so many steps, and this share of the budget: a machine that others use too is now fast and now slow.
     const STEPS: usize = 8;
     const SHARE: f64 = 0.005;
@@ -43,8 +44,39 @@ pub(super) fn steps_in(seconds: f64, setup: &Setup) -> Result<u64> {
     let vectors = start.elapsed().as_secs_f64();
     let positions = if o.clip.is_some() { o.block_size } else { 1 };
     let all = (setup.corpus.val_tokens() * positions as u64) as f64;
-    // Ten evaluations (a tenth of the steps apart), each with a look at vectors; the last reads the whole, too.
-    let evaluations = a_token * (10.0 * all.min(o.eval_tokens as f64) + all) + 10.0 * vectors;
-    let left = seconds - begin.elapsed().as_secs_f64() - evaluations;
-    Ok(((left / a_step) as u64).max(1))
+    let evaluation = a_token * all.min(o.eval_tokens as f64) + vectors;
+    // The last evaluation reads the whole, too.
+    let left = seconds - begin.elapsed().as_secs_f64() - a_token * all;
+    most(((left / a_step) as u64).max(1), |steps| {
+        let evaluations = steps.div_ceil(eval_every(steps)?);
+        Ok(steps as f64 * a_step + evaluations as f64 * evaluation <= left)
+    })
+}
+
+/// The most steps that fit, of so many at most; at least one.
+fn most(bound: u64, fit: impl Fn(u64) -> Result<bool>) -> Result<u64> {
+    let mut steps = 1..bound + 1;
+    while steps.end - steps.start > 1 {
+        let tried = u64::midpoint(steps.start, steps.end);
+        match fit(tried)? {
+            true => steps.start = tried,
+            false => steps.end = tried,
+        }
+    }
+    Ok(steps.start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::most;
+
+    #[test]
+    fn as_many_steps_as_fit_and_never_none() {
+        let within = |seconds: u64, every: u64| most(100, |n| Ok(n + 3 * n.div_ceil(every) <= seconds)).unwrap();
+        assert_eq!(within(100, 200), 97);
+        assert_eq!(within(100, 10), 76); // 8 evaluations
+        assert_eq!(within(100, 1), 25);
+        assert_eq!(within(1000, 10), 100);
+        assert_eq!(within(0, 10), 1);
+    }
 }

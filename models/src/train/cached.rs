@@ -59,6 +59,13 @@ pub fn loss_and_gradients(
     f64::from(loss.item())
 }
 
+/// The same loss alone, without dropout.
+pub fn loss(clip: &Clip, params: &Params, batch: &Batch, micro_batch: usize) -> f64 {
+    let tape = Tape::no_grad(params);
+    let [images, texts] = vectors(clip, batch, micro_batch, |_| Tape::no_grad(params)).map(|of| tape.constant(of));
+    f64::from(clip.loss_of(images, texts, &batch.all().twins(), batch.rows as f64).item())
+}
+
 /// The vectors of a batch's pictures and captions, `[B, E]` each, at most `at_once` rows at a time, on a tape for each part's
 /// first row.
 pub(super) fn vectors<'p>(clip: &Clip, batch: &Batch, at_once: usize, tape: impl Fn(usize) -> Tape<'p>) -> [Tensor; 2] {

@@ -66,7 +66,7 @@ const SMALL: (&str, i32) = ("sans-serif", 16);
 fn render(title: &str, item: &str, metrics: &[Metric], levels: &[Level]) -> Result<String, Box<dyn Error>> {
     let training = thin(metrics.iter().map(|m| (m.step as f64, m.loss)));
     let smooth = smoothed(&training);
-    let validation = thin(metrics.iter().filter_map(|m| Some((m.step as f64, m.compared()?))));
+    let validation = thin(metrics.iter().filter_map(|m| Some((m.step as f64, m.validation.compared()?))));
     let mut levels: Vec<&Level> = levels.iter().filter(|level| can_be_shown(level.nats)).collect();
     levels.sort_by(|a, b| b.nats.total_cmp(&a.nats));
     let heights = heights(&smooth, &validation, &levels.iter().map(|level| level.nats).collect::<Vec<_>>());
@@ -101,7 +101,7 @@ fn draw_axes(chart: &mut Chart, item: &str, heights: &Range<f64>) -> Drawn {
         .configure_mesh()
         .x_desc("steps")
         .y_desc(format!("loss (nats a {item})"))
-        .x_label_formatter(&|&step| if step.fract() == 0.0 { thousands(step) } else { String::new() })
+        .x_label_formatter(&|&step| if step.fract() == 0.0 { thousands(step as u64) } else { String::new() })
         .y_label_formatter(&|nats| format!("{nats:.decimals$}"))
         .x_labels(labels)
         .y_labels(labels)
@@ -171,7 +171,12 @@ fn draw_head(chart: &Chart, root: &Area, title: &str, [smooth, validation]: [&[P
     if let Some((step, loss)) = validation.iter().min_by(|a, b| a.1.total_cmp(&b.1)) {
         root.draw(&PathElement::new([(x, y), (x + 24, y)], VALIDATION.stroke_width(2)))?;
         root.draw(&Circle::new((x + 12, y), 4, VALIDATION.filled()))?;
-        write(root, format!("validation, best {loss:.3} at step {}", thousands(step.round())), (x + 32, y), INK)?;
+        write(
+            root,
+            format!("validation, best {loss:.3} at step {}", thousands(step.round() as u64)),
+            (x + 32, y),
+            INK,
+        )?;
     }
     Ok(())
 }
@@ -200,34 +205,23 @@ fn name(level: &Level) -> String {
 }
 
 /// A whole number with a comma between thousands: 1,250,000.
-fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
     let grouped: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     grouped.join(",")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs;
 
+    use super::super::metrics::Validation;
+    use super::*;
+
     fn metric(step: u64, loss: f64, val_loss: Option<f64>) -> Metric {
-        let representation = super::super::representation::Representation::default();
+        let validation = Validation { loss: val_loss, ..Validation::default() };
         let (lr, grad_norm, items_per_s, seconds) = (1e-3, 1.0, 1e4, 1.0);
-        Metric {
-            step,
-            loss,
-            val_loss,
-            val_loss_as_before: None,
-            val_accuracy: None,
-            val_chance: None,
-            temperature: None,
-            representation,
-            lr,
-            grad_norm,
-            items_per_s,
-            seconds,
-        }
+        Metric { step, loss, validation, lr, grad_norm, items_per_s, seconds }
     }
 
     fn levels() -> Vec<Level> {
@@ -292,7 +286,7 @@ mod tests {
 
     #[test]
     fn thousands_are_set_apart() {
-        let table = [(0.0, "0"), (999.0, "999"), (1000.0, "1,000"), (1_250_000.0, "1,250,000")];
+        let table = [(0, "0"), (999, "999"), (1000, "1,000"), (1_250_000, "1,250,000")];
         table.iter().for_each(|(number, text)| assert_eq!(thousands(*number), *text));
     }
 }

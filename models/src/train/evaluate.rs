@@ -1,6 +1,7 @@
 //! The loss on the validation part: how good the model is on text that it did not train on.
 
 use autograd::{DropoutKey, Params, Tape};
+use tensor::rows::argmax;
 
 use super::cached;
 use crate::Model;
@@ -13,9 +14,10 @@ use crate::pretext::{Batch, Objective};
 /// How good a model is on data that it did not train on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
-    /// Nats a predicted token, or text.
+    /// Nats a predicted token, or a text, or a pair.
     pub loss: f64,
-    /// The share of hidden tokens, or of second views, whose likeliest guess is right; not measured for next-token prediction.
+    /// The share of hidden tokens, of second views, or of captions, whose likeliest guess is right; not measured for next-token
+    /// prediction.
     pub accuracy: Option<f64>,
     /// The loss of one who guesses which caption of a batch is a picture's; not measured for tokens and texts.
     pub chance: Option<f64>,
@@ -112,7 +114,7 @@ fn found(clip: &Clip, params: &Params, batch: &Batch, micro_batch: usize) -> (f6
     let twins = batch.all().twins();
     let scores = clip.scores(images, texts).value();
     let right = |(i, scores): &(usize, &[f32])| {
-        let best = likeliest(scores);
+        let best = argmax(scores);
         best == *i || twins.are(*i, best)
     };
     let right = scores.data().chunks_exact(batch.rows).enumerate().filter(right).count();
@@ -123,13 +125,8 @@ fn found(clip: &Clip, params: &Params, batch: &Batch, micro_batch: usize) -> (f6
 fn guessed(logits: Value<'_>, targets: &[u32]) -> (f64, usize) {
     let scores = logits.value();
     let guesses = scores.data().chunks_exact(scores.shape().cols()).zip(targets);
-    let right = guesses.filter(|(scores, target)| likeliest(scores) == **target as usize).count();
+    let right = guesses.filter(|(scores, target)| argmax(scores) == **target as usize).count();
     (f64::from(logits.cross_entropy(targets, 1.0).item()), right)
-}
-
-/// The index of the largest score; of equals the first.
-fn likeliest(scores: &[f32]) -> usize {
-    (0..scores.len()).reduce(|best, i| if scores[i] > scores[best] { i } else { best }).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -21,26 +21,9 @@ pub struct Metric {
     /// Mean training loss of the step's batch, nats an item.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
-    /// Mean validation loss, nats an item; absent where it was not evaluated.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
-    pub val_loss: Option<f64>,
-    /// At the last step, where `val_loss` is over all of the validation part: over the rows of the evaluations before, so that
-    /// these compare; absent where those were all as well.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
-    pub val_loss_as_before: Option<f64>,
-    /// The share of hidden validation tokens that were guessed, or of second views or captions that were found, where that
-    /// was evaluated.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
-    pub val_accuracy: Option<f64>,
-    /// The validation loss of one who guesses which caption of a batch is a picture's, where that was evaluated.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
-    pub val_chance: Option<f64>,
-    /// What differences of cosines are divided by, where that is learned and was evaluated.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
-    pub temperature: Option<f64>,
-    /// What the vectors of validation texts looked like, where that was evaluated.
+    /// What an evaluation after the step found.
     #[serde(flatten)]
-    pub representation: Representation,
+    pub validation: Validation,
     /// The learning rate of the step.
     #[serde(deserialize_with = "number")]
     pub lr: f64,
@@ -55,10 +38,45 @@ pub struct Metric {
     pub seconds: f64,
 }
 
-impl Metric {
-    /// The validation loss over the rows that are the same at every evaluation of a run.
+/// What an evaluation found on the validation part; all of it absent where there was none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    /// The mean loss, nats an item.
+    #[serde(rename = "val_loss", default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub loss: Option<f64>,
+    /// At the last step, where `loss` is over all of the validation part: over the rows of the evaluations before, so that
+    /// these compare; absent where those were all as well.
+    #[serde(
+        rename = "val_loss_as_before",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_number"
+    )]
+    pub loss_as_before: Option<f64>,
+    /// The share of hidden tokens that were guessed, or of second views or captions that were found; absent for next-token
+    /// prediction.
+    #[serde(
+        rename = "val_accuracy",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "some_number"
+    )]
+    pub accuracy: Option<f64>,
+    /// The loss of one who guesses which caption of a batch is a picture's; absent for tokens and texts.
+    #[serde(rename = "val_chance", default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub chance: Option<f64>,
+    /// What differences of cosines are divided by, where that is learned.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub temperature: Option<f64>,
+    /// What the vectors of texts looked like.
+    #[serde(flatten)]
+    pub representation: Representation,
+}
+
+impl Validation {
+    /// The loss over the rows that are the same at every evaluation of a run.
     pub fn compared(&self) -> Option<f64> {
-        self.val_loss_as_before.or(self.val_loss)
+        self.loss_as_before.or(self.loss)
     }
 }
 
@@ -134,6 +152,11 @@ impl MetricsWriter {
         line.and_then(|line| self.file.write_all(line.as_bytes())).map_err(|source| io_error(&self.path, source))
     }
 
+    /// Makes sure that what was written outlives a stop of the machine.
+    pub fn sync(&self) -> Result<(), MetricsError> {
+        self.file.sync_data().map_err(|source| io_error(&self.path, source))
+    }
+
     fn append(path: &Path) -> Result<Self, MetricsError> {
         let file = OpenOptions::new().append(true).open(path).map_err(|source| io_error(path, source))?;
         Ok(Self { file, path: path.to_owned() })
@@ -182,16 +205,15 @@ mod tests {
     use super::*;
 
     fn metric(step: u64) -> Metric {
-        let val_loss = step.is_multiple_of(2).then_some(2.5);
+        let loss = step.is_multiple_of(2).then_some(2.5);
         Metric {
             step,
             loss: 1.0 / 3.0,
-            val_loss,
-            val_loss_as_before: None,
-            val_accuracy: None,
-            val_chance: None,
-            temperature: None,
-            representation: Representation { effective_rank: val_loss, ..Representation::default() },
+            validation: Validation {
+                loss,
+                representation: Representation { effective_rank: loss, ..Representation::default() },
+                ..Validation::default()
+            },
             lr: 6e-4,
             grad_norm: 0.75,
             items_per_s: 1234.5,
@@ -246,10 +268,11 @@ mod tests {
     fn numbers_that_are_not_finite_come_back_as_nan() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
-        let lost = Metric { loss: f64::NAN, val_loss: Some(f64::INFINITY), ..metric(1) };
+        let validation = Validation { loss: Some(f64::INFINITY), ..Validation::default() };
+        let lost = Metric { loss: f64::NAN, validation, ..metric(1) };
         MetricsWriter::create(&path).unwrap().write(&lost).unwrap();
         let read = read_metrics(&path).unwrap()[0];
-        assert!(read.loss.is_nan() && read.val_loss.unwrap().is_nan());
+        assert!(read.loss.is_nan() && read.validation.loss.unwrap().is_nan());
         assert_eq!(read.grad_norm, 0.75);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`options`]: every option and its default; [`presets`]: what is found to work; [`setup`]: tokenizer, data and model from
 //!   them; [`origin`]: the model that a run goes on from.
-//! - [`mod@run`]: the loop itself, on one screen; [`step`]: one step's loss and gradient; [`cached`]: the same of a
+//! - [`mod@run`]: a run and its loop; [`step`]: one step's loss and gradient; [`cached`]: the same of a
 //!   contrastive batch that is larger than the memory.
 //! - [`evaluate`]: the loss on the validation part; [`representation`]: checks of the vectors that need no label; [`advice`]:
 //!   what is said when either does not go as it should.

@@ -138,6 +138,14 @@ impl Options {
     /// The options of a run from what was said: `file` over the preset, `flags` over both.
     pub fn resolve(file: &Table, flags: &Table) -> Result<Self> {
         let mut said = file.clone();
+        // Of a number of steps and a budget of minutes the flag counts; a file that has both is a run's, whose budget has
+        // become a number of steps.
+        let by_flag = |key: &str| flags.contains_key(key);
+        if by_flag("steps") || (file.contains_key("steps") && !by_flag("minutes")) {
+            said.remove("minutes");
+        } else if by_flag("minutes") {
+            said.remove("steps");
+        }
         lay_over(&mut said, flags);
         let model = match said.get("model") {
             None => ModelName::default(),
@@ -169,6 +177,7 @@ impl Options {
         let known = file.contains_key("from") && file.contains_key("layers") && !flags.contains_key("from");
         match said.get("from").and_then(Value::as_str) {
             Some(from) if !known => origin::lay_in(&mut table, flags, Path::new(from), model)?,
+            Some(_) => origin::leave_out_decided(flags)?,
             None if contrastive(&table) && model == ModelName::Bert => {
                 let what =
                     "simcse goes on from a trained BERT: name it with --from DIR (`pretext train bert` makes one)";
@@ -185,6 +194,7 @@ impl Options {
             Error::Options(format!("the options do not fit together: {}", error.message()))
         })?;
         options.check()?;
+        options.check_flags(flags)?;
         Ok(options)
     }
 
@@ -286,7 +296,7 @@ impl Options {
 }
 
 /// Lays one table of options over another; the tables in it over those in the other.
-fn lay_over(table: &mut Table, over: &Table) {
+pub(super) fn lay_over(table: &mut Table, over: &Table) {
     for (key, value) in over {
         match (table.get_mut(key), value) {
             (Some(Value::Table(under)), Value::Table(over)) => lay_over(under, over),

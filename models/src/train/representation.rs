@@ -13,12 +13,14 @@
 //!
 //! Vectors that have collapsed, to a point or to a line, are of no use whatever the loss may be.
 
+use std::collections::HashSet;
+
 use autograd::{DropoutKey, Params};
 use serde::{Deserialize, Serialize};
-use tensor::Tensor;
 use tensor::parallel;
 use tensor::random::{Random, Stream};
 use tensor::rows::dot;
+use tensor::{Tensor, bytemuck};
 
 use super::metrics::some_number;
 use crate::Model;
@@ -88,7 +90,10 @@ impl Representation {
     /// Measures the vectors of pictures and of their captions, rows of length 1: alignment is that of a picture with its
     /// caption, the rest is of the pictures.
     pub fn of_pairs(images: &Tensor, texts: &Tensor) -> Self {
-        if images.shape().rows() < FEWEST {
+        // Copies of a picture use no dimension of their own.
+        let cols = images.shape().cols();
+        let different: HashSet<&[u8]> = images.data().chunks_exact(cols).map(bytemuck::cast_slice).collect();
+        if different.len() < FEWEST {
             return Self::default();
         }
         let [images, texts] = [images, texts].map(directions);
@@ -101,16 +106,17 @@ impl Representation {
 
     /// What a user should know of vectors of this width, if they have collapsed. Healthy ones use a tenth of their width or
     /// more; a fiftieth, or two dimensions, is what is left when all texts lie on a line or nearly so. All in nearly one
-    /// direction, with cosines above 0.9997, is what is left of them at a point. These bounds are `strict` times as high.
-    pub fn collapse(&self, width: usize, strict: f64) -> Option<String> {
+    /// direction, with cosines above 0.9997, is what is left of them at a point. These bounds are `strict` times as high. The
+    /// sentence says of what the vectors are, "texts" or "pictures".
+    pub fn collapse(&self, of: &str, width: usize, strict: f64) -> Option<String> {
         let (rank, uniformity) = (self.effective_rank?, self.uniformity?);
         if rank < strict * (0.02 * width as f64).max(2.0) {
             return Some(format!(
-                "the vectors of different texts use {rank:.1} of {width} dimensions: they have collapsed"
+                "the vectors of different {of} use {rank:.1} of {width} dimensions: they have collapsed"
             ));
         }
         let point = uniformity > -0.001 * strict;
-        point.then(|| "the vectors of different texts all point in one direction: they have collapsed".to_owned())
+        point.then(|| format!("the vectors of different {of} all point in one direction: they have collapsed"))
     }
 }
 
@@ -224,21 +230,25 @@ mod tests {
         let x = cloud(256, 32, |_, random| random.normal());
         let r = of(&x);
         assert!(r.effective_rank.unwrap() > 30.0 && r.uniformity.unwrap() < -3.5, "{r:?}");
-        assert_eq!(r.collapse(32, 1.0), None);
+        assert_eq!(r.collapse("texts", 32, 1.0), None);
         // A large common part is no collapse: that is how hidden states are.
         let r = of(&cloud(256, 32, |j, random| random.normal() + if j == 0 { 20.0 } else { 0.0 }));
-        assert!(r.effective_rank.unwrap() > 25.0 && r.collapse(32, 1.0).is_none(), "{r:?}");
+        assert!(r.effective_rank.unwrap() > 25.0 && r.collapse("texts", 32, 1.0).is_none(), "{r:?}");
     }
 
     #[test]
     fn vectors_on_a_line_and_at_a_point_have_collapsed() {
         let line = cloud(256, 128, |j, random| if j == 0 { random.normal() } else { 1.0 + 1e-6 * random.normal() });
-        assert!(of(&line).collapse(128, 1.0).is_some_and(|said| said.contains("of 128 dimensions")), "{:?}", of(&line));
+        assert!(
+            of(&line).collapse("texts", 128, 1.0).is_some_and(|said| said.contains("of 128 dimensions")),
+            "{:?}",
+            of(&line)
+        );
         let point = of(&cloud(40, 16, |j, _| j as f64));
         assert_eq!(point.effective_rank, Some(0.0));
-        assert!(point.collapse(16, 1.0).is_some());
+        assert!(point.collapse("texts", 16, 1.0).is_some());
         let near = of(&cloud(40, 16, |j, random| j as f64 + 0.01 * random.normal()));
-        assert!(near.collapse(16, 1.0).is_some_and(|said| said.contains("one direction")), "{near:?}");
+        assert!(near.collapse("texts", 16, 1.0).is_some_and(|said| said.contains("one direction")), "{near:?}");
     }
 
     #[test]

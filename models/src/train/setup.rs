@@ -10,7 +10,6 @@ use super::options::{ClipOptions, ModelName, ObjectiveName, Options};
 use super::representation::{Representation, TEXTS, Views};
 use super::watch::{Plan, Watch};
 use super::{origin, step};
-use crate::Model;
 use crate::data::Corpus;
 use crate::data::captioned::{Captioned, Rows, Source, caption_ids};
 use crate::data::labelled::shortened;
@@ -19,11 +18,13 @@ use crate::data::stories::Stories;
 use crate::data::text::{self, TextFiles};
 use crate::data::world::World;
 use crate::error::{Error, Result};
+use crate::hub::{self, beside};
 use crate::pretext::contrastive::TEMPERATURE;
 use crate::pretext::image_text::Twins;
 use crate::pretext::masked::{MASK_SHARE, Unit};
 use crate::pretext::texts::TOKENS;
 use crate::pretext::{Batch, Contrast, Contrastive, Masking, Objective};
+use crate::{Config, Model};
 
 /// A tokenizer, data in tokens and an untrained model, as the options ask for.
 pub struct Setup {
@@ -59,7 +60,7 @@ impl Setup {
         // The frame takes more ids than the end of a text does.
         let learned = options.vocab_size - options.model.frame_size();
         let (tokenizer, corpus) = if let Some(of) = &options.clip {
-            let captioned = captioned(&options, of, given, watch)?;
+            let captioned = captioned(&options, of, run, given, watch)?;
             (captioned.rows().tokenizer.clone(), Corpus::Captioned(captioned))
         } else if options.data.is_empty() {
             let world = World::new(options.seed);
@@ -68,6 +69,7 @@ impl Setup {
             let stories = Stories::new(world, tokenizer.clone(), options.block_size);
             (tokenizer, Corpus::World(Box::new(stories)))
         } else {
+            note_shared(&options, watch);
             let files = TextFiles::open(&text_options(&options)?)?;
             let tokenizer = match given {
                 Some(tokenizer) => tokenizer,
@@ -81,6 +83,7 @@ impl Setup {
             let tokenizer = framed(tokenizer);
             let data = files.tokenize(&tokenizer, &mut |_| {})?;
             data.require_block(options.block_size)?;
+            data.notes.iter().for_each(|sentence| watch.note(sentence));
             (tokenizer, Corpus::Text(data))
         };
         if options.from.is_none() {
@@ -93,7 +96,14 @@ impl Setup {
         check_memory(&options)?;
         let (model, params) = match &options.from {
             None => options.config_for(&tokenizer).init(options.seed),
-            Some(from) => origin::open(run.unwrap_or(from), options.dropout)?,
+            Some(from) => {
+                let (model, params, new_head) = origin::open(run.unwrap_or(from), &options)?;
+                if new_head {
+                    let what = "has no head that finds hidden tokens: it begins with one of random weights";
+                    watch.note(&format!("{} {what}", from.display()));
+                }
+                (model, params)
+            }
         };
         let texts = corpus.val_texts(&tokenizer, options.block_size, TEXTS);
         let kept = corpus.kept_bytes();
@@ -154,6 +164,17 @@ impl Setup {
         Ok(Representation::of_pairs(&images, &texts))
     }
 
+    /// Writes the model into a directory, for everyone else, with what its use needs beside.
+    pub(super) fn save_model(&self, directory: &Path) -> Result<()> {
+        if self.options.objective == Some(ObjectiveName::Simcse) {
+            beside::write_pooling(directory, &self.model)?;
+        }
+        if let Corpus::Captioned(captioned) = &self.corpus {
+            hub::clip::write_preprocessor(directory, &captioned.rows().preprocess)?;
+        }
+        hub::save(directory, &self.model, &self.params, &self.tokenizer)
+    }
+
     /// Fills `batch` with the rows of step `step`.
     pub fn fill(&self, batch: &mut Batch, step: u64) -> Result<()> {
         let o = &self.options;
@@ -203,12 +224,19 @@ impl Setup {
     }
 }
 
-/// Pictures with captions, and the tokenizer of these.
-fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Result<Captioned> {
+/// Pictures with captions, and the tokenizer of these. Who goes on from another model sees pictures as that did.
+fn captioned(
+    o: &Options,
+    of: &ClipOptions,
+    run: Option<&Path>,
+    given: Option<Tokenizer>,
+    watch: &mut dyn Watch,
+) -> Result<Captioned> {
     let source = if o.data.is_empty() {
         Source::World(World::new(o.seed))
     } else {
         o.data.iter().chain(&o.val_data).try_for_each(|said| unweighted(said))?;
+        note_shared(o, watch);
         let val_data: Vec<PathBuf> = o.val_data.iter().map(PathBuf::from).collect();
         Source::open(&of.pictures(&o.data), &val_data, o.val_share, |note| watch.note(note))?
     };
@@ -251,8 +279,22 @@ fn captioned(o: &Options, of: &ClipOptions, given: Option<Tokenizer>, watch: &mu
         let (n, longest) = (captions.len(), o.block_size);
         watch.note(&format!("{cut} of {n} captions are longer than {longest} tokens, and are cut"));
     }
-    let preprocess = Preprocess { size: of.image_size, ground: of.ground, ..Preprocess::default() };
+    let usual = match (run.or(o.from.as_deref()), o.config()) {
+        (Some(directory), Config::Clip(config)) => hub::clip::open_preprocess(directory, &config)?,
+        _ => Preprocess::default(),
+    };
+    let preprocess = Preprocess { size: of.image_size, ground: of.ground, ..usual };
     Ok(Captioned::new(Rows { source, tokenizer, block: o.block_size, preprocess, augment: of.augment() }))
+}
+
+/// Says so if what is learned from is validated on as well.
+fn note_shared(o: &Options, watch: &mut dyn Watch) {
+    let path = |said: &String| said.rsplit_once('=').map_or(said.clone(), |(path, _)| path.to_owned());
+    let learned: Vec<String> = o.data.iter().flat_map(|said| [said.clone(), path(said)]).collect();
+    if let Some(both) = o.val_data.iter().find(|said| learned.contains(said)) {
+        let what = "is learned from and validated on: the validation loss says nothing of what is new";
+        watch.note(&format!("{both} {what}"));
+    }
 }
 
 /// An error if a weight was given to pictures.

@@ -95,6 +95,9 @@ pub fn timed<R>(profile: Option<&Profile>, name: &'static str, body: impl FnOnce
 
 /// The loss of a whole batch, without dropout, `micro_batch` rows at a time.
 pub fn loss(model: &Model, params: &Params, batch: &Batch, micro_batch: usize) -> f64 {
+    if let Model::Clip(clip) = model {
+        return parallel::inside(|| cached::loss(clip, params, batch, micro_batch));
+    }
     let at_once = batch.at_once(micro_batch);
     let part = |first: usize| {
         let part = batch.part(first..(first + at_once).min(batch.rows));

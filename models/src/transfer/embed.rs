@@ -21,6 +21,7 @@ use tokenizer::Tokenizer;
 use super::pretrained::{Ids, Pretrained, ids, pooled_states};
 use crate::data::labelled::utf8;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::hub::beside::Vectors;
 use crate::hub::weights::{self, Named, Weights};
 
@@ -134,7 +135,7 @@ impl Index {
         let path = place.map_or_else(|| Self::path(file), Path::to_owned);
         let path = path.as_path();
         let bytes = std::fs::read(file).map_err(|error| Error::io(file, "read", &error))?;
-        let digest_of_lines = hex(&bytes);
+        let digest_of_lines = files::hex(Sha256::digest(&bytes));
         let text = utf8(file, bytes, 1)?;
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         if lines.iter().all(|line| line.trim().is_empty()) {
@@ -206,16 +207,12 @@ fn made_of(file: &Weights) -> Option<Made> {
     serde_json::from_str(&file.metadata(KEY)?).ok()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What tells one model from another: its parameters and its tokenizer.
 pub(super) fn digest(params: &Params, tokenizer: &Tokenizer) -> String {
     let mut hash = Sha256::new();
     params.pieces().for_each(|piece| hash.update(tensor::bytemuck::cast_slice(&params.flat()[piece.place])));
     hash.update(tokenizer.to_json());
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    files::hex(hash.finalize())
 }
 
 #[cfg(test)]

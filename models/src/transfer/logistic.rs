@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 
-use tensor::{Tensor, matmul};
+use tensor::{Tensor, matmul, rows};
 
 /// One example's features: columns and values.
 pub type Row = Vec<(u32, f32)>;
@@ -104,7 +104,6 @@ impl Logistic {
             }
             if curvature > 0.0 {
                 steps.push_back(Step { s, y, curvature });
-                steps.truncate(MEMORY + 1);
                 if steps.len() > MEMORY {
                     steps.pop_front();
                 }
@@ -126,8 +125,7 @@ impl Logistic {
 
     /// The likeliest class; of equals the first.
     pub fn predict(&self, row: &[(u32, f32)]) -> usize {
-        let scores = self.scores(row);
-        (0..scores.len()).reduce(|best, k| if scores[k] > scores[best] { k } else { best }).unwrap_or(0)
+        rows::argmax(&self.scores(row))
     }
 
     /// The weight of a column for a class, or its bias with `None`.
@@ -139,11 +137,9 @@ impl Logistic {
     /// The likeliest class of each row of a matrix; of equals the first.
     pub fn predictions(&self, matrix: &Tensor) -> Vec<usize> {
         let (mut all, columns) = (Vec::new(), matrix.shape().cols());
-        for rows in matrix.data().chunks(AT_ONCE * columns) {
-            let scores = self.dense_scores(&doubled(rows), columns);
-            all.extend(scores.chunks_exact(self.classes).map(|scores| {
-                (0..scores.len()).reduce(|best, k| if scores[k] > scores[best] { k } else { best }).unwrap_or(0)
-            }));
+        for some in matrix.data().chunks(AT_ONCE * columns) {
+            let scores = self.dense_scores(&doubled(some), columns);
+            all.extend(scores.chunks_exact(self.classes).map(rows::argmax));
         }
         all
     }

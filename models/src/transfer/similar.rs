@@ -44,11 +44,11 @@ pub struct Retrieval {
     pub queries: usize,
     /// Among how many different texts was searched.
     pub texts: usize,
-    /// The share of what was sought that is among the first, the first five, the first ten.
+    /// The share of what was sought that stands first.
     pub recall_at_1: f64,
-    /// Of the first five.
+    /// … that is among the first five.
     pub recall_at_5: f64,
-    /// Of the first ten.
+    /// … among the first ten.
     pub recall_at_10: f64,
     /// 1/rank of the first text that was sought.
     pub mean_reciprocal_rank: f64,

@@ -9,12 +9,12 @@ use super::bad_input::fails;
 use super::training::a_killed_run_ends_as_one_that_was_not;
 use super::{TINY_CLIP, train};
 
-fn clip<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+pub fn clip<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     train(out, &[TINY_CLIP, more].concat())
 }
 
 /// A folder with twelve whole pictures, under their own names and captions, and the table of them.
-fn folder(directory: &Path) -> PathBuf {
+pub fn folder(directory: &Path) -> PathBuf {
     folder_of(12, directory)
 }
 

@@ -11,7 +11,7 @@ use super::bad_input::fails;
 use super::{TINY_CLIP, train};
 
 /// A small model in a directory of its own, hardly trained.
-fn trained(directory: &Path, more: &[&str]) -> PathBuf {
+pub(super) fn trained(directory: &Path, more: &[&str]) -> PathBuf {
     let out = directory.join("run");
     let output = run(train(&out, &[more, &["--steps", "4", "--eval-every", "2"]].concat()));
     assert!(output.status.success(), "{}", said(&output));
@@ -19,31 +19,36 @@ fn trained(directory: &Path, more: &[&str]) -> PathBuf {
 }
 
 /// Runs the program, which must be content, and gives what it says.
-fn content(words: &[&str]) -> String {
+pub(super) fn content(words: &[&str]) -> String {
     let output = run(words);
     assert!(output.status.success(), "{words:?}: {}", said(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn export(from: &Path, out: &Path, dtype: &str) -> String {
+pub(super) fn export(from: &Path, out: &Path, dtype: &str) -> String {
     content(&["export", from.to_str().unwrap(), out.to_str().unwrap(), "--dtype", dtype])
 }
 
-fn read_json(path: &Path) -> Value {
+pub(super) fn read_json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 /// A tensor of a safetensors file: its type, its shape and its bytes.
 #[derive(Clone, Debug, PartialEq)]
-struct Raw {
+pub(super) struct Raw {
     kind: String,
     shape: Value,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
-/// The tensors of a safetensors file by name, read by hand: 8 bytes say how long the header is, the header where each lies.
-fn tensors(directory: &Path) -> BTreeMap<String, Raw> {
-    let bytes = fs::read(directory.join("model.safetensors")).unwrap();
+/// The tensors of a model by name.
+pub(super) fn tensors(directory: &Path) -> BTreeMap<String, Raw> {
+    tensors_of(&directory.join("model.safetensors"))
+}
+
+/// The same of a safetensors file, read by hand: 8 bytes say how long the header is, the header where each tensor lies.
+pub(super) fn tensors_of(path: &Path) -> BTreeMap<String, Raw> {
+    let bytes = fs::read(path).unwrap();
     let (length, rest) = bytes.split_at(8);
     let (header, data) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
     let header: BTreeMap<String, Value> = serde_json::from_slice(header).unwrap();
@@ -56,7 +61,7 @@ fn tensors(directory: &Path) -> BTreeMap<String, Raw> {
 }
 
 /// Writes tensors as a safetensors file.
-fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a String, &'a Raw)>) {
+pub(super) fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a String, &'a Raw)>) {
     let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
     for (name, tensor) in tensors {
         let begin = data.len();
@@ -70,7 +75,7 @@ fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a String, &'a Raw
 }
 
 /// The numbers of an f32 tensor.
-fn floats(bytes: &[u8]) -> Vec<f32> {
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
 }
 
@@ -261,147 +266,6 @@ fn weights_in_several_files_become_one_and_whole_numbers_stay() {
     write(&from.join("model.safetensors"), &spoiled);
     fails(words, 1, &["model.safetensors", "holds F64"]);
     assert!(!again.exists());
-}
-
-/// A GGUF file, read by its description: keys with values as text, tensors with their lengths, kind and bytes.
-#[derive(Default)]
-struct Gguf {
-    keys: BTreeMap<String, Vec<String>>,
-    tensors: BTreeMap<String, (Vec<u64>, u32, Vec<u8>)>,
-}
-
-/// Takes numbers and strings from the front of some bytes.
-struct Reader<'a>(&'a [u8], usize);
-
-impl Reader<'_> {
-    fn take(&mut self, n: usize) -> &[u8] {
-        self.1 += n;
-        &self.0[self.1 - n..self.1]
-    }
-    fn u32(&mut self) -> u32 {
-        u32::from_le_bytes(self.take(4).try_into().unwrap())
-    }
-    fn u64(&mut self) -> u64 {
-        u64::from_le_bytes(self.take(8).try_into().unwrap())
-    }
-    fn text(&mut self) -> String {
-        let length = self.u64() as usize;
-        String::from_utf8(self.take(length).to_vec()).unwrap()
-    }
-    fn value(&mut self, kind: u32) -> Vec<String> {
-        match kind {
-            4 | 5 => vec![self.u32().to_string()],
-            6 => vec![f32::from_bits(self.u32()).to_string()],
-            7 => vec![self.take(1)[0].to_string()],
-            8 => vec![self.text()],
-            9 => {
-                let (kind, length) = (self.u32(), self.u64());
-                (0..length).flat_map(|_| self.value(kind)).collect()
-            }
-            other => panic!("kind {other}"),
-        }
-    }
-}
-
-fn gguf(path: &Path) -> Gguf {
-    let bytes = fs::read(path).unwrap();
-    let mut from = Reader(&bytes, 0);
-    assert_eq!(from.take(4), b"GGUF");
-    assert_eq!(from.u32(), 3);
-    let (tensors, keys) = (from.u64(), from.u64());
-    let mut file = Gguf::default();
-    for _ in 0..keys {
-        let (name, kind) = (from.text(), from.u32());
-        let value = from.value(kind);
-        file.keys.insert(name, value);
-    }
-    let mut places = Vec::new();
-    for _ in 0..tensors {
-        let (name, rank) = (from.text(), from.u32());
-        let lengths: Vec<u64> = (0..rank).map(|_| from.u64()).collect();
-        places.push((name, lengths, from.u32(), from.u64() as usize));
-    }
-    let begin = from.1.next_multiple_of(32);
-    assert_eq!(bytes.len() % 32, 0);
-    for (name, lengths, kind, at) in places {
-        assert_eq!(at % 32, 0, "{name}");
-        let size = lengths.iter().product::<u64>() as usize * if kind == 0 { 4 } else { 2 };
-        file.tensors.insert(name, (lengths, kind, bytes[begin + at..begin + at + size].to_vec()));
-    }
-    file
-}
-
-#[test]
-fn a_gguf_file_holds_the_sizes_the_tokenizer_and_every_number() {
-    let directory = tempfile::tempdir().unwrap();
-    let model = trained(directory.path(), &["gpt"]);
-    let out = directory.path().join("small.gguf");
-    export(&model, &out, "f32");
-    let (file, had) = (gguf(&out), tensors(&model));
-    let vocabulary = read_json(&model.join("tokenizer.json"));
-    let ids = vocabulary["model"]["vocab"].as_object().unwrap();
-    let end = vocabulary["added_tokens"][0]["id"].to_string();
-    for (key, value) in [
-        ("general.architecture", "gpt2"),
-        ("general.name", "small"),
-        ("gpt2.context_length", "32"),
-        ("gpt2.embedding_length", "16"),
-        ("gpt2.feed_forward_length", "64"),
-        ("gpt2.block_count", "1"),
-        ("gpt2.attention.head_count", "2"),
-        ("gpt2.attention.layer_norm_epsilon", "0.00001"),
-        ("tokenizer.ggml.model", "gpt2"),
-        ("tokenizer.ggml.pre", "gpt-2"),
-        ("tokenizer.ggml.eos_token_id", &end),
-    ] {
-        assert_eq!(file.keys[key], [value], "{key}");
-    }
-    let tokens = &file.keys["tokenizer.ggml.tokens"];
-    assert!(ids.iter().all(|(token, id)| tokens[id.as_u64().unwrap() as usize] == *token));
-    assert_eq!(tokens.last().unwrap(), "<|endoftext|>");
-    assert_eq!(file.keys["tokenizer.ggml.token_type"].last().unwrap(), "3");
-    let pair = |pair: &Value| format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
-    let merges: Vec<String> = vocabulary["model"]["merges"].as_array().unwrap().iter().map(pair).collect();
-    assert!(!merges.is_empty() && file.keys["tokenizer.ggml.merges"] == merges);
-    assert_eq!(file.tensors.len(), had.len());
-    let same = |theirs: &str, ours: &str| assert_eq!(file.tensors[theirs].2, had[ours].bytes, "{ours}");
-    same("token_embd.weight", "wte.weight");
-    same("position_embd.weight", "wpe.weight");
-    same("output_norm.bias", "ln_f.bias");
-    same("blk.0.attn_norm.weight", "h.0.ln_1.weight");
-    same("blk.0.ffn_up.bias", "h.0.mlp.c_fc.bias");
-    // Matrices have a row for each output, and list the inner length first.
-    for (theirs, ours, inputs, outputs) in [
-        ("blk.0.attn_qkv.weight", "h.0.attn.c_attn.weight", 16, 48),
-        ("blk.0.attn_output.weight", "h.0.attn.c_proj.weight", 16, 16),
-        ("blk.0.ffn_up.weight", "h.0.mlp.c_fc.weight", 16, 64),
-        ("blk.0.ffn_down.weight", "h.0.mlp.c_proj.weight", 64, 16),
-    ] {
-        let (lengths, kind, bytes) = &file.tensors[theirs];
-        let (turned, x) = (floats(bytes), floats(&had[ours].bytes));
-        assert_eq!((&lengths[..], *kind), (&[inputs as u64, outputs as u64][..], 0));
-        assert!((0..inputs).all(|i| (0..outputs).all(|o| turned[o * inputs + i] == x[i * outputs + o])), "{ours}");
-    }
-    // Halves: the matrices alone.
-    let half = directory.path().join("half.gguf");
-    export(&model, &half, "bf16");
-    let half = gguf(&half);
-    assert_eq!(half.keys["general.file_type"], ["32"]);
-    for (name, (_, kind, _)) in &half.tensors {
-        let is_matrix = name.ends_with("weight") && !name.contains("norm") && !name.starts_with("position");
-        assert_eq!(*kind, if is_matrix { 30 } else { 0 }, "{name}");
-    }
-    assert_eq!(half.tensors["blk.0.ffn_up.weight"].2.len() * 2, file.tensors["blk.0.ffn_up.weight"].2.len());
-    // A tokenizer of bytes has no merges and no end.
-    let bytes = directory.path().join("bytes");
-    let words = ["train", "--layers", "1", "--heads", "1", "--width", "8", "--block-size", "8", "--steps", "1"];
-    let out = bytes.to_str().unwrap();
-    content(&[&words[..], &["--vocab-size", "256", "--batch-size", "1", "--out", out]].concat());
-    let out = directory.path().join("bytes.gguf");
-    export(&bytes, &out, "f32");
-    let file = gguf(&out);
-    assert_eq!(file.keys["tokenizer.ggml.tokens"].len(), 256);
-    assert!(file.keys["tokenizer.ggml.merges"].is_empty() && !file.keys.contains_key("tokenizer.ggml.eos_token_id"));
 }
 
 #[test]

@@ -3,6 +3,9 @@
 mod bad_input;
 mod clip;
 mod export;
+mod flags;
+mod gguf;
+mod going_on;
 mod hub;
 mod import;
 mod opening;

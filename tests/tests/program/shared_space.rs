@@ -154,6 +154,9 @@ fn a_set_of_pictures_is_named_found_and_learned_from() {
     let captions = ["--captions", "{said}"];
     let embed = [&["embed", model, "--data", &table][..], &captions].concat();
     succeeds(&embed, &["the index of 6 pictures and 6 texts is made"]);
+    let nowhere = [&embed[..], &["--index", "nowhere/x.idx"]].concat();
+    fails(&nowhere, 1, &["nowhere/x.idx", "cannot write it"]);
+    fails(&[&embed[..], &["--retrieval", &table]].concat(), 2, &["both name pictures"]);
     succeeds(&embed, &["was there already", "left out: 1 picture that could not be read"]);
     let index = folder.join("all.tsv.index.safetensors");
     assert!(index.exists());

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use tests::{pretext, run, said};
 
+use super::bad_input::fails;
+use super::export::tensors_of;
 use super::train;
 
 fn weights(directory: &Path) -> Vec<u8> {
@@ -52,12 +54,21 @@ pub fn a_killed_run_ends_as_one_that_was_not(words: &dyn Fn(&Path) -> Vec<String
     let output = run(&words);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(weights(&killed), weights(&whole));
-    let steps = |directory: &Path| fs::read_to_string(directory.join("metrics.jsonl")).unwrap().lines().count();
-    assert_eq!((steps(&killed), steps(&whole)), (30, 30), "each step stands once in the metrics");
+    assert_eq!(weights(&killed.join("best")), weights(&whole.join("best")));
+    let state = |directory: &Path| tensors_of(&directory.join("state.safetensors"));
+    assert!(state(&killed) == state(&whole), "moments of the optimiser");
+    let measured = |directory: &Path| -> Vec<_> {
+        let metrics = fs::read_to_string(directory.join("metrics.jsonl")).unwrap();
+        let line = |line: &str| -> serde_json::Value { serde_json::from_str(line).unwrap() };
+        let of = |m: serde_json::Value| ["step", "loss", "grad_norm", "val_loss", "lr"].map(|key| m[key].to_string());
+        metrics.lines().map(|text| of(line(text))).collect()
+    };
+    assert_eq!(measured(&killed), measured(&whole), "each step stands once in the metrics, and was the same");
+    assert_eq!(measured(&whole).len(), 30);
 }
 
 #[test]
-fn the_weights_do_not_depend_on_the_number_of_threads_nor_on_micro_batches_of_rows() {
+fn the_weights_do_not_depend_on_the_number_of_threads() {
     let directory = tempfile::tempdir().unwrap();
     let trained = |name: &str, more: &[&str]| {
         let out = directory.path().join(name);
@@ -156,6 +167,36 @@ fn a_run_killed_between_its_last_state_and_its_model_gets_its_model_when_resumed
     assert!(run(["train", "--resume", out.to_str().unwrap()]).status.success());
     assert_eq!(weights(&out), end);
     assert!(out.join("loss.svg").exists() && !out.join(".tmp-abcdef").exists());
+}
+
+#[test]
+fn a_run_killed_while_it_was_begun_is_begun_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (whole, out) = (directory.path().join("whole"), directory.path().join("run"));
+    assert!(run(train(&whole, &["--steps", "2"])).status.success());
+    // What such a run leaves: some of its files, before train.toml.
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join(".beginning"), "").unwrap();
+    for name in ["tokenizer.json", "state.safetensors", "model.safetensors"] {
+        fs::copy(whole.join(name), out.join(name)).unwrap();
+    }
+    fails(["train", "--resume", out.to_str().unwrap()], 1, &["begin it again"]);
+    let output = run(train(&out, &["--steps", "3"]));
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::read_to_string(out.join("metrics.jsonl")).unwrap().lines().count(), 3, "from the first step on");
+    assert!(!out.join(".beginning").exists());
+}
+
+#[test]
+fn two_do_not_train_in_one_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    assert!(run(train(&out, &["--steps", "2"])).status.success());
+    let held = fs::File::open(&out).unwrap();
+    held.lock().unwrap(); // as a process does that is at work there
+    fails(["train", "--resume", out.to_str().unwrap()], 1, &["run", "somebody trains in it"]);
+    drop(held);
+    assert!(run(["train", "--resume", out.to_str().unwrap()]).status.success());
 }
 
 #[test]

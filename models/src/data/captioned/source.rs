@@ -8,7 +8,7 @@ use tensor::random::Stream;
 
 use super::{Row, drawn};
 use crate::data::pictures::{PictureFiles, PictureOptions};
-use crate::data::world::World;
+use crate::data::world::{self, World};
 use crate::error::{Error, Result};
 
 /// Scenes of the built-in world to validate on.
@@ -185,7 +185,7 @@ impl Source {
     /// What identifies the data: a run is resumed on the data that it began with.
     pub fn fingerprint(&self) -> String {
         match self {
-            Self::World(_) => "world".to_owned(),
+            Self::World(_) => world::VERSION.to_owned(),
             Self::Files(files) => format!("{} {}", files.train.fingerprint(), files.val.fingerprint()),
         }
     }

@@ -79,28 +79,6 @@ impl Augment {
         }
     }
 
-    /// Whether the numbers can be meant; if not, a sentence that names the one that cannot.
-    pub fn check(&self) -> Result<(), String> {
-        let shares = [
-            ("crop", self.crop),
-            ("shift", self.shift),
-            ("brightness", self.brightness),
-            ("contrast", self.contrast),
-            ("saturation", self.saturation),
-            ("grey", self.grey),
-        ];
-        if let Some((name, share)) = shares.iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
-            return Err(format!("{name} = {share}: it is a share from 0 (no change) to 1"));
-        }
-        if !(0.0..=0.5).contains(&self.hue) {
-            return Err(format!("hue = {}: it is from 0 (no change) to 0.5, half the circle either way", self.hue));
-        }
-        if !(1.0..=10.0).contains(&self.aspect) {
-            return Err(format!("aspect = {}: it is from 1 (crops are square) to 10, such as 1.33", self.aspect));
-        }
-        Ok(())
-    }
-
     /// The picture as sample `sample` of step `step` sees it: `picture` → `out`, `[3, S, S]`, brought to the mean and
     /// deviation of `as_seen`.
     ///

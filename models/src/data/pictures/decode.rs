@@ -63,13 +63,18 @@ fn format_of(bytes: &[u8]) -> Result<ImageFormat, String> {
     const KINDS: &str = "PNG, JPEG, WebP or GIF";
     match image::guess_format(bytes) {
         Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP | ImageFormat::Gif)) => Ok(format),
-        Ok(other) => Err(format!("it is a {other:?} file: convert it to {KINDS}")),
+        Ok(other) => Err(format!("it is of another format ({other:?}): convert it to {KINDS}")),
         Err(_) if bytes.is_empty() => Err("it is empty: remove it, or fetch it again".to_owned()),
         Err(_) => {
             let start = &bytes[..bytes.len().min(64)];
-            let what = match std::str::from_utf8(start) {
-                Ok(text) => format!("it is text (it begins {:?})", text.chars().take(24).collect::<String>()),
-                Err(_) => "its first bytes are those of no picture".to_owned(),
+            // ISO base media file: a box of type ftyp with the brand of what it holds.
+            if matches!(start.get(4..11), Some(b"ftyphei" | b"ftyphev" | b"ftypmif")) {
+                return Err(format!("it is a HEIC file: convert it to {KINDS}"));
+            }
+            let printable = |c: char| !c.is_control() || c.is_ascii_whitespace();
+            let what = match std::str::from_utf8(start).map(|text| text.chars().all(printable).then_some(text)) {
+                Ok(Some(text)) => format!("it is text (it begins {:?})", text.chars().take(24).collect::<String>()),
+                Ok(None) | Err(_) => "its first bytes are those of no picture".to_owned(),
             };
             Err(format!("{what}, and not {KINDS}, whatever its name says: remove it, or fetch it again"))
         }

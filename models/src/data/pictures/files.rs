@@ -10,6 +10,7 @@ use tensor::random::{Random, Stream};
 use super::sources::{Item, gather, tolerated};
 use super::{Picture, PictureOptions, order};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Pictures that lie in files, with their captions and classes in memory.
 ///
@@ -246,7 +247,7 @@ impl PictureFiles {
             add(&item.captions.len().to_string());
             item.captions.iter().for_each(|caption| add(caption));
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        files::hex(hash.finalize())
     }
 }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::iter;
 
-use rayon::prelude::*;
+use tensor::parallel;
 use tokenizer::Tokenizer;
 
 use super::shard::{ShardWriter, Totals};
@@ -37,12 +37,12 @@ pub(super) fn encode<'a>(
     let mut pieces = documents.enumerate().flat_map(|(i, document)| cut(document, tokenizer, size, i > 0));
     let mut first = true;
     loop {
-        let in_flight = IN_FLIGHT * rayon::current_num_threads();
+        let in_flight = IN_FLIGHT * parallel::threads();
         let units: Vec<Vec<Piece>> = (0..in_flight).map_while(|_| unit(&mut pieces, size)).collect();
         if units.is_empty() {
             return Ok(totals);
         }
-        let ids: Vec<Vec<u32>> = units.par_iter().map(|unit| encode_unit(unit, tokenizer)).collect();
+        let ids: Vec<Vec<u32>> = parallel::map(&units, |unit| encode_unit(unit, tokenizer));
         ids.iter().try_for_each(|ids| writer.push(ids))?;
         let mut bytes = 0;
         for piece in units.iter().flatten() {
@@ -63,7 +63,7 @@ pub fn count_tokens(document: &[u8], tokenizer: &Tokenizer) -> usize {
         tokenizer.encode_ordinary(piece.text, &mut ids);
         ids.len()
     };
-    pieces.par_iter().map(count).sum()
+    parallel::map(&pieces, count).iter().sum()
 }
 
 /// A document in pieces of at least `size` bytes, the last one shorter.
@@ -155,8 +155,7 @@ mod tests {
             let bytes = documents.iter().map(|d| d.len() as u64).sum();
             let totals = Totals { documents: documents.len() as u64, bytes };
             for (size, threads) in [(1, 1), (7, 3), (64, 2), (1000, 1), (PIECE, 2)] {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let found = pool.install(|| encoded(&documents, &tokenizer, size));
+                let found = parallel::with_threads(threads, || encoded(&documents, &tokenizer, size));
                 assert_eq!(found, (whole.clone(), totals), "seed {seed}, pieces of {size}, {threads} threads");
             }
         }
@@ -178,6 +177,6 @@ mod tests {
             most = most.max(bytes).max(taken.get() - done);
         };
         encode(documents, &Tokenizer::bytes(), 100, &mut writer, &mut progress).unwrap();
-        assert_eq!(most, (IN_FLIGHT * rayon::current_num_threads() * 100) as u64);
+        assert_eq!(most, (IN_FLIGHT * parallel::threads() * 100) as u64);
     }
 }

@@ -34,6 +34,7 @@ mod shard;
 mod source;
 #[cfg(test)]
 mod tests;
+mod utf8;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -52,6 +53,9 @@ use samples::Tokens;
 use shard::{Shard, ShardWriter, Sum, VERSION};
 pub use source::Source;
 use source::{Format, RawFile};
+use utf8::Utf8;
+
+use crate::files::hex;
 
 /// Which text to learn from.
 #[derive(Clone, Debug)]
@@ -149,18 +153,25 @@ impl TextFiles {
         self.prepare_cache()?;
         let named = Sha256::digest(tokenizer.to_json()).into();
         let (kept, held_out) = self.parts();
-        let (mut train, mut val) = (Vec::new(), Vec::new());
+        let (mut train, mut val, mut odd) = (Vec::new(), Vec::new(), Vec::new());
         for corpus in &self.train {
-            let content = corpus.digest()?;
+            let content = corpus.digest(&mut odd)?;
             train.push(self.part(corpus, kept, &[content, named], tokenizer, progress)?);
             if let Some(part) = held_out {
                 val.push(self.part(corpus, part, &[content, named], tokenizer, progress)?);
             }
         }
         for corpus in &self.val {
-            val.push(self.part(corpus, Part::Whole, &[corpus.digest()?, named], tokenizer, progress)?);
+            val.push(self.part(corpus, Part::Whole, &[corpus.digest(&mut odd)?, named], tokenizer, progress)?);
         }
-        Ok(TextData::new(train, val, tokenizer))
+        let notes = odd.first().map(|(path, at)| {
+            let files = if odd.len() == 1 { "1 file is".to_owned() } else { format!("{} files are", odd.len()) };
+            let first = format!("byte {} of {}", at + 1, path.display());
+            format!(
+                "{files} not UTF-8, and learned as the bytes that stand there; the first that is no text is {first}"
+            )
+        });
+        Ok(TextData::new(train, val, tokenizer, notes.into_iter().collect()))
     }
 
     /// What of the training sources is trained on, and what is held out.
@@ -182,7 +193,7 @@ impl TextFiles {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Tokens, DataError> {
         let key = key(part, from);
-        let path = self.cache.join(hex(&key) + ".ids");
+        let path = self.cache.join(hex(key) + ".ids");
         let open = || Shard::open(&path, &key, tokenizer.vocab_size());
         let shard = match open() {
             Some(shard) => shard,
@@ -247,8 +258,9 @@ impl Corpus {
         }
     }
 
-    /// The sum of all that is in the files, wherever they are and whatever they are called.
-    fn digest(&self) -> Result<Sum, DataError> {
+    /// The sum of all that is in the files, wherever they are and whatever they are called. Those that are not UTF-8 are added
+    /// to `odd`, with the place of the first byte that is of no character.
+    fn digest(&self, odd: &mut Vec<(PathBuf, u64)>) -> Result<Sum, DataError> {
         let mut hash = Sha256::new();
         let mut chunk = vec![0; 1 << 16];
         for file in &self.files {
@@ -256,14 +268,17 @@ impl Corpus {
             hash.update(file.len.to_le_bytes()); // so that two files are not the same as one
             let unreadable = |e| source::unreadable(&file.path, e);
             let mut from = File::open(&file.path).map_err(unreadable)?;
+            let mut utf8 = Utf8::default();
             loop {
                 let read = from.read(&mut chunk).map_err(unreadable)?;
                 if read == 0 {
                     break;
                 }
                 hash.update(&chunk[..read]);
+                utf8.look(&chunk[..read]);
             }
             file.check_unchanged()?;
+            odd.extend(utf8.odd().map(|at| (file.path.clone(), at)));
         }
         Ok(hash.finalize().into())
     }
@@ -280,8 +295,4 @@ fn key(part: Part, from: &[Sum; 2]) -> Sum {
     [VERSION, kind, share.to_bits()].iter().for_each(|n| hash.update(n.to_le_bytes()));
     from.iter().for_each(|sum| hash.update(sum));
     hash.finalize().into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,6 +8,7 @@ use tokenizer::{Frame, Tokenizer};
 
 use super::error::DataError;
 use super::shard::{Shard, Sum};
+use crate::files::hex;
 
 /// 32-bit draws of a sample: two choose the source, two the start. Row r of a step begins at index r times this.
 const DRAWS: u64 = 4;
@@ -23,6 +24,8 @@ pub struct TextData {
     vocab: usize,
     /// What frames a text, and is never to be predicted.
     frame: Option<Frame>,
+    /// What should be known about the files, as sentences.
+    pub notes: Vec<String>,
 }
 
 /// The ids of one part of one source.
@@ -35,7 +38,7 @@ pub(super) struct Tokens {
 }
 
 impl TextData {
-    pub(super) fn new(train: Vec<Tokens>, val: Vec<Tokens>, tokenizer: &Tokenizer) -> Self {
+    pub(super) fn new(train: Vec<Tokens>, val: Vec<Tokens>, tokenizer: &Tokenizer, notes: Vec<String>) -> Self {
         let weights: Vec<f64> = train.iter().map(|t| t.weight.unwrap_or(t.shard.tokens() as f64)).collect();
         let total: f64 = weights.iter().sum();
         let mut sum = 0.0;
@@ -44,7 +47,7 @@ impl TextData {
             sum / total
         };
         let cumulative = weights.iter().map(add).collect();
-        Self { train, cumulative, val, vocab: tokenizer.vocab_size(), frame: tokenizer.frame() }
+        Self { train, cumulative, val, vocab: tokenizer.vocab_size(), frame: tokenizer.frame(), notes }
     }
 
     /// An error unless every source's parts have at least one window of `block + 1` ids: a block's inputs, and the
@@ -149,7 +152,7 @@ impl TextData {
         let mut hash = Sha256::new();
         self.train.iter().chain(&self.val).for_each(|tokens| hash.update(tokens.key));
         self.cumulative.iter().for_each(|c| hash.update(c.to_bits().to_le_bytes()));
-        super::hex(&hash.finalize())
+        hex(hash.finalize())
     }
 }
 

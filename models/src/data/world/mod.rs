@@ -44,6 +44,10 @@ use tensor::random::{Random, Stream};
 
 pub use teller::Choice;
 
+/// The name of what seeds give, for who keeps something that was made of it: another as soon as a seed gives other stories,
+/// pictures or captions (a test holds stories and captions to it).
+pub const VERSION: &str = "world";
+
 /// One story and what it is worth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Story {

@@ -16,6 +16,7 @@ use super::{CARD, Dtype, Source};
 use crate::error::{Error, Result};
 use crate::files::quoted;
 use crate::hub::task::Kind;
+use crate::train::chart::thousands;
 use crate::{Config, Model};
 use run::Run;
 
@@ -145,7 +146,7 @@ fn introduction(source: &Source, purpose: Purpose, run: Option<&Run>) -> String 
 }
 
 fn sizes(source: &Source) -> String {
-    let parameters = grouped(source.parameters() as u64);
+    let parameters = thousands(source.parameters() as u64);
     let row =
         |what: &str, layers: usize, heads: usize, width: usize| format!("| {what} | {layers} | {heads} | {width} |");
     let rows = match &source.checkpoint.config {
@@ -176,7 +177,7 @@ fn sizes(source: &Source) -> String {
         }
         _ => String::new(),
     };
-    let (tokens, block) = (grouped(source.model.vocab_size() as u64), source.model.block_size());
+    let (tokens, block) = (thousands(source.model.vocab_size() as u64), source.model.block_size());
     format!(
         "It has {parameters} parameters, knows {tokens} tokens and sees {block} of them at once.{pictures}\n\n\
          | | blocks | heads | width |\n|---|---|---|---|\n{}",
@@ -187,25 +188,4 @@ fn sizes(source: &Source) -> String {
 /// The last name of a path.
 fn last_name(path: &str) -> String {
     Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy()).into_owned()
-}
-
-/// A number as people write it: 1,234,567.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let part = |(i, digit): (usize, char)| {
-        let comma = i > 0 && (digits.len() - i).is_multiple_of(3);
-        [comma.then_some(','), Some(digit)]
-    };
-    digits.chars().enumerate().flat_map(part).flatten().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped_by_three() {
-        let all = [0, 12, 999, 1000, 123_456, 1_234_567].map(grouped);
-        assert_eq!(all, ["0", "12", "999", "1,000", "123,456", "1,234,567"]);
-    }
 }

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::Event;
 use super::remote::{Remote, Said};
 use crate::error::{Error, Result};
+use crate::files::hex;
 
 /// A model's place in the cache.
 pub(super) struct Place {
@@ -148,7 +149,7 @@ fn digest(mut hash: impl Digest, file: &mut File) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hex(hash.finalize())),
             n => hash.update(&buffer[..n]),
         }
     }

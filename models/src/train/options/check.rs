@@ -1,9 +1,39 @@
 //! Options that cannot be met are refused, with the way out.
 
-use super::{ModelName, Options, clip, objective};
+use toml::Table;
+
+use super::{ModelName, OptimizerName, Options, ScheduleName, clip, objective};
 use crate::error::{Error, Result};
 
 impl Options {
+    /// An error if a flag was given that would have no effect.
+    pub(super) fn check_flags(&self, flags: &Table) -> Result<()> {
+        let given = |keys: &[&str]| keys.iter().any(|key| flags.contains_key(*key));
+        let adamw = self.optimizer == OptimizerName::Adamw;
+        let idle = [
+            (
+                given(&["val_share"]) && !self.val_data.is_empty(),
+                "--val-share holds back a part of --data, and --val-data is there to validate on: leave one of them out",
+            ),
+            (
+                given(&["val_share"]) && self.data.is_empty(),
+                "--val-share holds back a part of --data: without that it is the built-in world that is learned",
+            ),
+            (
+                given(&["muon_lr", "muon_momentum"]) && adamw,
+                "--muon-lr and --muon-momentum are of --optimizer muon: leave them out",
+            ),
+            (
+                given(&["decay_share"]) && self.schedule != ScheduleName::WarmupStableDecay,
+                "--decay-share is of --schedule warmup-stable-decay: leave it out",
+            ),
+        ];
+        match idle.iter().find(|(idle, _)| *idle) {
+            Some((_, what)) => Err(Error::Options((*what).to_owned())),
+            None => Ok(()),
+        }
+    }
+
     /// An error if these options do not fit together.
     pub(super) fn check(&self) -> Result<()> {
         let fail = |what: String| Err(Error::Options(what));
@@ -19,7 +49,8 @@ impl Options {
             ModelName::Clip => (1, "all 256 bytes and the end of a text"),
         };
         let least = 256 + more;
-        if self.vocab_size < least {
+        // A model that is gone on from has a tokenizer of its own, which may know words and no bytes.
+        if self.vocab_size < least && self.from.is_none() {
             let had = self.vocab_size;
             return fail(format!("a vocabulary of {had} cannot hold {what}: give {least} or more"));
         }

@@ -174,7 +174,8 @@ pub(super) fn check(o: &Options) -> Result<()> {
         );
     }
     if o.batch_size < 2 {
-        return fail("a batch of 1 has no other caption to be told from: give --batch-size 2 or more".to_owned());
+        let had = o.batch_size;
+        return fail(format!("a batch of {had} has no other caption to be told from: give --batch-size 2 or more"));
     }
     if !(of.crop > 0.0 && of.crop <= 1.0) {
         return fail(format!("--crop {} is no share of a picture: give more than 0, and 1 at most", of.crop));

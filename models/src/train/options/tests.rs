@@ -20,6 +20,32 @@ fn train_toml_gives_the_same_options_back() {
 }
 
 #[test]
+fn of_steps_and_minutes_the_flag_counts_and_of_a_file_the_steps() {
+    let both = |file: &str, flags: &str| {
+        let options = Options::resolve(&table(file), &table(flags)).unwrap();
+        (options.steps, options.minutes)
+    };
+    assert_eq!(both("minutes = 2", "steps = 3"), (3, None));
+    assert_eq!(both("steps = 3", "minutes = 2").1, Some(2.0));
+    assert_eq!(both("steps = 119\nminutes = 0.05", ""), (119, None));
+    assert_eq!(both("minutes = 2", "").1, Some(2.0));
+}
+
+#[test]
+fn flags_without_effect_are_refused() {
+    for (said, answer) in [
+        ("val_share = 0.2", "without that it is the built-in world"),
+        ("data = [\"a\"]\nval_data = [\"b\"]\nval_share = 0.2", "leave one of them out"),
+        ("optimizer = \"adamw\"\nmuon_lr = 0.1", "--optimizer muon"),
+        ("schedule = \"constant\"\ndecay_share = 0.5", "warmup-stable-decay"),
+    ] {
+        let error = Options::resolve(&Table::new(), &table(said)).unwrap_err().to_string();
+        assert!(error.contains(answer), "{said}: {error}");
+        assert!(Options::resolve(&table(said), &Table::new()).is_ok(), "a file, such as a train.toml, may have them");
+    }
+}
+
+#[test]
 fn options_that_cannot_be_met_are_refused_with_the_way_out() {
     for (said, answer) in [
         ("vocab_size = 100", "256 or more"),
@@ -44,7 +70,7 @@ fn options_that_cannot_be_met_are_refused_with_the_way_out() {
 
 #[test]
 fn every_preset_resolves() {
-    for model in [ModelName::Gpt, ModelName::Bert] {
+    for model in [ModelName::Gpt, ModelName::Bert, ModelName::Clip] {
         for preset in model.presets() {
             let said = format!("model = \"{}\"\npreset = \"{}\"", model.name(), preset.name);
             match Options::resolve(&Table::new(), &table(&said)) {

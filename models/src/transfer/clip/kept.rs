@@ -15,7 +15,9 @@ use super::Encoders;
 use super::gallery::Gallery;
 use super::search::{Index, told};
 use crate::data::text::default_cache;
+use crate::data::world;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::hub::weights::{self, Named, Weights};
 use crate::transfer::embed::digest;
 
@@ -116,12 +118,12 @@ fn made(with: &Encoders, gallery: &Gallery) -> Made {
     let pictures = match gallery {
         Gallery::Data(files) => files.version(),
         _ => {
-            let mut hash = Sha256::new();
+            let mut hash = Sha256::new_with_prefix(world::VERSION);
             let lines = if let Gallery::Lines(lines) = gallery { lines.len() } else { 0 };
             for i in 0..gallery.len().max(lines) {
                 hash.update(gallery.name(i) + "\n" + &gallery.captions(i).join("\n") + "\n");
             }
-            hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+            files::hex(hash.finalize())
         }
     };
     let model = format!("{} {:?}", digest(&with.params, &with.tokenizer), with.preprocess);

@@ -15,8 +15,8 @@ pub mod picture;
 pub mod probe;
 pub mod tags;
 
-use tensor::parallel;
 use tensor::random::{Random, Stream};
+use tensor::{parallel, rows};
 
 use super::finetune::Recipe;
 use super::finetune::tuned::Reading;
@@ -120,15 +120,24 @@ impl Tuning<'_> {
     }
 }
 
-/// The curve of a task. `report` is told of the points so far when another is finished.
+/// The curve of a task. `report` is told of the points so far when another is finished. When `stop` says so, it ends after the
+/// seed at work, without the point that is not finished.
 ///
 /// Errors: those of the task's [`Subject::scores`].
-pub fn curve<S: Subject>(subject: &S, plan: Plan, mut report: impl FnMut(&[Point])) -> Result<Vec<Point>> {
+pub fn curve<S: Subject>(
+    subject: &S,
+    plan: Plan,
+    mut report: impl FnMut(&[Point]),
+    stop: impl Fn() -> bool,
+) -> Result<Vec<Point>> {
     let classes = subject.classes();
     let mut points = Vec::new();
     for labels in steps(&classes, plan.most) {
         let mut point = Point { labels, examples: 0, scores: Default::default() };
         for seed in plan.seed..plan.seed + plan.seeds {
+            if stop() {
+                return Ok(points);
+            }
             let drawn = draw(&classes, labels, seed);
             point.examples = drawn.len();
             let scores = subject.scores(&drawn, seed)?;
@@ -142,8 +151,9 @@ pub fn curve<S: Subject>(subject: &S, plan: Plan, mut report: impl FnMut(&[Point
 
 /// The most frequent class; of equals the first.
 fn most_frequent(labels: &[usize], classes: usize) -> usize {
-    let count = |class: usize| labels.iter().filter(|&&label| label == class).count();
-    (0..classes).reduce(|best, class| if count(class) > count(best) { class } else { best }).unwrap_or(0)
+    let mut counts = vec![0; classes];
+    labels.iter().for_each(|&label| counts[label] += 1);
+    rows::argmax(&counts)
 }
 
 /// 1, 2, 4, … labels of a class up to `most`, or to what the largest class has.

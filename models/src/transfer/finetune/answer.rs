@@ -22,7 +22,7 @@ use tokenizer::Tokenizer;
 use super::super::pretrained::{Packed, Pretrained, portions};
 use super::super::score::{answer_f1, exact_match};
 use super::tuned::{Kind, Reading, Tuned};
-use super::windows::{Asked, LONGEST, Window};
+use super::windows::{Asked, LONGEST, Window, check_room};
 use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
 use crate::Model;
 use crate::data::labelled::squad::Question;
@@ -69,9 +69,10 @@ pub struct Scores {
 impl Answerer {
     /// Opens what [`Self::save`] wrote, with its tokenizer.
     ///
-    /// Errors: those of [`Tuned::open`].
+    /// Errors: those of [`Tuned::open`], and a model that sees fewer tokens than a window has.
     pub fn open(directory: &Path) -> Result<(Self, Tokenizer)> {
         let (tuned, tokenizer, _) = Tuned::open(directory, Kind::Answer)?;
+        check_room(directory, &tuned.model)?;
         Ok((Self { tuned }, tokenizer))
     }
 

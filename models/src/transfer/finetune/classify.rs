@@ -86,8 +86,7 @@ impl Classifier {
 
     /// The likeliest label of each text; of equals the first.
     pub fn predict(&self, params: &Params, texts: &[&[u32]]) -> Vec<usize> {
-        let likeliest = |p: &Vec<f32>| (0..p.len()).reduce(|best, i| if p[i] > p[best] { i } else { best });
-        self.probabilities(params, texts).iter().map(|p| likeliest(p).unwrap_or(0)).collect()
+        self.probabilities(params, texts).iter().map(|p| rows::argmax(p)).collect()
     }
 
     /// How good it is with these parameters on some examples.

@@ -7,6 +7,7 @@ use std::hash::Hash;
 use tensor::random::{Random, Stream};
 
 use super::super::pretrained::Pretrained;
+use super::super::score::entities;
 use super::tag::{self, Tagged};
 use super::windows::Asked;
 use crate::data::labelled::classes::Labelled;
@@ -181,13 +182,15 @@ impl Sentences {
         test: Option<conll::Tagged>,
         seed: u64,
     ) -> Self {
+        let mut notes = Vec::new();
+        note_single(&train, &mut notes);
         let val = val.unwrap_or_else(|| {
             let enough = train.sentences.len() >= ENOUGH;
             let mut sentences = if enough { hold_out(&mut train.sentences, seed) } else { Vec::new() };
             give_back(&mut train.sentences, &mut sentences, |sentence| sentence.tags.clone());
             conll::Tagged { sentences, path: train.path.clone(), notes: Vec::new() }
         });
-        let (tags, mut notes) = (tag::known(&train.sentences), Vec::new());
+        let tags = tag::known(&train.sentences);
         let parts = [("training", train), ("validation", val), ("test", test.unwrap_or_default())];
         let [train, val, test] = parts.map(|(part, of)| {
             notes.extend(of.notes);
@@ -203,6 +206,23 @@ impl Sentences {
         let [train, test] = world_sentences(seed);
         Self::new(with, train, None, Some(test), seed)
     }
+}
+
+/// Says of which types there is one entity only.
+fn note_single(train: &conll::Tagged, notes: &mut Vec<String>) {
+    let entities = || {
+        let of = |sentence: &conll::Sentence| entities(&sentence.tags).into_iter().map(|of| (of.kind, of.words.start));
+        train.sentences.iter().flat_map(move |sentence| of(sentence).map(|(kind, at)| (kind, sentence.line + at)))
+    };
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    entities().for_each(|(kind, _)| *count.entry(kind).or_default() += 1);
+    let mut single = Tally::default();
+    for (kind, line) in entities().filter(|(kind, _)| count[kind] == 1) {
+        single.add(|| format!("{kind} in line {line}"));
+    }
+    let [one, many] =
+        ["type of entity has", "types of entities have"].map(|of| format!("{of} one training example only"));
+    single.note(&train.path, &one, &many, notes);
 }
 
 /// The built-in world's stories, tagged: some to learn from, and some to test on.
@@ -345,7 +365,8 @@ mod tests {
         let train = conll::Tagged { sentences: (0..60).map(sentence).collect(), path: "a".into(), notes: Vec::new() };
         for seed in 0..20 {
             let of = Sentences::new(&model(), train.clone(), None, None, seed);
-            assert_eq!((&of.tags[..], &of.notes[..]), (&["B-RARE", "B-X", "O"].map(str::to_owned)[..], &[][..]));
+            assert_eq!(of.tags, ["B-RARE", "B-X", "O"]);
+            assert_eq!(of.notes, ["1 type of entity has one training example only: RARE in line 23 of a"]);
             assert_eq!(of.train.sentences() + of.val.sentences(), 60);
         }
     }
@@ -375,9 +396,10 @@ mod tests {
         assert_eq!(
             Sentences::new(&model(), train, None, Some(test), 1).notes,
             [
+                "1 type of entity has one training example only: X in line 3 of train.conll",
                 "1 training sentence is longer than the 24 tokens that the model sees, and is read in parts: line 5 of \
                  train.conll",
-                "2 test words have tags that training never saw, and are not to be found, the first is line 4 (B-Y) of \
+                "2 test words have tags that training never saw, which the model never gives, the first is line 4 (B-Y) of \
                  test.conll",
             ]
         );

@@ -1,6 +1,7 @@
 //! Fine-tuning: a pre-trained model gets a small layer on top and learns a task from labelled examples.
 //!
-//! The new layer begins with small random weights, the rest where pre-training left it. All of it is trained, the lower
+//! The new layer begins with small random weights (that of a classifier with what fits the first states), the rest where
+//! pre-training left it. All of it is trained, the lower
 //! layers more slowly: what they know serves any task (layer-wise decay of the learning rate, Howard and Ruder 2018,
 //! section 3.2). The rate rises over the first steps and falls in a straight line to zero. Where there are examples to
 //! validate on, the best weights on the way are kept, and training ends when they have not improved for some time.
@@ -52,7 +53,7 @@ pub struct Recipe {
     pub weight_decay: f64,
     /// What matrix products do with their operands.
     pub precision: Precision,
-    /// Passes without improvement on the validation examples after which training ends.
+    /// Passes without improvement on the validation examples after which training ends; a third of all passes, if that is more.
     pub patience: u64,
     /// What makes one run different from another with the same options.
     pub seed: u64,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use autograd::{Params, Tape};
-use tensor::parallel;
+use tensor::{parallel, rows};
 use tokenizer::Tokenizer;
 
 use super::super::pretrained::{Packed, Pretrained, portions};
@@ -70,8 +70,8 @@ impl Tagged {
         let many =
             format!("{part} sentences are longer than the {sees} tokens that the model sees, and are read in parts");
         torn.note(path, &one, &many, notes);
-        let one = format!("{part} word has a tag that training never saw, and is not to be found");
-        let many = format!("{part} words have tags that training never saw, and are not to be found");
+        let one = format!("{part} word has a tag that training never saw, which the model never gives");
+        let many = format!("{part} words have tags that training never saw, which the model never gives");
         unseen.note(path, &one, &many, notes);
     }
 
@@ -143,8 +143,8 @@ impl Tagger {
             let mut scores = self.scores(&tape, &parts, 0.0).value();
             let tags = scores.shape().cols();
             let mut best = scores.data_mut().chunks_exact_mut(tags).map(|row| {
-                tensor::rows::softmax(row);
-                let best = (0..tags).reduce(|best, i| if row[i] > row[best] { i } else { best }).unwrap_or(0);
+                rows::softmax(row);
+                let best = rows::argmax(row);
                 (best, row[best])
             });
             parts.iter().map(|part| best.by_ref().take(part.firsts.len()).collect()).collect::<Vec<_>>()

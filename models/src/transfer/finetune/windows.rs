@@ -8,8 +8,10 @@ use std::path::Path;
 
 use tokenizer::{Slot, Template, Tokenizer};
 
+use crate::Model;
 use crate::data::labelled::Tally;
 use crate::data::labelled::squad::Question;
+use crate::error::{Error, Result};
 use crate::pretext::texts;
 
 /// Tokens of an answer, at most.
@@ -28,6 +30,15 @@ pub struct Window {
     pub(super) first: usize,
     /// The bytes of the text that each of its tokens here stands for.
     pub bytes: Vec<Range<usize>>,
+}
+
+/// An error if a model, which is that of `directory`, sees fewer tokens than a window has at least.
+pub fn check_room(directory: &Path, model: &Model) -> Result<()> {
+    if model.block_size() >= SMALLEST {
+        return Ok(());
+    }
+    let what = format!("sees {} tokens, too few for a question and a text", model.block_size());
+    Err(Error::file(directory, what + ": train one with a larger --block-size"))
 }
 
 /// The windows of a question about a text, for a model of `block` positions: as few as there can be, overlapping by a

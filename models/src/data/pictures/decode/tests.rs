@@ -80,7 +80,9 @@ fn what_is_no_picture_is_said_in_a_sentence_that_says_what_it_is() {
     let table: &[(&[u8], &str)] = &[
         (b"", "empty"),
         (b"<html><body>404 not found</body></html>", "it is text (it begins \"<html><body>404 not foun\")"),
-        (b"BM\0\0\0\0\0\0\0\0", "it is a Bmp file: convert it to PNG"),
+        (b"BM\0\0\0\0\0\0\0\0", "it is of another format (Bmp): convert it to PNG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "it is a HEIC file: convert it to PNG"),
+        (b"0000.png\0\0\0\0", "its first bytes are those of no picture"),
         (b"\xf0\x01\x02\x03\x04\x05\x06\x07\xff", "no picture"),
         (b"\x89PNG\r\n\x1a\n", "damaged or cut off"),
         (b"\xff\xd8\xff\xe0", "damaged or cut off"),

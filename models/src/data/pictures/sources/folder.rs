@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::wording::{Record, Wording};
-use super::{Gathering, Item, Place, is_foreign, is_picture, note_alone, note_foreign, only_foreign};
+use super::{Gathering, Item, Kind, Place, is_foreign, is_picture, note_alone, note_foreign, only_foreign};
 use crate::data::labelled::Tally;
 use crate::error::{Error, Result};
 
@@ -24,15 +24,18 @@ const TEXTS: [&str; 2] = ["txt", "TXT"];
 
 /// Adds the folder's pictures, sorted by name.
 pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
-    let (mut files, [mut foreign, mut alone, mut linked]) = (Vec::new(), <[Tally; 3]>::default());
-    walk(folder, &mut files, [&mut foreign, &mut alone, &mut linked])?;
+    let Found { pictures: files, foreign, alone, linked, sources } = Found::within(folder)?;
     let (one, many) = ("link to a folder not followed", "links to folders not followed");
     linked.note(folder, one, many, &mut to.notes);
     if files.is_empty() && foreign.count > 0 {
         return Err(only_foreign(&foreign, folder));
     }
     if files.is_empty() {
-        let what = "there is no picture in it (.png, .jpg, .jpeg, .webp or .gif), nor a table or shard of some: check the path";
+        let way_out = match sources.first() {
+            Some(source) => format!("but {}: give that", source.display()),
+            None => "nor a table or shard of some: check the path".to_owned(),
+        };
+        let what = format!("there is no picture in it (.png, .jpg, .jpeg, .webp or .gif), {way_out}");
         return Err(Error::file(folder, what));
     }
     let mut wording = Wording::of(to.options, folder, &COLUMNS.map(str::to_owned))?;
@@ -62,6 +65,7 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
     }
     note_foreign(&foreign, folder, &mut to.notes);
     note_alone(&alone, folder, &mut to.notes);
+    note_sources(&sources, folder, &mut to.notes);
     to.close(folder, &wording)
 }
 
@@ -78,34 +82,70 @@ fn record(file: &Path) -> Result<Record> {
     Ok(COLUMNS.map(str::to_owned).into_iter().zip(values).collect())
 }
 
-/// Finds all pictures, those in formats that are not read, and texts that stand alone. Links to files are followed and links to
-/// folders are not, for they can lead in circles, but counted; hidden files are not seen.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>, [foreign, alone, linked]: [&mut Tally; 3]) -> Result<()> {
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let mut entries = entries.map_err(|e| Error::io(folder, "read", &e))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    let (mut texts, mut pictured) = (Vec::new(), HashSet::new());
-    for entry in entries.iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
-        let path = entry.path();
-        if entry.file_type().map_err(|e| Error::io(&path, "read", &e))?.is_dir() {
-            walk(&path, files, [foreign, alone, linked])?;
-            continue;
-        }
-        if path.is_dir() {
-            linked.add(|| path.display().to_string());
-            continue;
-        }
-        let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-        if is_picture(&ending) {
-            pictured.extend(TEXTS.map(|text| path.with_extension(text)));
-            files.push(path);
-        } else if is_foreign(&ending) {
-            pictured.extend(TEXTS.map(|text| path.with_extension(text)));
-            foreign.add(|| path.display().to_string());
-        } else if TEXTS.contains(&&ending[..]) {
-            texts.push(path);
-        }
+/// What there is in a folder and the folders within.
+#[derive(Default)]
+pub(super) struct Found {
+    pub pictures: Vec<PathBuf>,
+    /// Pictures in formats that are not read.
+    foreign: Tally,
+    /// Texts that stand alone.
+    alone: Tally,
+    /// Links to folders.
+    linked: Tally,
+    /// Tables, shards and files of MNIST's kind.
+    pub sources: Vec<PathBuf>,
+}
+
+impl Found {
+    /// Finds all of it. Links to files are followed and links to folders are not, for they can lead in circles, but counted;
+    /// hidden files are not seen.
+    pub fn within(folder: &Path) -> Result<Self> {
+        let mut found = Self::default();
+        found.walk(folder)?;
+        Ok(found)
     }
-    texts.iter().filter(|text| !pictured.contains(*text)).for_each(|text| alone.add(|| text.display().to_string()));
-    Ok(())
+
+    fn walk(&mut self, folder: &Path) -> Result<()> {
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut entries = entries.map_err(|e| Error::io(folder, "read", &e))?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        let (mut texts, mut pictured) = (Vec::new(), HashSet::new());
+        for entry in entries.iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
+            let path = entry.path();
+            if entry.file_type().map_err(|e| Error::io(&path, "read", &e))?.is_dir() {
+                self.walk(&path)?;
+                continue;
+            }
+            if path.is_dir() {
+                self.linked.add(|| path.display().to_string());
+                continue;
+            }
+            let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+            if is_picture(&ending) {
+                pictured.extend(TEXTS.map(|text| path.with_extension(text)));
+                self.pictures.push(path);
+            } else if is_foreign(&ending) {
+                pictured.extend(TEXTS.map(|text| path.with_extension(text)));
+                self.foreign.add(|| path.display().to_string());
+            } else if TEXTS.contains(&&ending[..]) {
+                texts.push(path);
+            } else if Kind::of(&path).is_some() {
+                self.sources.push(path);
+            }
+        }
+        let alone = texts.iter().filter(|text| !pictured.contains(*text));
+        alone.for_each(|text| self.alone.add(|| text.display().to_string()));
+        Ok(())
+    }
+}
+
+/// Says of sources in a folder that they are passed over.
+pub(super) fn note_sources(sources: &[PathBuf], folder: &Path, notes: &mut Vec<String>) {
+    let mut passed = Tally::default();
+    sources.iter().for_each(|source| passed.add(|| source.display().to_string()));
+    let (one, many) = (
+        "table, shard or IDX file in it passed over (name it, and it is read)",
+        "tables, shards or IDX files in it passed over (name them, and they are read)",
+    );
+    passed.note(folder, one, many, notes);
 }

@@ -16,11 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use folder::Found;
+use wording::Wording;
+
 use super::decode::{MOST_PIXELS, decode};
 use super::{Picture, PictureOptions};
 use crate::data::labelled::Tally;
 use crate::error::{Error, Result};
-use wording::Wording;
 
 /// Tables that stand for the folder they are in, under the first of these names that is there.
 const TABLES: [&str; 6] =
@@ -197,10 +199,32 @@ pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
         files: HashMap::new(),
         shards: 0,
     };
-    for path in &options.data {
+    for (i, path) in options.data.iter().enumerate() {
+        if options.data[..i].contains(path) {
+            return Err(Error::file(path, "it is named twice, and its pictures would count twice: name it once"));
+        }
         source(path, &mut to)?;
     }
     Ok(to)
+}
+
+/// What kind of source a file is by its name.
+enum Kind {
+    Table(table::Kind),
+    Shard,
+    Idx,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Option<Self> {
+        let ends = |with: &str| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(with));
+        match table::kind(path) {
+            Some(kind) => Some(Self::Table(kind)),
+            None if ends("tar") => Some(Self::Shard),
+            None if idx::is_idx(path) && !ends("gz") => Some(Self::Idx),
+            None => None,
+        }
+    }
 }
 
 /// Reads the source that a path is.
@@ -209,14 +233,11 @@ fn source(path: &Path, to: &mut Gathering) -> Result<()> {
     if meta.is_dir() {
         return in_folder(path, to);
     }
-    if let Some(kind) = table::kind(path) {
-        return table::gather(path, kind, to);
-    }
-    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar")) {
-        return shard::gather(path, to);
-    }
-    if idx::is_idx(path) && !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz")) {
-        return idx::gather(path, to);
+    match Kind::of(path) {
+        Some(Kind::Table(kind)) => return table::gather(path, kind, to),
+        Some(Kind::Shard) => return shard::gather(path, to),
+        Some(Kind::Idx) => return idx::gather(path, to),
+        None => {}
     }
     let what = "it is no source of pictures by its name: give a table (.tsv, .csv, .jsonl), a folder, a shard (.tar) or \
                 a file of images idx3-ubyte; unpack what is compressed";
@@ -230,18 +251,15 @@ fn in_folder(folder: &Path, to: &mut Gathering) -> Result<()> {
         let kind = table::kind(&table).expect("a table's name");
         return table::gather(&table, kind, to);
     }
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let entries = entries.map_err(|e| Error::io(folder, "read", &e))?;
-    let mut shards: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
-    shards.retain(|path| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar")));
-    shards.sort();
+    let found = Found::within(folder)?;
+    let of_it = |path: &PathBuf| path.parent() == Some(folder) && matches!(Kind::of(path), Some(Kind::Shard));
+    let (shards, others): (Vec<_>, Vec<_>) = found.sources.iter().cloned().partition(of_it);
     if shards.is_empty() {
         return folder::gather(folder, to);
     }
+    folder::note_sources(&others, folder, &mut to.notes);
     let mut beside = Tally::default();
-    let is_picture = |path: &Path| path.extension().is_some_and(|ending| is_picture(&ending.to_string_lossy()));
-    let pictures = entries.iter().map(fs::DirEntry::path).filter(|path| is_picture(path));
-    pictures.for_each(|path| beside.add(|| path.display().to_string()));
+    found.pictures.iter().for_each(|path| beside.add(|| path.display().to_string()));
     let (one, many) = ("picture beside the shards passed over", "pictures beside the shards passed over");
     beside.note(folder, one, many, &mut to.notes);
     shards.iter().try_for_each(|shard| shard::gather(shard, to))

@@ -40,7 +40,7 @@ struct Sample {
 
 /// Adds the shard's pictures, in its order.
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
-    let (samples, Odd { replaced, links, foreign, alone }) = samples(path)?;
+    let (samples, Odd { replaced, links, foreign, alone, unseen }) = samples(path)?;
     let samples: Vec<_> = samples.into_iter().filter(|sample| sample.picture.is_some()).collect();
     if samples.is_empty() && foreign.count > 0 {
         return Err(only_foreign(&foreign, path));
@@ -67,19 +67,25 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     replaced.note(path, one, many, &mut to.notes);
     let (one, many) = ("link to another member passed over", "links to other members passed over");
     links.note(path, one, many, &mut to.notes);
+    let (one, many) = (
+        "picture passed over, for its name has a second dot",
+        "pictures passed over, for their names have a second dot",
+    );
+    unseen.note(path, one, many, &mut to.notes);
     note_foreign(&foreign, path, &mut to.notes);
     note_alone(&alone, path, &mut to.notes);
     to.close(path, &wording)
 }
 
-/// What is said about a shard's members: those there were more than once, links, pictures in formats that are not read, and
-/// texts that stand alone.
+/// What is said about a shard's members: those there were more than once, links, pictures in formats that are not read, texts
+/// that stand alone, and pictures whose names leave them no key of their own.
 #[derive(Default)]
 struct Odd {
     replaced: Tally,
     links: Tally,
     foreign: Tally,
     alone: Tally,
+    unseen: Tally,
 }
 
 /// Everything that belongs together, in the order in which it begins, and what is odd about it.
@@ -95,7 +101,7 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Odd)> {
     let mut archive = Archive::new(BufReader::new(file));
     archive.set_ignore_zeros(true); // after an end mark another archive may follow, as `cat` leaves it
     let (mut samples, mut places, mut whole) = (Vec::<Sample>::new(), HashMap::new(), 0);
-    let (mut odd, mut foreign) = (Odd::default(), Vec::new());
+    let (mut odd, mut foreign, mut dotted) = (Odd::default(), Vec::new(), Vec::new());
     for entry in archive.entries_with_seek().map_err(unreadable)? {
         let mut entry = entry.map_err(|e| cut_off(path, whole, samples.len(), &shortened(&e.to_string())))?;
         let (offset, bytes) = (entry.raw_file_position(), entry.size());
@@ -113,6 +119,9 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Odd)> {
             if at == samples.len() {
                 samples.push(Sample { key, ..Sample::default() });
             }
+            if ending.rsplit_once('.').is_some_and(|(_, last)| is_picture(last)) {
+                dotted.push((at, ending.clone()));
+            }
             if is_foreign(&ending) {
                 foreign.push((at, ending.clone()));
             }
@@ -128,6 +137,10 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Odd)> {
     }
     for (at, ending) in foreign.iter().filter(|(at, _)| samples[*at].picture.is_none()) {
         odd.foreign.add(|| format!("{}.{ending}", samples[*at].key));
+    }
+    // Else it is what its key has beside its picture, such as 7.seg.png.
+    for (at, ending) in dotted.iter().filter(|(at, _)| samples[*at].picture.is_none()) {
+        odd.unseen.add(|| format!("{}.{ending}", samples[*at].key));
     }
     let pictured: HashSet<usize> = foreign.into_iter().map(|(at, _)| at).collect();
     for (at, sample) in samples.iter().enumerate() {

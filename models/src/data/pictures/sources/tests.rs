@@ -239,6 +239,52 @@ fn a_folder_says_what_it_does_not_read() {
 }
 
 #[test]
+fn sources_that_a_folder_is_not_read_by_are_counted_and_named() {
+    let table: &[u8] = b"path\tlabel\na.png\tA\n";
+    let shard = tar_of(&[("1.png", &png(1)), ("1.txt", b"one")]);
+    let dir = folder(&[("a.txt", b"A"), ("other.tsv", table), ("sub/captions.csv", table), ("sub/x.tar", &shard)]);
+    let notes = |dir: &TempDir| PictureFiles::open(&options(dir, "")).unwrap().notes().join("\n");
+    let said = notes(&dir);
+    assert!(said.contains("3 tables, shards or IDX files in it passed over") && said.contains("other.tsv"), "{said}");
+    write(&dir, &[("good.tar", &shard)]);
+    let said = notes(&dir);
+    assert!(said.contains("3 tables, shards") && said.contains("4 pictures beside the shards passed over"), "{said}");
+    let deep = tempfile::tempdir().unwrap();
+    write(&deep, &[("sub/x.tar", &shard)]);
+    refused(&options(&deep, ""), &["no picture in it", "x.tar: give that"]);
+    let mut twice = options(&dir, "good.tar");
+    twice.data.push(twice.data[0].clone());
+    refused(&twice, &["good.tar", "named twice"]);
+}
+
+#[test]
+fn pictures_of_a_shard_that_have_no_key_of_their_own_are_counted_and_named() {
+    let names = ["1.png", "1.txt", "1.seg.png", "v.a.png", "v.a.txt", ".hidden.png"];
+    let content = |name: &&str| if name.ends_with("txt") { b"said".to_vec() } else { png(1) };
+    let members: Vec<_> = names.iter().map(|name| (*name, content(name))).collect();
+    let members: Vec<(&str, &[u8])> = members.iter().map(|(name, content)| (*name, &content[..])).collect();
+    let dir = folder(&[("s.tar", &tar_of(&members))]);
+    let set = PictureFiles::open(&options(&dir, "s.tar")).unwrap();
+    let said = set.notes().join("\n");
+    assert_eq!(set.len(), 1);
+    assert!(said.contains("1 picture passed over, for its name has a second dot: v.a.png"), "{said}");
+    assert!(!said.contains("seg"), "what a key has beside its picture is no other picture: {said}");
+}
+
+#[test]
+fn a_label_is_a_caption_where_there_is_no_other() {
+    let both: &[u8] = b"path\tlabel\tcaption\ttitle\na.png\teven\tan even one\tOne\n";
+    let dir = folder(&[("both.tsv", both), ("label.tsv", b"path\tlabel\na.png\teven\n")]);
+    for (name, captions) in [("both.tsv", &["an even one", "One"][..]), ("label.tsv", &["even"])] {
+        let set = PictureFiles::open(&options(&dir, name)).unwrap();
+        assert_eq!(
+            (set.captions(0), set.class(0)),
+            (&captions.iter().map(|&c| c.to_owned()).collect::<Vec<_>>()[..], Some("even"))
+        );
+    }
+}
+
+#[test]
 fn a_table_without_captions_says_how_to_name_them_and_one_file_has_one_name() {
     let dir = folder(&[("names.csv", b"file,name\na.png,a cat\n./a.png,my cat\n")]);
     refused(&options(&dir, "names.csv"), &["no column of captions", "such as --captions \"{name}\""]);

@@ -15,8 +15,10 @@ use crate::error::{Error, Result};
 /// What a source says of one picture, by the name of the column.
 pub(super) type Record = Map<String, Value>;
 
-/// Columns that hold captions where no template says which.
-const CAPTIONS: [&str; 5] = ["caption", "captions", "text", "label", "title"];
+/// Columns that hold captions where no template says which, and the one that is taken where none of these is there: a class's
+/// name says something, too.
+const CAPTIONS: [&str; 4] = ["caption", "captions", "text", "title"];
+const NAME: &str = "label";
 /// Columns of classes, of which the first that is there is taken.
 const CLASSES: [&str; 3] = ["class", "cls", "label"];
 /// Columns of pictures' paths, of which the first that is there is taken.
@@ -46,14 +48,17 @@ impl Wording {
         }
         captions.iter().flat_map(Template::columns).try_for_each(|name| there(name, "--captions"))?;
         if options.captions.is_empty() {
-            captions.extend(CAPTIONS.iter().filter_map(|name| Some(Template::column(usual(columns, name)?))));
+            captions.extend(CAPTIONS.iter().filter_map(|name| usual(columns, name)).map(Template::column));
+            if captions.is_empty() {
+                captions.extend(usual(columns, NAME).map(Template::column));
+            }
         }
         let class = match &options.class {
             Some(class) => there(class, "--class-column").map(|()| Some(class.clone()))?,
             None => CLASSES.iter().find_map(|name| usual(columns, name)),
         };
         if captions.is_empty() && class.is_none() && !options.silent {
-            let wrong = format!("no column of captions ({}), nor of classes", CAPTIONS.join(", "));
+            let wrong = format!("no column of captions ({}, {NAME}), nor of classes", CAPTIONS.join(", "));
             let which = columns.iter().find(|name| !IMAGES.iter().any(|image| image.eq_ignore_ascii_case(name)));
             let such = which.map_or(String::new(), |name| format!(", such as --captions \"{{{name}}}\""));
             return Err(no_column(path, &wrong, columns, &such));
@@ -125,7 +130,11 @@ fn no_column(path: &Path, wrong: &str, columns: &[String], such: &str) -> Error 
     if there.is_empty() {
         return Error::file(path, format!("it has {wrong}, and says nothing of its pictures at all: write captions"));
     }
-    Error::file(path, format!("it has {wrong}: name one of its columns, which are {}{such}", there.join(", ")))
+    let one = match columns {
+        [one] if one.contains(';') => " (columns are separated by commas or tabs, not by semicolons)",
+        _ => "",
+    };
+    Error::file(path, format!("it has {wrong}: name one of its columns, which are {}{such}{one}", there.join(", ")))
 }
 
 /// The values of a column as texts without spaces around them: several where it holds a list.

@@ -192,3 +192,12 @@ fn the_unigram_entropy_is_that_of_the_smoothed_counts_as_they_are_seen() {
     let by_weight = room.bytes(&["a.txt=1", "b.txt=2"], &["v.txt"]).unwrap().unigram_entropy();
     assert!((by_weight - cost([1.5, 4.5, 0.0])).abs() < 1e-12); // of 6 tokens, 2 as in a and 4 as in b
 }
+
+#[test]
+fn a_file_in_another_encoding_is_learned_and_named() {
+    let room = Room::new(&[("good.txt", "größer".repeat(9).as_bytes()), ("old.txt", &b"gr\xf6\xdfer ".repeat(9))]);
+    let notes = |names: &[&str]| room.bytes(names, &[]).unwrap().notes;
+    assert_eq!(notes(&["good.txt"]), [""; 0]);
+    let said = notes(&["good.txt", "old.txt"]).join("");
+    assert!(said.contains("1 file is not UTF-8") && said.contains("byte 3 of") && said.ends_with("old.txt"), "{said}");
+}

@@ -5,8 +5,8 @@ use std::path::Path;
 use toml::Table;
 
 use super::super::Source;
-use super::grouped;
 use crate::error::{Error, Result};
+use crate::train::chart::thousands;
 use crate::train::checkpoint::{self, STATE};
 use crate::train::metrics::{Metric, read_metrics};
 use crate::train::options::{ModelName, ObjectiveName, Options};
@@ -43,7 +43,7 @@ impl Run {
         let mut metrics = if metrics.exists() { read_metrics(&metrics)? } else { Vec::new() };
         let best = at != directory;
         let last = if best {
-            let evaluated = metrics.iter().filter_map(|metric| Some((metric.compared()?, metric.step)));
+            let evaluated = metrics.iter().filter_map(|metric| Some((metric.validation.compared()?, metric.step)));
             evaluated.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, step)| step)
         } else if at.join(STATE).exists() {
             Some(checkpoint::position(at)?.step) // metrics may have gone on since
@@ -116,9 +116,9 @@ impl Run {
         let Some(last) = self.metrics.last() else { return "## Results\n\nNothing was measured.".to_owned() };
         let rows = if o.model == ModelName::Clip { o.batch_size } else { o.batch_size * o.block_size };
         let seen = match self.item() {
-            "pair" => format!("{} pairs, ", grouped(last.step * rows as u64)),
-            "text" => format!("{} texts, ", grouped(last.step * o.batch_size as u64)),
-            _ => format!("{} tokens, ", grouped(last.step * rows as u64)),
+            "pair" => format!("{} pairs, ", thousands(last.step * rows as u64)),
+            "text" => format!("{} texts, ", thousands(last.step * o.batch_size as u64)),
+            _ => format!("{} tokens, ", thousands(last.step * rows as u64)),
         };
         let which = if self.best { "The best weights of the run, those after step" } else { "After step" };
         let mut text = format!(
@@ -127,12 +127,13 @@ impl Run {
         );
         let mut line = |what: &str, value: String| text += &format!("\n| {what} | {value} |");
         let item = self.item();
-        if let Some(loss) = last.val_loss {
+        let validation = &last.validation;
+        if let Some(loss) = validation.loss {
             line("validation loss", format!("{loss:.4} nats a {item}"));
         }
         let choices = if matches!(item, "pair" | "text") { o.batch_size } else { source.model.vocab_size() };
         if o.objective != Some(ObjectiveName::Siglip) {
-            let guess = last.val_chance.unwrap_or((choices as f64).ln());
+            let guess = validation.chance.unwrap_or((choices as f64).ln());
             line("the loss of a guess at random", format!("{guess:.4} nats a {item}"));
         }
         line("training loss of the last step", format!("{:.4} nats a {item}", last.loss));
@@ -146,15 +147,15 @@ impl Run {
             _ => ["texts", "two views"],
         };
         for (what, value, percent) in [
-            (found, last.val_accuracy, true),
-            ("temperature", last.temperature, false),
+            (found, validation.accuracy, true),
+            ("temperature", validation.temperature, false),
             (
                 &format!("dimensions that the vectors of {of} use (effective rank)"),
-                last.representation.effective_rank,
+                validation.representation.effective_rank,
                 false,
             ),
-            (&format!("alignment of {alike}"), last.representation.alignment, false),
-            ("uniformity of the vectors", last.representation.uniformity, false),
+            (&format!("alignment of {alike}"), validation.representation.alignment, false),
+            ("uniformity of the vectors", validation.representation.uniformity, false),
         ] {
             let shown = |x: f64| if percent { format!("{:.1}%", 100.0 * x) } else { format!("{x:.4}") };
             if let Some(value) = value {
@@ -167,7 +168,7 @@ impl Run {
     /// Some of the evaluations, the last among them.
     fn curve(&self) -> String {
         let evaluated: Vec<(&Metric, f64)> =
-            self.metrics.iter().filter_map(|metric| Some((metric, metric.compared()?))).collect();
+            self.metrics.iter().filter_map(|metric| Some((metric, metric.validation.compared()?))).collect();
         if evaluated.len() < 2 {
             return String::new();
         }

@@ -1,0 +1,168 @@
+//! What a run keeps and says of itself: evaluations, the best model, checkpoints, broken pictures, the picture of its losses,
+//! and how it ended.
+
+use std::path::Path;
+
+use super::super::chart::{self, Level};
+use super::super::checkpoint::{self, Position};
+use super::super::evaluate::{self, Evaluation, evaluate};
+use super::super::metrics::{Validation, read_metrics};
+use super::super::representation::Representation;
+use super::super::setup::Setup;
+use super::super::step;
+use super::super::watch::Watch;
+use super::{BROKEN, METRICS, Run};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::pretext::{Batch, Objective};
+
+/// How a run ended.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Outcome {
+    /// Steps made.
+    pub step: u64,
+    /// Whether all steps of the run were made.
+    pub finished: bool,
+    /// Nats a token, a text or a pair over the whole validation part, if the run finished.
+    pub val_loss: Option<f64>,
+    /// The same in bits a byte of text, for a model that predicts every token.
+    pub bits_per_byte: Option<f64>,
+    /// The share of hidden tokens, of second views of texts, or of captions, whose likeliest guess is right, for a model that
+    /// finds those.
+    pub val_accuracy: Option<f64>,
+    /// What differences of cosines are divided by, where that is learned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// What the vectors of validation texts look like.
+    #[serde(flatten)]
+    pub representation: Representation,
+    /// The best validation loss, over the rows that are the same at every evaluation, and after which step.
+    pub best: Option<(f64, u64)>,
+    /// Seconds trained, over all sessions.
+    pub seconds: f64,
+}
+
+impl Run {
+    /// Saves everything that the next step depends on, and the model for everyone else; what was said of the steps before
+    /// lasts as long.
+    fn save(&self) -> Result<()> {
+        self.metrics.sync()?;
+        checkpoint::save(&self.directory, &self.position, &self.setup.params, &self.optimizer)?;
+        self.setup.save_model(&self.directory)
+    }
+
+    /// Evaluates after a step, the loss and the vectors of texts; after the last, the loss over the whole validation part, and
+    /// also over the rows of the evaluations before, if these were fewer. A model better on those rows than all before is kept
+    /// in `best/`.
+    pub(super) fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<Validation> {
+        let Setup { options: o, model, params, corpus, .. } = &self.setup;
+        let data = (corpus, self.setup.validation());
+        let over = |limit| evaluate(model, params, data, o.block_size, [o.batch_size, o.micro_batch], limit);
+        let read = |limit| evaluate::rows(data.0, data.1, o.block_size, o.batch_size, limit).len();
+        let some = over(Some(o.eval_tokens))?;
+        let more = self.position.step == o.steps && read(None) > read(Some(o.eval_tokens));
+        let all = if more { over(None)? } else { some };
+        let representation = self.setup.representation()?;
+        self.name_broken(watch)?;
+        let loss = some.loss;
+        if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
+            self.position.best = Some((loss, self.position.step));
+            let best = self.directory.join("best");
+            std::fs::create_dir_all(&best).map_err(|error| Error::io(&best, "create", &error))?;
+            self.setup.save_model(&best)?;
+        }
+        if !loss.is_finite() {
+            watch.note(&format!("the validation loss after step {} is {loss}", self.position.step));
+        }
+        let Evaluation { loss, accuracy, chance, temperature } = all;
+        Ok(Validation {
+            loss: Some(loss),
+            loss_as_before: more.then_some(some.loss),
+            accuracy,
+            chance,
+            temperature,
+            representation,
+        })
+    }
+
+    /// Names the pictures that were found broken since this was last asked.
+    pub(super) fn name_broken(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        let mut new = false;
+        for (name, sentence) in self.setup.corpus.broken() {
+            if self.broken.insert(name) {
+                watch.note(&sentence);
+                new = true;
+            }
+        }
+        if new {
+            let (path, names) = (self.directory.join(BROKEN), self.broken.iter());
+            let lines: String = names.map(|name| format!("{name}\n")).collect();
+            files::write(&path, lines.as_bytes()).map_err(|error| Error::io(&path, "write", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Saves, if the weights give a loss that is a number: a step that was too large shows only here.
+    pub(super) fn save_if_good(&self, val_loss: Option<f64>, batch: &Batch, norm: f64) -> Result<()> {
+        let Setup { model, params, options, .. } = &self.setup;
+        let next = val_loss.unwrap_or_else(|| step::loss(model, params, batch, options.micro_batch));
+        check(self.step(), next, norm, &self.directory)?;
+        self.save()
+    }
+
+    /// How the run stands, with the loss over the whole validation part if it is finished.
+    pub(super) fn outcome(&self) -> Result<Outcome> {
+        let Setup { options, corpus, .. } = &self.setup;
+        let Position { step, best, seconds, .. } = self.position;
+        let finished = step >= options.steps;
+        let metrics = read_metrics(&self.directory.join(METRICS))?;
+        let last = metrics.last().filter(|_| finished).map(|metric| metric.validation).unwrap_or_default();
+        let Validation { loss: val_loss, accuracy: val_accuracy, temperature, representation, .. } = last;
+        let every_token = matches!(self.setup.objective(), Objective::NextToken);
+        let bits = |nats| Some(nats / corpus.bytes_per_token()? / std::f64::consts::LN_2);
+        let bits_per_byte = val_loss.filter(|_| every_token).and_then(bits);
+        Ok(Outcome {
+            step,
+            finished,
+            val_loss,
+            bits_per_byte,
+            val_accuracy,
+            temperature,
+            representation,
+            best,
+            seconds,
+        })
+    }
+
+    pub(super) fn draw(&self) -> Result<()> {
+        let plan = self.setup.plan(0);
+        let level = |name: &str, nats| Level { name: name.to_owned(), nats };
+        let metrics = read_metrics(&self.directory.join(METRICS))?;
+        let mut levels = vec![level("uniform", plan.uniform)];
+        // Pairs that say the same are not told apart, which makes guessing easier.
+        let measured = metrics.iter().rev().find_map(|metric| metric.validation.chance);
+        let val_uniform = measured.unwrap_or(plan.val_uniform);
+        if val_uniform != plan.uniform {
+            levels.push(level("uniform, validation", val_uniform));
+        }
+        levels.extend(plan.unigram.map(|unigram| level("unigram", unigram)));
+        levels.extend(plan.floor.map(|floor| level("entropy of the data", floor)));
+        let title = format!("{} on {}", plan.model, plan.data);
+        Ok(chart::draw(&self.directory.join("loss.svg"), &title, plan.item, &metrics, &levels)?)
+    }
+}
+
+/// A loss or gradient that is no number ends the run before it reaches a checkpoint.
+pub(super) fn check(step: u64, loss: f64, norm: f64, directory: &Path) -> Result<()> {
+    if loss.is_finite() && norm.is_finite() {
+        return Ok(());
+    }
+    let kept = if directory.join(checkpoint::STATE).exists() {
+        format!("the last good checkpoint is kept in {}", directory.display())
+    } else {
+        "no checkpoint was saved yet".to_owned()
+    };
+    Err(Error::Training(format!(
+        "step {step}: the loss is {loss} and the gradient's norm {norm}; {kept}; a smaller --lr or a longer --warmup usually helps"
+    )))
+}
