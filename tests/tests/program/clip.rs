@@ -9,7 +9,7 @@ use super::bad_input::fails;
 use super::training::a_killed_run_ends_as_one_that_was_not;
 use super::{TINY_CLIP, train};
 
-pub fn clip<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+fn clip<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     train(out, &[TINY_CLIP, more].concat())
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use tests::{run, said};
 
-use super::clip::{clip, folder};
-use super::train;
+use super::clip::folder;
+use super::{TINY_CLIP, train};
 
 /// Runs the program, which must be content, and gives what it says.
 fn content(words: &[&str]) -> String {
@@ -15,10 +15,10 @@ fn content(words: &[&str]) -> String {
     said(&output)
 }
 
-/// The weights after some steps of a run with more flags than `words` make of its directory.
-fn weights<'a>(directory: &Path, words: impl Fn(&'a Path) -> Vec<&'a str>, more: &[&'a str]) -> Vec<u8> {
-    let out: &'a Path = Box::leak(directory.join(more.concat()).into_boxed_path());
-    content(&[&words(out)[..], &["--steps", "4"], more].concat());
+/// The weights after some steps of a run of these words, and of more.
+fn weights(directory: &Path, words: &[&str], more: &[&str]) -> Vec<u8> {
+    let out = directory.join(format!("run{}", more.concat()));
+    content(&train(&out, &[words, &["--steps", "4"], more].concat()));
     fs::read(out.join("model.safetensors")).unwrap()
 }
 
@@ -26,7 +26,7 @@ fn weights<'a>(directory: &Path, words: impl Fn(&'a Path) -> Vec<&'a str>, more:
 fn flags_of_training_change_the_weights_or_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
-    let gpt = |more| weights(here, |out| train(out, &[]), more);
+    let gpt = |more| weights(&here.join("gpt"), &[], more);
     let as_they_are = gpt(&[]);
     assert!(gpt(&["--recompute"]) == as_they_are && gpt(&["--profile"]) == as_they_are);
     for more in [
@@ -40,7 +40,7 @@ fn flags_of_training_change_the_weights_or_do_not() {
     ] {
         assert!(gpt(more) != as_they_are, "{more:?} changes nothing");
     }
-    let bert = |more| weights(here, |out| train(out, &["bert"]), more);
+    let bert = |more| weights(&here.join("bert"), &["bert"], more);
     let as_they_are = bert(&["--mask-unit", "token"]);
     assert!(bert(&["--recompute", "--mask-unit", "token"]) == as_they_are);
     for more in [&["--mask-unit", "word"][..], &["--mask-unit", "span"], &["--mask-share", "0.5"], &["--norm", "post"]]
@@ -48,8 +48,8 @@ fn flags_of_training_change_the_weights_or_do_not() {
         assert!(bert(more) != as_they_are, "{more:?} changes nothing");
     }
     let table = folder(here);
-    let data = ["--data", table.to_str().unwrap(), "--captions", "{label}"];
-    let of_pictures = |more| weights(here, |out| clip(out, &data.map(|word| &*word.to_owned().leak())), more);
+    let words = [TINY_CLIP, &["--data", table.to_str().unwrap(), "--captions", "{label}"]].concat();
+    let of_pictures = |more| weights(&here.join("clip"), &words, more);
     let as_they_are = of_pictures(&[]);
     assert!(of_pictures(&["--memory", "0"]) == as_they_are, "pictures that are kept are those that are decoded anew");
     for more in [&["--hue", "0.5"][..], &["--grey", "1"], &["--crop", "0.3"], &["--flip"], &["--objective", "siglip"]] {
