@@ -5,6 +5,7 @@ use tensor::{Tensor, patches};
 
 use super::VisionConfig;
 use super::config::VISION;
+use crate::nn::embedding::positions;
 use crate::nn::{Block, Embedding, LayerNorm, Value, through};
 
 /// Pixels → one vector a picture: the vision transformer (Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words"), with
@@ -57,7 +58,7 @@ impl ImageEncoder {
         let x = tape.constant(cut).linear_t(weight, None); // [B, 1 + N, C]
         let classes = tape.constant(patches::first_of(batch, rows)); // [B·(1 + N), 1]: 1 where a class token stands
         let class = classes.matmul(tape.param(self.class).reshape([1, width]));
-        let places: Vec<u32> = (0..batch).flat_map(|_| 0..rows as u32).collect();
+        let places = positions(batch * rows, rows, None, 0, 0);
         let x = x + class.reshape([batch, rows, width]) + self.positions.forward(tape, &places, batch);
         let x = self.pre_norm.forward(x);
         let first: Vec<u32> = (0..batch).map(|i| (i * rows) as u32).collect();

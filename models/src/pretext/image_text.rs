@@ -1,8 +1,8 @@
 //! Contrastive prediction of pictures and texts: which caption belongs to which picture?
 //!
 //! A batch has B pictures with a caption each. Both become vectors of length 1, xᵢ and yⱼ, and every picture is compared with
-//! every caption: `sᵢⱼ = exp(t)·xᵢ·yⱼ`, with a t that is learned: the temperature is exp(−t). The caption of a picture is to be found among all B,
-//! and the picture of a caption as well (Radford et al. 2021, figure 3):
+//! every caption: `sᵢⱼ = exp(t)·xᵢ·yⱼ`, with a t that is learned (the temperature is exp(−t)). The caption of a picture is to be
+//! found among all B, and the picture of a caption as well (Radford et al. 2021, figure 3):
 //!
 //! - `ℓ = −1/2B·Σᵢ ( ln(exp(sᵢᵢ)/Σⱼ exp(sᵢⱼ)) + ln(exp(sᵢᵢ)/Σⱼ exp(sⱼᵢ)) )`
 //!
@@ -20,28 +20,34 @@
 //! negatives of each other: such pairs, twins, are left out of the sums.
 
 use autograd::{IGNORE, Var};
+use tensor::pool::Indices;
 use tensor::{Float, Tensor};
 
 use super::Part;
 
-/// Which pairs of different rows belong together all the same: `[B, B]`, symmetric.
+/// Which pairs of different rows belong together all the same: those that show the same picture, or say the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Twins {
-    rows: usize,
-    of: Vec<bool>,
+    /// For each row the first one that shows its picture, and the first that says what it says.
+    firsts: Vec<[u32; 2]>,
 }
 
 impl Twins {
     /// Of rows whose pictures and captions have these names, whatever they are.
     pub fn new<P: PartialEq, C: PartialEq>(pictures: &[P], captions: &[C]) -> Self {
-        let rows = pictures.len();
-        let twins = |i: usize, j: usize| i != j && (pictures[i] == pictures[j] || captions[i] == captions[j]);
-        Self { rows, of: (0..rows * rows).map(|at| twins(at / rows, at % rows)).collect() }
+        fn first<X: PartialEq>(of: &[X], i: usize) -> u32 {
+            of.iter().position(|x| *x == of[i]).unwrap_or(i) as u32
+        }
+        Self { firsts: (0..pictures.len()).map(|i| [first(pictures, i), first(captions, i)]).collect() }
     }
 
     /// Of rows that have nothing in common, whatever they show and say.
     pub fn none(rows: usize) -> Self {
-        Self { rows, of: vec![false; rows * rows] }
+        Self { firsts: (0..rows as u32).map(|i| [i, i]).collect() }
+    }
+
+    fn rows(&self) -> usize {
+        self.firsts.len()
     }
 
     /// ℓ of one who knows nothing and gives all pairs the same score, the best there is. With nᵢ captions that a picture's own
@@ -50,9 +56,10 @@ impl Twins {
     /// - `1/B·Σᵢ ln nᵢ`
     /// - one by one `−1/B·(B·ln p + (N − B)·ln(1 − p))`, p = B/N the share of pairs that belong together
     pub fn chance(&self, one_by_one: bool) -> f64 {
-        let among = |row: &[bool]| row.iter().filter(|&&twin| !twin).count() as f64;
-        let among: Vec<f64> = self.of.chunks_exact(self.rows).map(among).collect();
-        let (b, n) = (self.rows as f64, among.iter().sum::<f64>());
+        let rows = self.rows();
+        let among = |i: usize| (0..rows).filter(|&j| !self.are(i, j)).count() as f64;
+        let among: Vec<f64> = (0..rows).map(among).collect();
+        let (b, n) = (rows as f64, among.iter().sum::<f64>());
         if !one_by_one {
             return among.iter().map(|n| n.ln()).sum::<f64>() / b;
         }
@@ -62,14 +69,19 @@ impl Twins {
 
     /// −∞ for twins and 0 for all others: added to scores it takes twins out.
     fn mask<T: Float>(&self) -> Tensor<T> {
-        let numbers: Vec<T> =
-            self.of.iter().map(|&twin| if twin { T::of(f64::NEG_INFINITY) } else { T::ZERO }).collect();
-        Tensor::of([self.rows, self.rows], &numbers)
+        let rows = self.rows();
+        let mut mask = Tensor::zeros([rows, rows]);
+        for (i, row) in mask.data_mut().chunks_exact_mut(rows).enumerate() {
+            let twins = row.iter_mut().enumerate().filter(|(j, _)| self.are(i, *j));
+            twins.for_each(|(_, x)| *x = T::of(f64::NEG_INFINITY));
+        }
+        mask
     }
 
     /// Whether rows i and j are twins.
     pub fn are(&self, i: usize, j: usize) -> bool {
-        self.of[i * self.rows + j]
+        let [a, b] = [i, j].map(|row| self.firsts[row]);
+        i != j && (a[0] == b[0] || a[1] == b[1])
     }
 }
 
@@ -83,7 +95,7 @@ impl Part<'_> {
 
 /// B·ℓ / divisor of scores `[B, B]` of pictures with captions, and of captions with pictures.
 pub fn among_all<'t, T: Float>(scores: [Var<'t, T>; 2], twins: &Twins, divisor: f64) -> Var<'t, T> {
-    let own: Vec<u32> = (0..twins.rows as u32).collect();
+    let own: Vec<u32> = (0..twins.rows() as u32).collect();
     let [captions, pictures] = scores.map(|scores| {
         let mask = scores.tape().constant(twins.mask());
         (scores + mask).cross_entropy(&own, 2.0 * divisor)
@@ -94,7 +106,7 @@ pub fn among_all<'t, T: Float>(scores: [Var<'t, T>; 2], twins: &Twins, divisor: 
 /// −Σᵢⱼ ln σ(zᵢⱼ·uᵢⱼ) / divisor of scores u `[B, B]`, bias included. As `σ(u) = eᵘ/(eᵘ + e⁰)`, this is the cross entropy of the
 /// two scores u and 0, of which the first is right on the diagonal, and the second elsewhere.
 pub fn one_by_one<'t, T: Float>(scores: Var<'t, T>, twins: &Twins, divisor: f64) -> Var<'t, T> {
-    let (tape, rows) = (scores.tape(), twins.rows);
+    let (tape, rows) = (scores.tape(), twins.rows());
     let beside_zero = tape.constant(Tensor::of([1, 2], &[T::ONE, T::ZERO]));
     let both = scores.reshape([rows * rows, 1]).matmul(beside_zero); // [B·B, 2]
     let right = |at: usize| match [at / rows, at % rows] {
@@ -102,7 +114,9 @@ pub fn one_by_one<'t, T: Float>(scores: Var<'t, T>, twins: &Twins, divisor: f64)
         [i, j] if twins.are(i, j) => IGNORE,
         _ => 1,
     };
-    both.cross_entropy(&(0..rows * rows).map(right).collect::<Vec<_>>(), divisor)
+    let mut all = Indices::scratch(rows * rows);
+    all.iter_mut().enumerate().for_each(|(at, target)| *target = right(at));
+    both.cross_entropy(&all, divisor)
 }
 
 #[cfg(test)]
@@ -115,8 +129,8 @@ mod tests {
     fn guessing(twins: &Twins, score: f64, sigmoid: bool) -> f64 {
         let params = Params::build(1, |_| ()).1.cast::<f64>();
         let tape = Tape::no_grad(&params);
-        let scores = || tape.constant(Tensor::filled([twins.rows, twins.rows], score));
-        let b = twins.rows as f64;
+        let scores = || tape.constant(Tensor::filled([twins.rows(), twins.rows()], score));
+        let b = twins.rows() as f64;
         if sigmoid { one_by_one(scores(), twins, b).item() } else { among_all([scores(), scores()], twins, b).item() }
     }
 
