@@ -116,7 +116,9 @@ fn judge(args: &Args, (with, of): (&Pretrained, Vectors), wanted: &Option<PathBu
     };
     pairs.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
     let texts: Vec<&str> = pairs.pairs.iter().flatten().map(String::as_str).collect();
-    flags::note_cut(cut(with, &texts, of), read_at_most(with, of));
+    let file = wanted.as_ref().map_or("the built-in world".to_owned(), |file| file.display().to_string());
+    let too_long = texts.iter().map(|text| cut(with, &[text], of) > 0);
+    flags::note_cut_at(1, too_long, read_at_most(with, of), |i| format!("in pair {} of {file}", i.div_ceil(2)));
     let line = match kind {
         Judged::Sought => serde_json::to_string(&similar::retrieval(with, &pairs, of))?,
         Judged::Alike => {

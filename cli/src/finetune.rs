@@ -19,7 +19,7 @@ use models::transfer::finetune::tuned::{self, Kind};
 use models::transfer::finetune::windows::{self, Asked};
 use models::transfer::finetune::{Fitted, Recipe, Watch, classify};
 use models::transfer::pretrained::Pretrained;
-use models::transfer::score::{EntityScore, Mean, mean};
+use models::transfer::score::{Counts, Mean, mean};
 use serde::Serialize;
 
 use crate::Stopped;
@@ -239,8 +239,7 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
         let parts = [&sentences.train, &sentences.val];
         let (tagger, fitted) = tag::finetune(&body, parts, &sentences.tags, recipe, report)?;
         let score = (sizes[2] > 0 && !fitted.stopped).then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
-        let named =
-            |s: EntityScore| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
+        let named = |s: Counts| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
         Ok((tagger, fitted, score.map_or(Scores::new(), named)))
     })?;
     tagger.save(&out, &from.tokenizer)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use models::transfer::score::{self, EntityScore};
+use models::transfer::score::{self, Counts};
 use serde_json::Value;
 
 /// The cases of one kind of score.
@@ -35,7 +35,7 @@ fn classes_are_scored_as_in_scikit_learn() {
 
 #[test]
 fn entities_are_counted_as_in_conlleval() {
-    let agree = |score: EntityScore, shares: &Value, case: &Value| {
+    let agree = |score: Counts, shares: &Value, case: &Value| {
         assert_near(score.precision(), &shares[0], case);
         assert_near(score.recall(), &shares[1], case);
         assert_near(score.f1(), &shares[2], case);

@@ -42,13 +42,13 @@ pub fn accuracy(truth: &[usize], predicted: &[usize]) -> f64 {
 /// the truth or among the predictions; others have no F1.
 pub fn macro_f1(truth: &[usize], predicted: &[usize]) -> f64 {
     assert_eq!(truth.len(), predicted.len(), "a prediction for each example");
-    let mut classes: BTreeMap<usize, EntityScore> = BTreeMap::new();
+    let mut classes: BTreeMap<usize, Counts> = BTreeMap::new();
     for (&t, &p) in truth.iter().zip(predicted) {
         classes.entry(t).or_default().expected += 1;
         classes.entry(p).or_default().found += 1;
         classes.entry(t).or_default().correct += usize::from(t == p);
     }
-    share(classes.values().map(EntityScore::f1).sum(), classes.len() as f64)
+    share(classes.values().map(Counts::f1).sum(), classes.len() as f64)
 }
 
 // Entities.
@@ -88,10 +88,10 @@ pub fn entities<T: AsRef<str>>(tags: &[T]) -> Vec<Entity> {
     found
 }
 
-/// How many entities are right, with the shares that follow.
+/// How many of what was to be found were, entities, examples of a class or words, with the shares that follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EntityScore {
-    /// Found with the type and exactly the words that were expected.
+pub struct Counts {
+    /// Found, and right: an entity with the type and exactly the words that were expected.
     pub correct: usize,
     /// Found, rightly or not.
     pub found: usize,
@@ -99,7 +99,7 @@ pub struct EntityScore {
     pub expected: usize,
 }
 
-impl EntityScore {
+impl Counts {
     /// correct/found
     pub fn precision(&self) -> f64 {
         share(self.correct as f64, self.found as f64)
@@ -116,7 +116,7 @@ impl EntityScore {
     }
 }
 
-impl Add for EntityScore {
+impl Add for Counts {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -128,7 +128,7 @@ impl Add for EntityScore {
     }
 }
 
-impl Sum for EntityScore {
+impl Sum for Counts {
     fn sum<I: Iterator<Item = Self>>(scores: I) -> Self {
         scores.fold(Self::default(), Add::add)
     }
@@ -136,7 +136,7 @@ impl Sum for EntityScore {
 
 /// The entities of all types together, from true and predicted tags for each sentence (Sang and Buchholz 2000: an
 /// entity with one word too many is as wrong as none).
-pub fn entity_score<T: AsRef<str>, P: AsRef<str>>(truth: &[Vec<T>], predicted: &[Vec<P>]) -> EntityScore {
+pub fn entity_score<T: AsRef<str>, P: AsRef<str>>(truth: &[Vec<T>], predicted: &[Vec<P>]) -> Counts {
     entity_score_by_type(truth, predicted).into_values().sum()
 }
 
@@ -144,9 +144,9 @@ pub fn entity_score<T: AsRef<str>, P: AsRef<str>>(truth: &[Vec<T>], predicted: &
 pub fn entity_score_by_type<T: AsRef<str>, P: AsRef<str>>(
     truth: &[Vec<T>],
     predicted: &[Vec<P>],
-) -> BTreeMap<String, EntityScore> {
+) -> BTreeMap<String, Counts> {
     assert_eq!(truth.len(), predicted.len(), "predicted tags for each sentence");
-    let mut scores: BTreeMap<String, EntityScore> = BTreeMap::new();
+    let mut scores: BTreeMap<String, Counts> = BTreeMap::new();
     for (truth, predicted) in truth.iter().zip(predicted) {
         assert_eq!(truth.len(), predicted.len(), "a predicted tag for each word");
         let expected: HashSet<Entity> = entities(truth).into_iter().collect();
@@ -215,7 +215,7 @@ fn words_f1(prediction: &str, answer: &str) -> f64 {
     let mut left: HashMap<&str, usize> = HashMap::new();
     answer.split_whitespace().for_each(|word| *left.entry(word).or_default() += 1);
     let expected = left.values().sum();
-    let mut score = EntityScore { expected, ..EntityScore::default() };
+    let mut score = Counts { expected, ..Counts::default() };
     for word in prediction.split_whitespace() {
         score.found += 1;
         if let Some(left) = left.get_mut(word).filter(|left| **left > 0) {
@@ -377,10 +377,10 @@ mod tests {
         let truth = [vec!["B-PER", "I-PER", "O"], vec!["B-LOC", "O", "B-PER"]];
         let predicted = [vec!["B-PER", "O", "O"], vec!["B-LOC", "B-ORG", "B-PER"]];
         let score = entity_score(&truth, &predicted);
-        assert_eq!(score, EntityScore { correct: 2, found: 4, expected: 3 });
+        assert_eq!(score, Counts { correct: 2, found: 4, expected: 3 });
         assert!(near(score.precision(), 0.5) && near(score.recall(), 2.0 / 3.0) && near(score.f1(), 4.0 / 7.0));
         let by_type = entity_score_by_type(&truth, &predicted);
-        assert_eq!(by_type["PER"], EntityScore { correct: 1, found: 2, expected: 2 });
+        assert_eq!(by_type["PER"], Counts { correct: 1, found: 2, expected: 2 });
         assert_eq!(by_type["ORG"].recall(), 0.0);
         // The end of a sentence ends its entities.
         let cut = [vec!["B-PER"], vec!["I-PER"]];

@@ -12,7 +12,7 @@ use tensor::{parallel, rows};
 use tokenizer::Tokenizer;
 
 use super::super::pretrained::{Packed, Pretrained, portions};
-use super::super::score::{EntityScore, entities, entity_score};
+use super::super::score::{Counts, entities, entity_score};
 use super::tuned::{Kind, Reading, Tuned};
 use super::words::{self, Words};
 use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
@@ -166,7 +166,7 @@ impl Tagger {
     }
 
     /// How many entities it finds in some sentences.
-    pub fn scores_on(&self, params: &Params, on: &Tagged) -> EntityScore {
+    pub fn scores_on(&self, params: &Params, on: &Tagged) -> Counts {
         let mut found = self.predict(params, &on.parts).into_iter().flatten().map(|(tag, _)| &self.tags[tag]);
         let found: Vec<Vec<&String>> = on.tags.iter().map(|tags| found.by_ref().take(tags.len()).collect()).collect();
         entity_score(&on.tags, &found)
