@@ -6,14 +6,8 @@ use std::path::Path;
 use tests::{run, said};
 
 use super::clip::folder;
+use super::export::content;
 use super::{TINY_CLIP, train};
-
-/// Runs the program, which must be content, and gives what it says.
-fn content(words: &[&str]) -> String {
-    let output = run(words);
-    assert!(output.status.success(), "{words:?}: {}", said(&output));
-    said(&output)
-}
 
 /// The weights after some steps of a run of these words, and of more.
 fn weights(directory: &Path, words: &[&str], more: &[&str]) -> Vec<u8> {
@@ -61,7 +55,7 @@ fn flags_of_training_change_the_weights_or_do_not() {
 fn a_profile_names_operations_with_their_share() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
-    let text = content(&[&train(&out, &["--steps", "2"])[..], &["--profile"]].concat());
+    let text = said(&run(train(&out, &["--steps", "2", "--profile"])));
     for says in ["Batch", "Optimiser", "%"] {
         assert!(text.contains(says), "no {says:?} in {text}");
     }
@@ -73,11 +67,7 @@ fn flags_of_use_change_what_is_printed_or_do_not() {
     let out = directory.path().join("run");
     content(&train(&out, &["--steps", "3"]));
     let dir = out.to_str().unwrap();
-    let text = |more: &[&str]| {
-        let output = run([&["generate", dir, "On a sunny", "--tokens", "60"], more].concat());
-        assert!(output.status.success(), "{}", said(&output));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
+    let text = |more: &[&str]| content(&[&["generate", dir, "On a sunny", "--tokens", "60"], more].concat());
     let one = text(&[]);
     assert!(text(&["--samples", "2"]).contains(one.trim()), "the first of two is the one");
     assert!(text(&["--top-p", "0.2"]) != one && text(&["--top-k", "2"]) != one);

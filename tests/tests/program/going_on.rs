@@ -1,21 +1,14 @@
 //! A run that goes on from another model (`--from`): what it takes over, what it adds, and what it must not say otherwise.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tests::{run, said};
 
+use super::TINY_CLIP;
 use super::bad_input::fails;
 use super::export::{tensors, write};
-use super::{TINY_CLIP, train};
-
-/// A run of two steps.
-fn trained(directory: &Path, more: &[&str]) -> PathBuf {
-    let out = directory.join("first");
-    let output = run(train(&out, &[more, &["--steps", "2"]].concat()));
-    assert!(output.status.success(), "{}", said(&output));
-    out
-}
+use super::simcse::trained;
 
 /// Goes on from a model for two steps; says what the program said.
 fn goes_on(model: &str, from: &Path, out: &Path, more: &[&str]) -> String {
@@ -30,10 +23,10 @@ fn goes_on(model: &str, from: &Path, out: &Path, more: &[&str]) -> String {
 fn a_bert_without_its_head_gets_one_where_hidden_tokens_are_to_be_found() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
-    for (i, norm) in ["pre", "post"].into_iter().enumerate() {
+    for norm in ["pre", "post"] {
         let here = here.join(norm);
         fs::create_dir(&here).unwrap();
-        let from = trained(&here, &["bert", "--norm", norm]);
+        let from = trained(&here, "first", &["bert", "--norm", norm]);
         let is_head = |name: &str| ["lm_head", "cls.predictions"].iter().any(|head| name.starts_with(head));
         let whole = tensors(&from);
         let body: Vec<_> = whole.iter().filter(|(name, _)| !is_head(name)).collect();
@@ -47,7 +40,7 @@ fn a_bert_without_its_head_gets_one_where_hidden_tokens_are_to_be_found() {
         assert!(now.keys().eq(whole.keys()));
         assert!(body.iter().all(|(name, was)| now[*name] != **was), "all that it had has learned");
 
-        let vectors = here.join(format!("vectors-{i}"));
+        let vectors = here.join("vectors");
         let text = goes_on("bert", &from, &vectors, &["--objective", "simcse"]);
         assert!(!text.contains("random weights"), "{text}");
         assert!(tensors(&vectors).keys().all(|name| !is_head(name)), "a head that nothing trains is none");
@@ -60,7 +53,7 @@ fn a_bert_without_its_head_gets_one_where_hidden_tokens_are_to_be_found() {
 #[test]
 fn a_clip_goes_on_to_see_pictures_as_it_did() {
     let directory = tempfile::tempdir().unwrap();
-    let from = trained(directory.path(), &[TINY_CLIP, &["--ground", "0", "0", "255"]].concat());
+    let from = trained(directory.path(), "first", &[TINY_CLIP, &["--ground", "0", "0", "255"]].concat());
     let prepared = from.join("preprocessor_config.json");
     let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&prepared).unwrap()).unwrap();
     json["image_mean"] = serde_json::json!([0.5, 0.25, 0.5]);
@@ -75,7 +68,7 @@ fn a_clip_goes_on_to_see_pictures_as_it_did() {
 #[test]
 fn a_file_of_options_cannot_give_it_other_sizes() {
     let directory = tempfile::tempdir().unwrap();
-    let from = trained(directory.path(), &["bert"]);
+    let from = trained(directory.path(), "first", &["bert"]);
     let second = directory.path().join("second");
     goes_on("bert", &from, &second, &[]);
     let config = second.join("train.toml");

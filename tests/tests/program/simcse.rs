@@ -9,7 +9,7 @@ use super::train;
 use super::training::a_killed_run_ends_as_one_that_was_not;
 
 /// A run that was made for others to begin with.
-fn trained(directory: &Path, name: &str, more: &[&str]) -> PathBuf {
+pub fn trained(directory: &Path, name: &str, more: &[&str]) -> PathBuf {
     let out = directory.join(name);
     let output = run(train(&out, &[more, &["--steps", "2"]].concat()));
     assert!(output.status.success(), "{}", said(&output));

@@ -134,6 +134,7 @@ impl Run {
         })
     }
 
+    /// Draws the losses so far, with the levels that are known.
     pub(super) fn draw(&self) -> Result<()> {
         let plan = self.setup.plan(0);
         let level = |name: &str, nats| Level { name: name.to_owned(), nats };

@@ -1,10 +1,10 @@
 //! Fine-tuning: a pre-trained model gets a small layer on top and learns a task from labelled examples.
 //!
 //! The new layer begins with small random weights (that of a classifier with what fits the first states), the rest where
-//! pre-training left it. All of it is trained, the lower
-//! layers more slowly: what they know serves any task (layer-wise decay of the learning rate, Howard and Ruder 2018,
-//! section 3.2). The rate rises over the first steps and falls in a straight line to zero. Where there are examples to
-//! validate on, the best weights on the way are kept, and training ends when they have not improved for some time.
+//! pre-training left it. All of it is trained, the lower layers more slowly: what they know serves any task (layer-wise decay
+//! of the learning rate, Howard and Ruder 2018, section 3.2). The rate rises over the first steps and falls in a straight line
+//! to zero. Where there are examples to validate on, the best weights on the way are kept, and training ends when they have not
+//! improved for some time.
 //!
 //! - [`classify`]: a label for a text.
 //! - [`tag`]: a label for each word, which [`words`] makes ids of. [`answer`]: a passage that answers a question.
