@@ -155,11 +155,17 @@ impl Drop for Tiles {
 // Of the eight tiles, 0 to 3 are sums, 4 and 5 the upper and lower rows of A, 6 and 7 the left and right columns of B. A group
 // has of a row of A 64 bytes for each part, of B 16 rows of 128.
 //
-// Between any two instructions of the unit stand eight others. On a virtual machine the unit was fast for moments and slow for
-// others. When it was slow, loops of these instructions took 1.65 times as long without others in between, and six or more
-// helped where four did not, whatever they were; when it was fast, they neither helped nor cost. The likely reason: some six
-// instructions enter the pipeline together, and while another thread shares the core, two of the unit's among them wait for
-// each other. Whole steps of training gained 0 to 34% (`bench step`, in turn with the program before).
+// On virtual machines each core's unit was fast for moments and slow for others, as if another thread shared the core then.
+// Fast, it multiplies two tiles in 16 cycles, in whatever order, with loads beside. Slow, an instruction waits the longer, the
+// more tiles hold something: a loop of products into one or two tiles of sums ran at nearly full speed, into four it took 1.35
+// times as long, and every load in between added its own time. The likely reason: each instruction needs a spare register for
+// its result, tiles of zeros need none, and two threads share what there is. Hence:
+//
+// - A tile is cleared behind its last product and loaded just before its next one. That took 0.84 of the time when slow, and
+//   as long as before when fast. Two tiles of sums instead of four took less still with A and B in the first-level cache, but
+//   from the second-level one, which then has more to give, as long when slow and a third longer when fast.
+// - Between two instructions of the unit stand eight others, whatever they are: else those that enter the pipeline together
+//   wait for each other, when slow for 1.65 times as long (six do, four do not).
 
 /// Instructions in between that do nothing.
 macro_rules! idle {
@@ -183,49 +189,46 @@ macro_rules! ahead {
     };
 }
 
+/// Loads a part of the upper or lower rows of A.
 macro_rules! load_a {
-    ($part:literal, $between:ident) => {
-        concat!(
-            "tileloadd tmm4, [{a} + {a_row} + 64 * ",
-            $part,
-            " - 64]",
-            $between!(),
-            "tileloadd tmm5, [{lower} + {a_row} + 64 * ",
-            $part,
-            " - 64]",
-            $between!(),
-        )
+    (4, $part:literal, $between:ident) => {
+        concat!("tileloadd tmm4, [{a} + {a_row} + 64 * ", $part, " - 64]", $between!())
+    };
+    (5, $part:literal, $between:ident) => {
+        concat!("tileloadd tmm5, [{lower} + {a_row} + 64 * ", $part, " - 64]", $between!())
     };
 }
 
+/// Loads a part of the left or right columns of B.
 macro_rules! load_b {
-    ($part:literal, $between:ident) => {
-        concat!(
-            "tileloadd tmm6, [{b} + {b_row} + 2048 * ",
-            $part,
-            " - 2048]",
-            $between!(),
-            "tileloadd tmm7, [{b} + {b_row} + 2048 * ",
-            $part,
-            " - 1984]",
-            $between!(),
-        )
+    (6, $part:literal, $between:ident) => {
+        concat!("tileloadd tmm6, [{b} + {b_row} + 2048 * ", $part, " - 2048]", $between!())
+    };
+    (7, $part:literal, $between:ident) => {
+        concat!("tileloadd tmm7, [{b} + {b_row} + 2048 * ", $part, " - 1984]", $between!())
     };
 }
 
-/// Each tile of sums plus the product of its tiles of A and B.
+/// A tile of sums plus the product of a tile of A and one of B.
 macro_rules! multiply {
-    () => {
-        concat!(
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            ahead!(),
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            ahead!(),
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            ahead!(),
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            ahead!(),
-        )
+    (4, 6) => {
+        concat!("tdpbf16ps tmm0, tmm4, tmm6", ahead!())
+    };
+    (4, 7) => {
+        concat!("tdpbf16ps tmm1, tmm4, tmm7", ahead!())
+    };
+    (5, 6) => {
+        concat!("tdpbf16ps tmm2, tmm5, tmm6", ahead!())
+    };
+    (5, 7) => {
+        concat!("tdpbf16ps tmm3, tmm5, tmm7", ahead!())
+    };
+}
+
+/// Zeros in a tile that was read for the last time.
+macro_rules! clear {
+    ($tile:literal) => {
+        concat!("tilezero tmm", $tile)
     };
 }
 
@@ -285,17 +288,32 @@ macro_rules! products_of_groups {
 
 products_of_groups!(
     /// One part: A·B.
-    one_part, 1, [load_a!(1, ahead), load_b!(1, ahead), multiply!(), next_part!()]
+    one_part, 1, [
+        load_a!(4, 1, ahead), load_b!(6, 1, ahead), multiply!(4, 6), load_b!(7, 1, ahead), multiply!(4, 7), clear!(4),
+        load_a!(5, 1, ahead), multiply!(5, 7), clear!(7), multiply!(5, 6), clear!(5), clear!(6), next_part!(),
+    ]
 );
 
 products_of_groups!(
-    /// Three parts: A₁B₃ + A₁B₂ + A₂B₂ + A₂B₁ + A₁B₁ + A₃B₁, in an order in which few tiles change from one to the next.
+    /// Three parts, in an order in which few tiles change from one to the next.
     three_parts, 3, [
-        load_a!(1, idle), load_b!(3, idle), multiply!(),
-        load_b!(2, idle), multiply!(), next_part!(),
-        load_a!(2, idle), multiply!(),
-        load_b!(1, idle), multiply!(), next_part!(),
-        load_a!(1, idle), multiply!(),
-        load_a!(3, idle), multiply!(), next_part!(),
+        // A₁B₃
+        load_a!(4, 1, idle), load_b!(6, 3, idle), multiply!(4, 6), load_a!(5, 1, idle), multiply!(5, 6), clear!(6),
+        load_b!(7, 3, idle), multiply!(4, 7), multiply!(5, 7), clear!(7),
+        // A₁B₂
+        load_b!(6, 2, idle), multiply!(4, 6), load_b!(7, 2, idle), multiply!(4, 7), clear!(4),
+        multiply!(5, 6), multiply!(5, 7), clear!(5), next_part!(),
+        // A₂B₂
+        load_a!(4, 2, idle), multiply!(4, 6), load_a!(5, 2, idle), multiply!(5, 6), clear!(6),
+        multiply!(4, 7), multiply!(5, 7), clear!(7),
+        // A₂B₁
+        load_b!(6, 1, idle), multiply!(4, 6), load_b!(7, 1, idle), multiply!(4, 7), clear!(4),
+        multiply!(5, 6), multiply!(5, 7), clear!(5), next_part!(),
+        // A₁B₁
+        load_a!(4, 1, idle), multiply!(4, 6), multiply!(4, 7), clear!(4),
+        load_a!(5, 1, idle), multiply!(5, 6), multiply!(5, 7), clear!(5),
+        // A₃B₁
+        load_a!(4, 3, idle), multiply!(4, 6), multiply!(4, 7), clear!(4),
+        load_a!(5, 3, idle), multiply!(5, 6), clear!(6), multiply!(5, 7), clear!(5), clear!(7), next_part!(),
     ]
 );
