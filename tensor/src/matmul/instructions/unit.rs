@@ -161,9 +161,9 @@ impl Drop for Tiles {
 // times as long, and every load in between added its own time. The likely reason: each instruction needs a spare register for
 // its result, tiles of zeros need none, and two threads share what there is. Hence:
 //
-// - A tile is cleared behind its last product and loaded just before its next one. That took 0.84 of the time when slow, and
-//   as long as before when fast. Two tiles of sums instead of four took less still with A and B in the first-level cache, but
-//   from the second-level one, which then has more to give, as long when slow and a third longer when fast.
+// - A tile is cleared behind its last product and loaded just before its next one. That took 0.83 to 0.90 of the time when
+//   slow, and as long as before when fast. Two tiles of sums instead of four took less still with A and B in the first-level
+//   cache, but from the second-level one, which then has more to give, as long when slow and a third longer when fast.
 // - Between two instructions of the unit stand eight others, whatever they are: else those that enter the pipeline together
 //   wait for each other, when slow for 1.65 times as long (six do, four do not).
 
@@ -295,7 +295,7 @@ products_of_groups!(
 );
 
 products_of_groups!(
-    /// Three parts, in an order in which few tiles change from one to the next.
+    /// Three parts: A₁B₃ + A₁B₂ + A₂B₂ + A₂B₁ + A₁B₁ + A₃B₁, in an order in which few tiles change from one to the next.
     three_parts, 3, [
         // A₁B₃
         load_a!(4, 1, idle), load_b!(6, 3, idle), multiply!(4, 6), load_a!(5, 1, idle), multiply!(5, 6), clear!(6),
