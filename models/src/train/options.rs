@@ -23,7 +23,7 @@ use objective::contrastive;
 pub use names::{ModelName, NormName, ObjectiveName, OptimizerName, PrecisionName, ScheduleName};
 
 use super::origin;
-use super::presets::SIMCSE;
+use super::presets::{Preset, SIMCSE};
 use super::step::Compute;
 use crate::Config;
 use crate::bert::BertConfig;
@@ -147,31 +147,11 @@ impl Options {
             said.remove("steps");
         }
         lay_over(&mut said, flags);
-        let model = match said.get("model") {
-            None => ModelName::default(),
-            Some(name) => name
-                .clone()
-                .try_into()
-                .map_err(|error: toml::de::Error| Error::Options(format!("model = {name}: {}", error.message())))?,
-        };
-        let presets = model.presets();
-        let name = match said.get("preset") {
-            None if contrastive(&said) && model == ModelName::Bert => SIMCSE.to_owned(),
-            None => presets[0].name.to_owned(),
-            Some(Value::String(name)) => name.clone(),
-            Some(other) => return Err(Error::Options(format!("preset = {other}: expected the name of a preset"))),
-        };
-        let preset = presets.iter().find(|preset| preset.name == name).ok_or_else(|| {
-            let names: Vec<_> = presets.iter().map(|preset| preset.name).collect();
-            Error::Options(format!(
-                "there is no preset {name} of {}: choose one of {}",
-                model.title(),
-                names.join(", ")
-            ))
-        })?;
+        let model = model_of(&said)?;
+        let preset = preset_of(&said, model)?;
         let mut table: Table = preset.options.parse().expect("presets are TOML");
         lay_over(&mut table, &said);
-        table.insert("preset".into(), name.into());
+        table.insert("preset".into(), preset.name.into());
         table.insert("model".into(), model.name().into());
         // The train.toml of such a run has the sizes already.
         let known = file.contains_key("from") && file.contains_key("layers") && !flags.contains_key("from");
@@ -295,6 +275,28 @@ impl Options {
     }
 }
 
+/// The model that was asked for.
+fn model_of(said: &Table) -> Result<ModelName> {
+    let Some(name) = said.get("model") else { return Ok(ModelName::default()) };
+    let refused = |error: toml::de::Error| Error::Options(format!("model = {name}: {}", error.message()));
+    name.clone().try_into().map_err(refused)
+}
+
+/// The preset that was asked for, or the one that fits.
+fn preset_of(said: &Table, model: ModelName) -> Result<&'static Preset> {
+    let presets = model.presets();
+    let name = match said.get("preset") {
+        None if contrastive(said) && model == ModelName::Bert => SIMCSE,
+        None => presets[0].name,
+        Some(Value::String(name)) => name,
+        Some(other) => return Err(Error::Options(format!("preset = {other}: expected the name of a preset"))),
+    };
+    presets.iter().find(|preset| preset.name == name).ok_or_else(|| {
+        let (names, model) = (presets.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", "), model.title());
+        Error::Options(format!("there is no preset {name} of {model}: choose one of {names}"))
+    })
+}
+
 /// Lays one table of options over another; the tables in it over those in the other.
 pub(super) fn lay_over(table: &mut Table, over: &Table) {
     for (key, value) in over {
@@ -312,29 +314,6 @@ fn derive(table: &mut Table, said: &Table, model: ModelName) {
         Some(Value::Integer(x)) => *x as f64,
         _ => 0.0,
     };
-    // A TOML integer where a rate is meant (`lr = 1`) is a number all the same.
-    for key in [
-        "lr",
-        "min_lr",
-        "muon_lr",
-        "muon_momentum",
-        "decay_share",
-        "dropout",
-        "initializer_range",
-        "beta2",
-        "weight_decay",
-        "grad_clip",
-        "minutes",
-        "val_share",
-        "mask_share",
-        "temperature",
-        "hardness",
-    ] {
-        if let Some(Value::Integer(x)) = table.get(key) {
-            let x = *x as f64;
-            table.insert(key.into(), x.into());
-        }
-    }
     let steps = number(table, "steps").max(1.0) as i64;
     let batch = table.get("batch_size").cloned().unwrap_or(1.into());
     if said.contains_key("lr") && !said.contains_key("min_lr") {

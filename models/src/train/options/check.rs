@@ -10,7 +10,7 @@ impl Options {
     pub(super) fn check_flags(&self, flags: &Table) -> Result<()> {
         let given = |keys: &[&str]| keys.iter().any(|key| flags.contains_key(*key));
         let adamw = self.optimizer == OptimizerName::Adamw;
-        let idle = [
+        refuse([
             (
                 given(&["val_share"]) && !self.val_data.is_empty(),
                 "--val-share holds back a part of --data, and --val-data is there to validate on: leave one of them out",
@@ -27,11 +27,7 @@ impl Options {
                 given(&["decay_share"]) && self.schedule != ScheduleName::WarmupStableDecay,
                 "--decay-share is of --schedule warmup-stable-decay: leave it out",
             ),
-        ];
-        match idle.iter().find(|(idle, _)| *idle) {
-            Some((_, what)) => Err(Error::Options((*what).to_owned())),
-            None => Ok(()),
-        }
+        ])
     }
 
     /// An error if these options do not fit together.
@@ -62,53 +58,64 @@ impl Options {
                 self.block_size
             ));
         }
-        for (name, value) in [
+        self.check_numbers()
+    }
+
+    /// An error if a number is outside of what it can be.
+    fn check_numbers(&self) -> Result<()> {
+        let counts = [
             ("batch-size", self.batch_size as u64),
             ("micro-batch", self.micro_batch as u64),
             ("steps", self.steps),
             ("eval-every", self.eval_every),
             ("eval-tokens", self.eval_tokens as u64),
             ("save-every", self.save_every),
-        ] {
-            if value == 0 {
-                return fail(format!("--{name} 0 leaves nothing to do: give 1 or more"));
-            }
+        ];
+        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(Error::Options(format!("--{name} 0 leaves nothing to do: give 1 or more")));
         }
+        const TEN_YEARS: f64 = 60.0 * 24.0 * 3660.0;
         let positive = |x: f64| x.is_finite() && x > 0.0;
-        if !positive(self.lr) || !(0.0..=self.lr).contains(&self.min_lr) {
-            return fail(format!(
-                "learning rates from {} down to {}: give --lr more than 0, and --min-lr from 0 to that",
-                self.lr, self.min_lr
-            ));
-        }
-        if !positive(self.muon_lr) {
-            return fail(format!("a muon-lr of {}: give more than 0", self.muon_lr));
-        }
-        if !(0.0..1.0).contains(&self.muon_momentum) {
-            return fail(format!("a muon-momentum of {}: give 0 or more, and less than 1", self.muon_momentum));
-        }
-        if !(self.decay_share > 0.0 && self.decay_share <= 1.0) {
-            return fail(format!("a decay-share of {}: give more than 0, and 1 at most", self.decay_share));
-        }
-        if !positive(self.initializer_range) {
-            return fail(format!("initial weights of deviation {}: give more than 0", self.initializer_range));
-        }
-        let some = |x: f64| (0.0..f64::INFINITY).contains(&x);
-        if !(0.0..1.0).contains(&self.beta2) || !some(self.weight_decay) || !some(self.grad_clip) {
-            let (b, d, c) = (self.beta2, self.weight_decay, self.grad_clip);
-            return fail(format!(
-                "beta2 {b}, weight-decay {d}, grad-clip {c}: give 0 <= beta2 < 1, the others 0 or more"
-            ));
-        }
-        if !(self.val_share > 0.0 && self.val_share < 1.0) {
-            return fail(format!("a held-out share of {}: give more than 0 and less than 1", self.val_share));
-        }
-        if self.minutes.is_some_and(|minutes| !positive(minutes)) {
-            return fail("--minutes must be more than 0".to_owned());
-        }
-        if self.minutes.is_some_and(|minutes| minutes > 60.0 * 24.0 * 3660.0) {
-            return fail("--minutes is more than ten years: give a smaller budget".to_owned());
-        }
-        Ok(())
+        let some = |x: f64| x.is_finite() && x >= 0.0;
+        let [lr, min_lr] = [self.lr, self.min_lr];
+        let [beta2, decay, clip] = [self.beta2, self.weight_decay, self.grad_clip];
+        let [muon_lr, momentum, falls] = [self.muon_lr, self.muon_momentum, self.decay_share];
+        let [held_out, deviation, minutes] =
+            [self.val_share, self.initializer_range, self.minutes.unwrap_or(TEN_YEARS)];
+        refuse([
+            (
+                !positive(lr) || !(0.0..=lr).contains(&min_lr),
+                format!(
+                    "learning rates from {lr} down to {min_lr}: give --lr more than 0, and --min-lr from 0 to that"
+                ),
+            ),
+            (!positive(muon_lr), format!("a muon-lr of {muon_lr}: give more than 0")),
+            (
+                !(0.0..1.0).contains(&momentum),
+                format!("a muon-momentum of {momentum}: give 0 or more, and less than 1"),
+            ),
+            (!(falls > 0.0 && falls <= 1.0), format!("a decay-share of {falls}: give more than 0, and 1 at most")),
+            (!positive(deviation), format!("initial weights of deviation {deviation}: give more than 0")),
+            (
+                !(0.0..1.0).contains(&beta2) || !some(decay) || !some(clip),
+                format!(
+                    "beta2 {beta2}, weight-decay {decay}, grad-clip {clip}: give 0 <= beta2 < 1, the others 0 or more"
+                ),
+            ),
+            (
+                !(held_out > 0.0 && held_out < 1.0),
+                format!("a held-out share of {held_out}: give more than 0 and less than 1"),
+            ),
+            (!positive(minutes), "--minutes must be more than 0".to_owned()),
+            (minutes > TEN_YEARS, "--minutes is more than ten years: give a smaller budget".to_owned()),
+        ])
+    }
+}
+
+/// The sentence of the first of these that is so, as an error.
+pub(super) fn refuse<const N: usize>(reasons: [(bool, impl Into<String>); N]) -> Result<()> {
+    match reasons.into_iter().find(|(so, _)| *so) {
+        Some((_, what)) => Err(Error::Options(what.into())),
+        None => Ok(()),
     }
 }

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use tokenizer::Tokenizer;
 use toml::{Table, Value};
 
+use super::check::refuse;
 use super::{ModelName, Options};
 use crate::clip::{ClipConfig, TextConfig, VisionConfig};
 use crate::data::captioned::ends;
 use crate::data::pictures::{Augment, PictureOptions};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The largest set of decoded pictures that is kept in memory, in MiB.
 const MEMORY: i64 = 1024;
@@ -105,12 +106,6 @@ pub(super) fn derive(table: &mut Table) {
     for (key, value) in defaults {
         table.entry(key).or_insert(value);
     }
-    for key in ["crop", "shift", "colour", "hue", "grey"] {
-        if let Some(Value::Integer(x)) = table.get(key) {
-            let x = *x as f64;
-            table.insert(key.into(), x.into());
-        }
-    }
 }
 
 /// The sizes that options ask for. The tokens that end a text are the tokenizer's: the last, until it is known.
@@ -158,39 +153,30 @@ pub(super) fn ended(mut config: ClipConfig, tokenizer: &Tokenizer) -> ClipConfig
 
 /// Refuses what does not go together.
 pub(super) fn check(o: &Options) -> Result<()> {
-    let fail = |what: String| Err(Error::Options(what));
     let Some(of) = &o.clip else {
-        let whole = o.model != ModelName::Clip;
-        return if whole { Ok(()) } else { fail("a run of CLIP needs the table [clip]".to_owned()) };
+        return refuse([(o.model == ModelName::Clip, "a run of CLIP needs the table [clip]")]);
     };
-    if o.block_size < 2 {
-        let had = o.block_size;
-        return fail(format!("a block size of {had} has no room for a token and the end of a text: give 2 or more"));
-    }
+    let (block, batch) = (o.block_size, o.batch_size);
     let named = !(of.captions.is_empty() && of.filters.is_empty() && of.image_column.is_none());
-    if o.data.is_empty() && named {
-        return fail(
+    let [crop, shift, colour, hue, grey] = [of.crop, of.shift, of.colour, of.hue, of.grey];
+    let share = |x: f64| (0.0..=1.0).contains(&x);
+    refuse([
+        (block < 2, format!("a block size of {block} has no room for a token and the end of a text: give 2 or more")),
+        (
+            o.data.is_empty() && named,
             "captions, conditions and columns are of tables: name these with --data, or leave them out".to_owned(),
-        );
-    }
-    if o.batch_size < 2 {
-        let had = o.batch_size;
-        return fail(format!("a batch of {had} has no other caption to be told from: give --batch-size 2 or more"));
-    }
-    if !(of.crop > 0.0 && of.crop <= 1.0) {
-        return fail(format!("--crop {} is no share of a picture: give more than 0, and 1 at most", of.crop));
-    }
-    if !(0.0..=0.5).contains(&of.shift) {
-        return fail(format!("--shift {} moves a picture out of sight: give 0 to 0.5", of.shift));
-    }
-    if !(0.0..=1.0).contains(&of.colour) {
-        return fail(format!("--colour {}: give 0 (as they are) to 1", of.colour));
-    }
-    if !(0.0..=0.5).contains(&of.hue) {
-        return fail(format!("--hue {}: give 0 (as they are) to 0.5 (half the circle, either way)", of.hue));
-    }
-    if !(0.0..=1.0).contains(&of.grey) {
-        return fail(format!("--grey {} is no share of pictures: give 0 (none) to 1 (all)", of.grey));
-    }
-    Ok(())
+        ),
+        (batch < 2, format!("a batch of {batch} has no other caption to be told from: give --batch-size 2 or more")),
+        (
+            !share(crop) || crop == 0.0,
+            format!("--crop {crop} is no share of a picture: give more than 0, and 1 at most"),
+        ),
+        (!(0.0..=0.5).contains(&shift), format!("--shift {shift} moves a picture out of sight: give 0 to 0.5")),
+        (!share(colour), format!("--colour {colour}: give 0 (as they are) to 1")),
+        (
+            !(0.0..=0.5).contains(&hue),
+            format!("--hue {hue}: give 0 (as they are) to 0.5 (half the circle, either way)"),
+        ),
+        (!share(grey), format!("--grey {grey} is no share of pictures: give 0 (none) to 1 (all)")),
+    ])
 }

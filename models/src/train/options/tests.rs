@@ -10,6 +10,8 @@ fn table(text: &str) -> Table {
 fn flags_win_over_the_file_and_the_file_over_the_preset() {
     let options = Options::resolve(&table("width = 256\nlr = 0.01"), &table("lr = 0.02")).unwrap();
     assert_eq!((options.layers, options.width, options.lr, options.min_lr), (3, 256, 0.02, 0.002));
+    let whole = Options::resolve(&Table::new(), &table("model = \"clip\"\nlr = 1\nclip.crop = 1")).unwrap();
+    assert_eq!((whole.lr, whole.clip.unwrap().crop), (1.0, 1.0), "a whole number is a rate, too");
 }
 
 #[test]
