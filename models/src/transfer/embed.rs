@@ -18,12 +18,12 @@ use tensor::rows;
 use tensor::tensor::Tensor;
 use tokenizer::Tokenizer;
 
+use super::kept::{Kind, beside, whole};
 use super::pretrained::{Ids, Pretrained, ids, pooled_states};
 use crate::data::labelled::utf8;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::beside::Vectors;
-use crate::hub::weights::{self, Named, Weights};
 
 /// The vectors of texts: `[n, C]`.
 pub fn states(with: &Pretrained, texts: &[&str], vectors: Vectors) -> Tensor {
@@ -74,7 +74,8 @@ pub fn directions(mut states: Tensor, common: &[f32]) -> Tensor {
 /// The lines of a file as vectors.
 pub struct Index {
     lines: Vec<String>,
-    common: Vec<f32>,
+    /// `[C]`
+    common: Tensor,
     /// `[n, C]`
     vectors: Tensor,
 }
@@ -98,16 +99,9 @@ struct Made {
     vectors: Vectors,
 }
 
-const KEY: &str = "pretext";
+const INDEX: Kind = Kind { key: "pretext", tensors: ["vectors", "common"], of: "lines" };
 
 impl Index {
-    /// Where the index of a file is kept, if nothing else is said: beside it.
-    pub fn path(file: &Path) -> PathBuf {
-        let mut name = file.as_os_str().to_owned();
-        name.push(".index.safetensors");
-        name.into()
-    }
-
     /// The index of some lines, which is kept nowhere.
     pub fn over(with: &Pretrained, lines: Vec<String>, vectors: Vectors) -> Self {
         let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -118,7 +112,7 @@ impl Index {
         let filled: Vec<f32> = filled.flat_map(|(_, vector)| vector).copied().collect();
         let common = common_part(&Tensor::of([filled.len() / width, width], &filled));
         let vectors = directions(vectors, &common);
-        Self { lines, common, vectors }
+        Self { lines, common: Tensor::of([width], &common), vectors }
     }
 
     /// The index of a file's lines: the one that is kept at `place`, or beside the file if none is named; or a new one, with
@@ -132,7 +126,7 @@ impl Index {
         place: Option<&Path>,
         vectors: Vectors,
     ) -> Result<(Self, Option<Result<PathBuf>>)> {
-        let path = place.map_or_else(|| Self::path(file), Path::to_owned);
+        let path = place.map_or_else(|| beside(file), Path::to_owned);
         let path = path.as_path();
         let bytes = std::fs::read(file).map_err(|error| Error::io(file, "read", &error))?;
         let digest_of_lines = files::hex(Sha256::digest(&bytes));
@@ -142,38 +136,25 @@ impl Index {
             return Err(Error::file(file, "has no line to search: give a file with a text on each line"));
         }
         let made = Made { lines: digest_of_lines, model: digest(&with.params, &with.tokenizer), vectors };
-        if let Some((common, vectors)) = kept(path, &made, [lines.len(), with.model.width()]) {
+        let shape = [lines.len(), with.model.width()];
+        let kept = INDEX.open(path).filter(|(of, _): &(Made, _)| *of == made);
+        if let Some((_, file)) = kept
+            && let Some(vectors) = whole(&file, INDEX.tensors[0], shape)
+            && let Some(common) = whole(&file, INDEX.tensors[1], [shape[1]])
+        {
             return Ok((Self { lines, common, vectors }, None));
         }
-        if place.is_some() && Weights::open(path).is_ok_and(|file| made_of(&file).is_some()) {
-            let what = "holds the vectors of other lines, or of another model: give the file as it was then, give another name \
-                        with --index, or remove it to have it made anew";
-            return Err(Error::file(path, what));
+        if place.is_some() && INDEX.is_at(path) {
+            return Err(INDEX.of_others(path));
         }
         let index = Self::over(with, lines, vectors);
         let stays = file.is_file() && !["/dev", "/proc"].iter().any(|fleeting| file.starts_with(fleeting));
         let kept = if place.is_some() || stays {
-            index.keep(path, &made).map(|()| path.to_owned())
+            INDEX.write(path, &made, [&index.vectors, &index.common]).map(|()| path.to_owned())
         } else {
             Err(Error::file(file, "is no file that will be there again"))
         };
         Ok((index, Some(kept)))
-    }
-
-    /// Writes it to `path`, complete or not at all.
-    ///
-    /// Errors: another file stands there, for nobody's file is written over; or it cannot be written.
-    fn keep(&self, path: &Path, made: &Made) -> Result<()> {
-        if path.exists() && !Weights::open(path).is_ok_and(|file| made_of(&file).is_some()) {
-            let what = "is there already and is no index of lines: move it away";
-            return Err(Error::file(path, what));
-        }
-        let named = |name: &str, shape: Vec<usize>, data| Named { name: name.to_owned(), shape, data };
-        let tensors = [
-            named("vectors", self.vectors.shape().to_vec(), self.vectors.data()),
-            named("common", vec![self.common.len()], &self.common),
-        ];
-        weights::write(path, &tensors, (KEY, &serde_json::to_string(made).expect("strings become JSON")))
     }
 
     /// The lines, in the file's order.
@@ -183,28 +164,14 @@ impl Index {
 
     /// The `k` lines nearest to a query, the nearest first; of equals the earlier. Empty lines are never found.
     pub fn search(&self, with: &Pretrained, query: &str, vectors: Vectors, k: usize) -> Vec<Hit> {
-        let query = directions(states(with, &[query], vectors), &self.common);
-        let vectors = self.vectors.data().chunks_exact(self.common.len());
+        let query = directions(states(with, &[query], vectors), self.common.data());
+        let vectors = self.vectors.data().chunks_exact(self.common.data().len());
         let scores: Vec<f32> = vectors.map(|vector| rows::dot(query.data(), vector)).collect();
         let mut order: Vec<usize> = (0..self.lines.len()).filter(|&i| !self.lines[i].trim().is_empty()).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
         order.truncate(k);
         order.into_iter().map(|i| Hit { line: i + 1, score: scores[i], text: self.lines[i].clone() }).collect()
     }
-}
-
-/// The index at `path`, if there is one of just this and it is whole.
-fn kept(path: &Path, made: &Made, shape: [usize; 2]) -> Option<(Vec<f32>, Tensor)> {
-    let file = path.exists().then(|| Weights::open(path).ok())??;
-    let of = made_of(&file)?;
-    let ((has, vectors), (_, common)) = (file.numbers("vectors").ok()?, file.numbers("common").ok()?);
-    let whole = has == shape && common.len() == shape[1] && vectors.iter().chain(&common).all(|x| x.is_finite());
-    (of == *made && whole).then(|| (common, Tensor::of(shape, &vectors)))
-}
-
-/// What an index was made from, if the file is one.
-fn made_of(file: &Weights) -> Option<Made> {
-    serde_json::from_str(&file.metadata(KEY)?).ok()
 }
 
 /// What tells one model from another: its parameters and its tokenizer.
@@ -233,7 +200,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (file, with) = (directory.path().join("lines.txt"), model());
         std::fs::write(&file, "one thing\n\nanother thing\nsomething else\n").unwrap();
-        let at = Index::path(&file);
+        let at = beside(&file);
         let of = |pooling: Pooling| Index::of(&with, &file, None, pooling.into()).unwrap();
         let (index, new) = of(Pooling::Mean);
         assert_eq!(new.unwrap().unwrap(), at);

@@ -4,7 +4,8 @@
 //! - [`clip`]: pictures and texts in one space: naming, searching, retrieval.
 //! - [`pretrained`]: a model with its tokenizer, and texts as its rows.
 //! - [`fill`]: a BERT finds hidden tokens.
-//! - [`embed`]: texts as vectors, and the search among them; [`similar`]: how good these are.
+//! - [`embed`]: texts as vectors, and the search among them; [`kept`]: vectors in files; [`similar`]: how good
+//!   these are.
 //! - [`finetune`]: a model learns a task from labelled examples; [`score`]: how good it is then, as others state it.
 //! - [`curve`]: what pre-training was worth, against the number of labels; [`logistic`]: what simple features are worth.
 
@@ -14,6 +15,7 @@ pub mod embed;
 pub mod fill;
 pub mod finetune;
 pub mod generate;
+pub mod kept;
 pub mod logistic;
 pub mod score;
 pub mod similar;

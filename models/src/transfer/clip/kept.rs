@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tensor::Tensor;
 
 use super::Encoders;
 use super::gallery::Gallery;
@@ -18,11 +17,10 @@ use crate::data::text::default_cache;
 use crate::data::world;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::hub::weights::{self, Named, Weights};
 use crate::transfer::embed::digest;
+use crate::transfer::kept::{Kind, beside, whole};
 
-/// The key of the line.
-const KEY: &str = "pretext-pictures";
+const INDEX: Kind = Kind { key: "pretext-pictures", tensors: ["pictures", "texts"], of: "pictures" };
 
 /// What an index was made of.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -46,9 +44,7 @@ pub enum Came {
 pub fn path(sources: &[PathBuf]) -> PathBuf {
     // A folder's name may end in a slash, which would put the index into it, and `.` and `..` are no names.
     let of = if sources[0].file_name().is_none() { sources[0].canonicalize().ok() } else { None };
-    let mut name = of.as_deref().unwrap_or(&sources[0]).components().as_path().as_os_str().to_owned();
-    name.push(".index.safetensors");
-    name.into()
+    beside(of.as_deref().unwrap_or(&sources[0]).components().as_path())
 }
 
 /// Where that of the built-in world's scenes is kept: in the cache, under a name of this model's own.
@@ -57,14 +53,9 @@ pub fn path_of_world(with: &Encoders, texts: bool) -> PathBuf {
     default_cache().join(format!("{what}-{}.index.safetensors", &digest(&with.params, &with.tokenizer)[..16]))
 }
 
-/// An error if there is a file at `path` that is no index of pictures: nobody's file is written over.
+/// An error if there is a file at `path` that is no index of pictures.
 pub fn check(path: &Path) -> Result<()> {
-    if !path.exists() || Weights::open(path).is_ok_and(|file| file.metadata(KEY).is_some()) {
-        return Ok(());
-    }
-    let what =
-        "is there already and is no index of pictures: move it away, or give the index another name with --index";
-    Err(Error::file(path, what))
+    INDEX.check(path)
 }
 
 /// An error if there is a file at `path` that is not the index of this gallery and this model.
@@ -73,9 +64,7 @@ pub fn check_same(path: &Path, with: &Encoders, gallery: &Gallery, texts: bool) 
     if !path.exists() || kept(path, with, gallery, texts).is_some() {
         return Ok(());
     }
-    let what = "holds the vectors of other pictures, or of another model: give the pictures and all options as when it was made, give \
-                another name with --index, or remove it to have it made anew";
-    Err(Error::file(path, what))
+    Err(INDEX.of_others(path))
 }
 
 impl Index {
@@ -104,12 +93,7 @@ impl Index {
         }
         let left_out = (0..gallery.len()).filter(|i| self.numbers.binary_search(i).is_err()).collect();
         let made = Made { left_out, ..made(with, gallery) };
-        let named = |name: &str, of: &Tensor| (name.to_owned(), of.shape().to_vec());
-        let tensors = [("pictures", &self.pictures), ("texts", &self.texts)].map(|(name, of)| {
-            let (name, shape) = named(name, of);
-            Named { name, shape, data: of.data() }
-        });
-        weights::write(path, &tensors, (KEY, &serde_json::to_string(&made).expect("strings become JSON")))
+        INDEX.write(path, &made, [&self.pictures, &self.texts])
     }
 }
 
@@ -132,18 +116,15 @@ fn made(with: &Encoders, gallery: &Gallery) -> Made {
 
 /// The index at `path`, if there is one of just this and it is whole.
 fn kept(path: &Path, with: &Encoders, gallery: &Gallery, texts: bool) -> Option<Index> {
-    let file = path.exists().then(|| Weights::open(path).ok())??;
-    let of: Made = serde_json::from_str(&file.metadata(KEY)?).ok()?;
+    let (of, file): (Made, _) = INDEX.open(path)?;
     let wanted = made(with, gallery);
     if (&of.pictures, &of.model) != (&wanted.pictures, &wanted.model) {
         return None;
     }
     let numbers: Vec<usize> = (0..gallery.len()).filter(|i| of.left_out.binary_search(i).is_err()).collect();
     let (captions, first) = if texts { told(gallery, &numbers) } else { Default::default() };
-    let ((has, pictures), (says, texts)) = (file.numbers("pictures").ok()?, file.numbers("texts").ok()?);
-    let [shape, said] = [numbers.len(), captions.len()].map(|rows| [rows, with.width()]);
-    let whole = has == shape && says == said && pictures.iter().chain(&texts).all(|x| x.is_finite());
-    let [pictures, texts] = whole.then(|| [Tensor::of(shape, &pictures), Tensor::of(said, &texts)])?;
+    let pictures = whole(&file, INDEX.tensors[0], [numbers.len(), with.width()])?;
+    let texts = whole(&file, INDEX.tensors[1], [captions.len(), with.width()])?;
     Some(Index { numbers, pictures, captions, of: first, texts })
 }
 
