@@ -31,7 +31,8 @@ pub struct Args {
     /// A file with the text
     #[arg(long = "in", value_name = "FILE", conflicts_with = "text")]
     file: Option<PathBuf>,
-    /// SQuAD's JSON: answers all of its questions, as one JSON object of ids and answers, which SQuAD's own script judges
+    /// SQuAD's JSON, also without answers: answers all of its questions, as one JSON object of ids and answers, which SQuAD's own
+    /// script judges
     #[arg(long, value_name = "FILE", conflicts_with_all = ["question", "text", "file"])]
     data: Option<PathBuf>,
     /// Print one JSON line; start and end of the answer count characters
@@ -46,7 +47,7 @@ pub fn run(args: &Args) -> Result<()> {
     let (answerer, tokenizer) = Answerer::open(&args.dir)?;
     let mut out = std::io::stdout().lock();
     if let Some(data) = &args.data {
-        let answered = squad::read(data)?;
+        let answered = squad::read_asked(data)?;
         let mut notes = answered.notes;
         let asked = Asked::new(&tokenizer, answerer.tuned.model.block_size(), answered.questions);
         asked.note("question", &answered.path, &mut notes);

@@ -85,7 +85,7 @@ struct Paragraph {
 struct Qa {
     id: String,
     question: String,
-    answers: Vec<RawAnswer>,
+    answers: Option<Vec<RawAnswer>>,
 }
 
 #[derive(Deserialize)]
@@ -98,8 +98,28 @@ struct RawAnswer {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, is not UTF-8, is not SQuAD's JSON or has no question; a question that is empty.
+/// A file that cannot be read, is not UTF-8, is not SQuAD's JSON or has no question; a question that is empty, or has no
+/// `answers`.
 pub fn read(path: &Path) -> Result<Answered> {
+    read_with(path, |id| {
+        let what =
+            format!("the question with id {id:?} has no \"answers\": write them, or an empty list where none is known");
+        Err(Error::file(path, what))
+    })
+}
+
+/// Reads a file of questions that are to be answered: as [`read`], but `answers` may be missing, as in the parts that a
+/// contest keeps to itself.
+///
+/// # Errors
+///
+/// As [`read`], but for these.
+pub fn read_asked(path: &Path) -> Result<Answered> {
+    read_with(path, |_| Ok(Vec::new()))
+}
+
+/// `missing` tells of an id what the answers are where there are none.
+fn read_with(path: &Path, missing: impl Fn(&str) -> Result<Vec<RawAnswer>>) -> Result<Answered> {
     let file: File = parse(path)?;
     let mut answered = Answered { path: path.to_owned(), ..Answered::default() };
     let (mut mended, mut ids, mut twice) = (Mended::default(), HashSet::new(), Tally::default());
@@ -113,6 +133,7 @@ pub fn read(path: &Path) -> Result<Answered> {
             if !ids.insert(id.clone()) {
                 twice.add(|| format!("{id:?}"));
             }
+            let answers = answers.map_or_else(|| missing(&id), Ok)?;
             let answers = mended.answers(&context, &id, answers);
             answered.questions.push(Question { id, question, context: context.clone(), answers });
         }
@@ -290,12 +311,14 @@ mod tests {
             (b"{\"text\": \"a\", \"label\": \"b\"}", &["line 1", "missing field `data`"]),
             (b"{\"data\": [\n\xe9]}", &["line 2", "not UTF-8"]),
             (open.as_bytes(), &["line 1", "expected"]),
-            (keyless.as_bytes(), &["line 1", "missing field `answers`"]),
+            (keyless.as_bytes(), &["question with id \"q1\" has no \"answers\"", "an empty list"]),
             (silent.as_bytes(), &["question with id \"q7\" is empty"]),
             (b"{\"data\": []}", &["no question"]),
         ];
         for (content, words) in table {
             assert_refused("some.json", content, words, read);
         }
+        let asked = read_as("some.json", keyless.as_bytes(), read_asked).unwrap().questions;
+        assert!(asked.len() == 1 && asked[0].answers.is_empty(), "to be answered they need no answers");
     }
 }
