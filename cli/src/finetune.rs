@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll, squad};
-use models::files::quoted;
+use models::files::{self, quoted};
 use models::train::run::new_directory;
 use models::transfer::finetune::answer;
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
@@ -207,7 +208,7 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
     };
     let sizes = [examples.train.len(), examples.val.len(), examples.test.len()];
     introduce(&examples.notes, &(count(examples.labels.len(), "label") + "; "), "example", sizes);
-    let out = o.place(Kind::Classify)?;
+    let (out, _held) = o.place(Kind::Classify)?;
     let (classifier, outcome) = o.trials(&recipe, &out, |recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Classify, recipe));
         let (classifier, fitted) = classify::finetune(&body, &examples, pooling.into(), recipe, report)?;
@@ -233,12 +234,13 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
     };
     let sizes = [&sentences.train, &sentences.val, &sentences.test].map(Tagged::sentences);
     introduce(&sentences.notes, &(count(sentences.tags.len(), "tag") + "; "), "example", sizes);
-    let out = o.place(Kind::Tag)?;
+    let (out, _held) = o.place(Kind::Tag)?;
     let (tagger, outcome) = o.trials(&recipe, &out, |recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Tag, recipe));
         let parts = [&sentences.train, &sentences.val];
         let (tagger, fitted) = tag::finetune(&body, parts, &sentences.tags, recipe, report)?;
-        let score = (sizes[2] > 0 && !fitted.stopped).then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
+        let score = (sentences.test.has_entity() && !fitted.stopped)
+            .then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
         let named = |s: Counts| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
         Ok((tagger, fitted, score.map_or(Scores::new(), named)))
     })?;
@@ -263,7 +265,7 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
     };
     let sizes = [&questions.train, &questions.val, &questions.test].map(Asked::len);
     introduce(&questions.notes, "", "question", sizes);
-    let out = o.place(Kind::Answer)?;
+    let (out, _held) = o.place(Kind::Answer)?;
     let (answerer, outcome) = o.trials(&recipe, &out, |recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Answer, recipe));
         let parts = [&questions.train, &questions.val];
@@ -319,11 +321,13 @@ impl Options {
         Ok((recipe, from))
     }
 
-    /// Where the result goes: made before the training, so that nothing is lost for want of a place.
-    fn place(&self, kind: Kind) -> models::Result<PathBuf> {
-        let Some(out) = &self.out else { return new_directory(kind.command()) };
-        tuned::prepare(out)?;
-        Ok(out.clone())
+    /// Where the result goes: made before the training, so that nothing is lost for want of a place; and locked.
+    fn place(&self, kind: Kind) -> models::Result<(PathBuf, Option<File>)> {
+        let out = self.out.clone().map_or_else(|| new_directory(kind.command()), Ok)?;
+        tuned::prepare(&out)?;
+        let held = files::hold(&out)?;
+        tuned::vacant(&out)?; // who held it may have put a model there
+        Ok((out, held))
     }
 
     /// A line for each pass over the examples; of several seeds it says which.

@@ -1,7 +1,7 @@
 //! Options that several commands share.
 
 use std::borrow::Cow;
-use std::io::{BufRead, BufReader, IsTerminal as _};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -175,8 +175,8 @@ impl Texts {
         Ok(Some(all))
     }
 
-    /// Calls `body` with the texts, or the lines of --in or of standard input: so many at once, or as they are
-    /// written at a terminal.
+    /// Calls `body` with the texts, or the lines of --in or of standard input: so many at once, or as many as have come, for
+    /// somebody may wait for the answer to a line before writing the next.
     pub fn each(&self, at_once: usize, mut body: impl FnMut(&[String]) -> Result<()>) -> Result<()> {
         let (mut first, mut without) = (1, Vec::new());
         let mut body = |texts: &[String]| {
@@ -194,25 +194,28 @@ impl Texts {
     }
 
     fn each_line(&self, at_once: usize, body: &mut impl FnMut(&[String]) -> Result<()>) -> Result<()> {
-        let mut texts = Vec::new();
         let name = self.file.as_deref().unwrap_or(Path::new(STANDARD_INPUT));
-        // Somebody who writes lines waits for an answer after each.
-        let at_once = if self.file.is_none() && std::io::stdin().is_terminal() { 1 } else { at_once };
-        for (line, number) in lines(self.file.as_deref())?.split(b'\n').zip(1..) {
-            let line = line.with_context(|| format!("{}: cannot be read to its end", name.display()))?;
-            texts.push(utf8(name, line, number)?.trim_end().to_owned());
-            if texts.len() == at_once {
+        let (mut from, mut texts, mut line) = (lines(self.file.as_deref())?, Vec::new(), Vec::new());
+        for number in 1.. {
+            line.clear();
+            let read = from.read_until(b'\n', &mut line);
+            let end = read.with_context(|| format!("{}: cannot be read to its end", name.display()))? == 0;
+            if end && number == 1 && self.file.is_some() {
+                eprintln!("note: {} is empty", name.display());
+            }
+            if !end {
+                line.pop_if(|last| *last == b'\n');
+                line.pop_if(|last| *last == b'\r');
+                texts.push(utf8(name, line.clone(), number)?);
+            }
+            let more_came = from.buffer().contains(&b'\n');
+            if !texts.is_empty() && (end || texts.len() == at_once || !more_came) {
                 body(&texts)?;
                 texts.clear();
             }
-        }
-        if !texts.is_empty() {
-            body(&texts)?;
-        }
-        if let Some(file) =
-            self.file.as_deref().filter(|file| std::fs::metadata(file).is_ok_and(|meta| meta.len() == 0))
-        {
-            eprintln!("note: {} is empty", file.display());
+            if end {
+                break;
+            }
         }
         Ok(())
     }
@@ -251,12 +254,14 @@ pub fn character(text: &str, byte: usize) -> usize {
 /// What stands in the place of a file's name where there is none.
 pub const STANDARD_INPUT: &str = "standard input";
 
-/// The lines of a file, or of standard input.
-pub fn lines(file: Option<&Path>) -> Result<Box<dyn BufRead>> {
-    let Some(path) = file else {
-        return Ok(Box::new(std::io::stdin().lock()));
+/// What is in a file, or comes from standard input.
+pub fn lines(file: Option<&Path>) -> Result<BufReader<Box<dyn Read>>> {
+    let from: Box<dyn Read> = match file {
+        None => Box::new(std::io::stdin()),
+        Some(path) => {
+            let opened = std::fs::File::open(path);
+            Box::new(opened.with_context(|| format!("{}: cannot read it: check the path", path.display()))?)
+        }
     };
-    let opened =
-        std::fs::File::open(path).with_context(|| format!("{}: cannot read it: check the path", path.display()))?;
-    Ok(Box::new(BufReader::new(opened)))
+    Ok(BufReader::with_capacity(1 << 16, from))
 }

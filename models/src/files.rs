@@ -4,7 +4,7 @@
 //! name; a rename within a directory is one step, so a reader sees the old file or the new one and never half of
 //! either. At last the directory itself is forced to the disk, for the name is stored there.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
@@ -60,6 +60,19 @@ pub(crate) fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
     // The file will be one like any other, so it gets the permissions of any other: the umask's.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(dir)
+}
+
+/// Locks a directory for as long as the file is open, where the system can; it is open no longer than the program runs, however
+/// that ends.
+pub fn hold(directory: &Path) -> crate::Result<Option<File>> {
+    let Ok(file) = File::open(directory) else { return Ok(None) };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let what = "somebody trains in it at this moment: wait for the end of that, or give another --out";
+            Err(crate::Error::file(directory, what))
+        }
+        _ => Ok(Some(file)),
+    }
 }
 
 /// Removes the temporary files that a killed program left in `dir`, if there is such a directory.

@@ -6,7 +6,7 @@ mod record;
 mod steps;
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -91,7 +91,7 @@ impl Run {
             watch.note(&format!("{minutes} minutes are enough for {steps} step{s}, evaluations included"));
         }
         std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
-        let held = hold(directory)?;
+        let held = files::hold(directory)?;
         vacant(directory)?; // somebody else may have begun a run by now
         let beginning = directory.join(BEGINNING);
         if beginning.exists() {
@@ -125,7 +125,7 @@ impl Run {
             };
             return Err(Error::file(directory, what));
         }
-        let held = hold(directory)?;
+        let held = files::hold(directory)?;
         let table = Options::read_run(&path)?;
         agree(&table, flags).map_err(|what| Error::Options(format!("{}: {what}", path.display())))?;
         let options = Options::resolve(&table, &Table::new()).map_err(|error| Error::file(&path, error))?;
@@ -213,19 +213,6 @@ fn vacant(directory: &Path) -> Result<()> {
         return Err(Error::file(directory, what));
     }
     Ok(())
-}
-
-/// Locks a directory for as long as the file is open, where the system can; it is open no longer than the program runs, however
-/// that ends.
-fn hold(directory: &Path) -> Result<Option<File>> {
-    let Ok(file) = File::open(directory) else { return Ok(None) };
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
-            let what = "somebody trains in it at this moment: wait for the end of that, or give another --out";
-            Err(Error::file(directory, what))
-        }
-        _ => Ok(Some(file)),
-    }
 }
 
 /// A sentence if flags say another thing than a run's own table of options, or than the tables in it.

@@ -146,6 +146,21 @@ fn give_back<E: Clone, C: Eq + Hash>(train: &mut Vec<E>, held: &mut Vec<E>, clas
     });
 }
 
+/// Takes out some sentences likewise. Where entities are rare, chance may leave few or none of them: then more are exchanged, up
+/// to their share, for without any nothing can be measured.
+fn hold_out_sentences(sentences: &mut Vec<conll::Sentence>, seed: u64) -> Vec<conll::Sentence> {
+    let names = |sentence: &conll::Sentence| !entities(&sentence.tags).is_empty();
+    let share = sentences.iter().filter(|sentence| names(sentence)).count() / HELD_OUT;
+    let mut held = hold_out(sentences, seed);
+    let has = held.iter().filter(|sentence| names(sentence)).count();
+    if 2 * has < share.max(1) {
+        let plain = held.iter_mut().filter(|sentence| !names(sentence));
+        let rich = sentences.iter_mut().filter(|sentence| names(sentence));
+        plain.zip(rich).take(share.max(1) - has).for_each(|(plain, rich)| std::mem::swap(plain, rich));
+    }
+    held
+}
+
 /// Takes out some questions likewise, with all that is asked about a context.
 fn hold_out_contexts(questions: &mut Vec<squad::Question>, seed: u64) -> Vec<squad::Question> {
     let mut contexts: Vec<_> = questions.iter().map(|question| question.context.clone()).collect();
@@ -186,7 +201,7 @@ impl Sentences {
         note_single(&train, &mut notes);
         let val = val.unwrap_or_else(|| {
             let enough = train.sentences.len() >= ENOUGH;
-            let mut sentences = if enough { hold_out(&mut train.sentences, seed) } else { Vec::new() };
+            let mut sentences = if enough { hold_out_sentences(&mut train.sentences, seed) } else { Vec::new() };
             give_back(&mut train.sentences, &mut sentences, |sentence| sentence.tags.clone());
             conll::Tagged { sentences, path: train.path.clone(), notes: Vec::new() }
         });
@@ -318,6 +333,7 @@ impl Questions {
 #[cfg(test)]
 mod tests {
     use super::super::super::score::macro_f1;
+    use super::super::Recipe;
     use super::*;
     use crate::Model;
     use crate::gpt::{Gpt, GptConfig};
@@ -369,6 +385,35 @@ mod tests {
             assert_eq!(of.notes, ["1 type of entity has one training example only: RARE in line 23 of a"]);
             assert_eq!(of.train.sentences() + of.val.sentences(), 60);
         }
+    }
+
+    #[test]
+    fn where_entities_are_rare_some_are_held_out_and_without_any_the_last_weights_are_kept() {
+        let sentence = |i: usize| conll::Sentence {
+            words: vec!["word".to_owned(); 2],
+            tags: vec!["O".to_owned(), if i.is_multiple_of(10) { "B-X" } else { "O" }.to_owned()],
+            line: 3 * i + 1,
+        };
+        let of = |sentences: Vec<_>| conll::Tagged { sentences, path: "a".into(), notes: Vec::new() };
+        let all = of((0..80).map(sentence).collect());
+        for seed in 0..20 {
+            let parts = Sentences::new(&model(), all.clone(), None, None, seed);
+            assert_eq!([parts.train.sentences(), parts.val.sentences()], [64, 16]);
+            assert!(parts.val.has_entity() && parts.train.has_entity() && parts.notes.is_empty(), "{:?}", parts.notes);
+        }
+        let plain = of((1..10).map(sentence).collect());
+        let parts = Sentences::new(&model(), all, Some(plain.clone()), Some(plain), 1);
+        assert!(!parts.val.has_entity() && parts.notes.len() == 2, "{:?}", parts.notes);
+        assert!(parts.notes[0].contains("no validation sentence has an entity"), "{:?}", parts.notes);
+        let recipe = Recipe { epochs: 2, least_steps: 1, ..Recipe::default() };
+        let mut scores = Vec::new();
+        let watch = |_, _, score: Option<f64>| scores.push(score);
+        let (tagger, fitted) =
+            tag::finetune(&model(), [&parts.train, &parts.val], &parts.tags, &recipe, watch).unwrap();
+        assert_eq!((fitted.best, scores), (None, vec![None, None]));
+        let once = Recipe { epochs: 1, ..recipe };
+        let (first, _) = tag::finetune(&model(), [&parts.train, &parts.val], &parts.tags, &once, |_, _, _| {}).unwrap();
+        assert_ne!(tagger.tuned.params.flat(), first.tuned.params.flat());
     }
 
     #[test]

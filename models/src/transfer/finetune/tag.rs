@@ -73,6 +73,15 @@ impl Tagged {
         let one = format!("{part} word has a tag that training never saw, which the model never gives");
         let many = format!("{part} words have tags that training never saw, which the model never gives");
         unseen.note(path, &one, &many, notes);
+        if !self.tags.is_empty() && !self.has_entity() {
+            let place = path.display();
+            notes.push(format!("{place}: no {part} sentence has an entity, so that no F1 can be measured on them"));
+        }
+    }
+
+    /// Whether there is an entity to be found in them.
+    pub fn has_entity(&self) -> bool {
+        self.tags.iter().any(|tags| !entities(tags).is_empty())
     }
 
     /// How many sentences there are.
@@ -180,7 +189,8 @@ fn within_entity(tag: &str) -> Cow<'_, str> {
     if known { tag.into() } else { format!("I-{tag}").into() }
 }
 
-/// Fine-tunes what was pre-trained on sentences. The best weights by the entity F1 on `val` are kept, if there are any.
+/// Fine-tunes what was pre-trained on sentences. The best weights by the entity F1 on `val` are kept, if that has
+/// entities; else the last.
 ///
 /// Errors: those of [`fit`].
 pub fn finetune(
@@ -195,7 +205,7 @@ pub fn finetune(
     let mut params = tagger.tuned.params.clone();
     let pace = layerwise(&tagger.tuned.model, recipe.layer_decay);
     let task = Learning { tagger: &tagger, train, dropout: recipe.dropout };
-    let score = |params: &Params| (val.sentences() > 0).then(|| tagger.scores_on(params, val).f1());
+    let score = |params: &Params| val.has_entity().then(|| tagger.scores_on(params, val).f1());
     let fitted = fit(&task, &mut params, recipe, pace, score, watch)?;
     tagger.tuned.params = params;
     Ok((tagger, fitted))
