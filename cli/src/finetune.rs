@@ -24,7 +24,7 @@ use models::transfer::score::{Counts, Mean, mean};
 use serde::Serialize;
 
 use crate::Stopped;
-use crate::flags::{self, MOST_DROPOUT, Placed, Precision, ReadingName, Threads, check_share, count};
+use crate::flags::{self, MOST_DROPOUT, Placed, Precision, ReadingName, Threads, check_names, check_share, count};
 
 /// Fine-tune a pre-trained model on labelled examples.
 #[derive(ClapArgs)]
@@ -312,6 +312,8 @@ impl Options {
     /// What every task needs before its examples: the recipe and the model.
     fn begin(&self, args: &Args, least_steps: u64) -> Result<(Recipe, Pretrained)> {
         self.threads.set();
+        let dir = Some(args.dir.clone());
+        check_names(tuned::OPTIONS, [&dir, &self.data, &self.val_data, &self.test_data, &self.out])?;
         let recipe = self.recipe(least_steps)?;
         let from = Pretrained::open(&args.dir)?;
         from.check_room(&args.dir)?;

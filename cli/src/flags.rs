@@ -38,6 +38,20 @@ pub fn check_share(name: &str, x: f64, most: f64) -> Result<(), crate::Usage> {
     if good { Ok(()) } else { Err(crate::Usage(format!("--{name} {x}: give a share from 0 to {most}"))) }
 }
 
+/// An error if the name of one of these files is not UTF-8, as the file of options that will hold it has to be.
+pub fn check_names<'a>(
+    options: &str,
+    paths: impl IntoIterator<Item = &'a Option<PathBuf>>,
+) -> Result<(), crate::Usage> {
+    match paths.into_iter().flatten().find(|path| path.to_str().is_none()) {
+        Some(path) => {
+            let what = format!("{options} is UTF-8, and this name is not: rename it, or name a link to it");
+            Err(crate::Usage(format!("{}: {what}", path.display())))
+        }
+        None => Ok(()),
+    }
+}
+
 /// More than this dropout leaves nothing to learn from.
 pub const MOST_DROPOUT: f64 = 0.9;
 

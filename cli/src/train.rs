@@ -266,6 +266,7 @@ fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     args.threads.set();
+    flags::check_names("train.toml", [&args.options.from, &args.options.tokenizer])?;
     let mut flags = toml::Table::try_from(&args.options).context(
         "a number is larger than 9223372036854775807, the largest that train.toml holds: give a smaller one",
     )?;
@@ -340,10 +341,10 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
             writeln!(out, "{:.1}% above the entropy of the data, {floor:.4}", 100.0 * (loss / floor - 1.0))?;
         }
         if let Some((best, step)) = outcome.best.filter(|&(_, step)| step < outcome.step) {
-            writeln!(
-                out,
-                "the best of the evaluations on the way, {best:.4} after step {step}, is kept in {directory}/best"
-            )?;
+            let now =
+                outcome.val_loss_as_before.map_or(String::new(), |now| format!(" (over the same rows now {now:.4})"));
+            let what = format!("{best:.4} after step {step}{now}, is kept in {directory}/best");
+            writeln!(out, "the best of the evaluations on the way, {what}")?;
         }
     }
     vectors(&mut out, &outcome.representation, run.setup.model.width())?;

@@ -38,14 +38,14 @@ pub struct Stories {
 }
 
 impl Stories {
-    /// A tokenizer of `vocab_size` tokens, trained on the first stories of the world; 256 means bytes.
-    pub fn train_tokenizer(world: World, vocab_size: usize) -> Result<Tokenizer, tokenizer::Error> {
-        let text = |i| world.story(Stream::World, u64::MAX - i).text;
+    /// A tokenizer of `vocab_size` tokens, trained on some stories of the shared world; 256 means bytes.
+    pub fn train_tokenizer(vocab_size: usize) -> Result<Tokenizer, tokenizer::Error> {
+        let text = |i| World::shared().story(Stream::World, u64::MAX - i).text;
         let texts: Vec<String> = (0..TOKENIZER_STORIES).map(text).collect();
         Tokenizer::train(&texts.iter().map(String::as_bytes).collect::<Vec<_>>(), vocab_size)
     }
 
-    /// The world in tokens, with validation rows for `block` positions.
+    /// The world in tokens, with validation rows for `block` positions, which are the same for every seed.
     pub fn new(world: World, tokenizer: Tokenizer, block: usize) -> Self {
         let frame = tokenizer.frame();
         let (first, open, close) = match frame {
@@ -72,8 +72,8 @@ impl Stories {
     }
 
     /// A story's ids, what frames it included, and its nats.
-    fn encode(&self, stream: Stream, index: u64, ids: &mut Vec<u32>) -> f64 {
-        let story = self.world.story(stream, index);
+    fn encode(&self, world: World, stream: Stream, index: u64, ids: &mut Vec<u32>) -> f64 {
+        let story = world.story(stream, index);
         ids.extend(self.open);
         self.tokenizer.encode_ordinary(story.text.as_bytes(), ids);
         ids.extend(self.close);
@@ -86,7 +86,7 @@ impl Stories {
         let mut row: Vec<u32> = self.first.into_iter().collect();
         for index in 0..VAL_STORIES {
             let mut ids = Vec::new();
-            nats += self.encode(Stream::WorldVal, index, &mut ids);
+            nats += self.encode(World::shared(), Stream::WorldVal, index, &mut ids);
             all_fit &= ids.len() + self.first.iter().len() <= longest;
             if row.len() + ids.len() > longest && row.len() > 1 {
                 self.val.push(std::mem::replace(&mut row, self.first.into_iter().collect()));
@@ -111,7 +111,7 @@ impl Stories {
         let mut counts = vec![1.0; self.tokenizer.vocab_size()]; // add one, so that no token is impossible
         let mut ids = Vec::new();
         (0..VAL_STORIES * 4).for_each(|i| {
-            self.encode(Stream::World, u64::MAX - i, &mut ids);
+            self.encode(World::shared(), Stream::World, u64::MAX - i, &mut ids);
         });
         ids.iter().for_each(|&id| counts[id as usize] += 1.0);
         // What frames a text is never to be found.
@@ -132,7 +132,7 @@ impl Stories {
             if ids.len() >= window.len() {
                 break;
             }
-            self.encode(Stream::World, first + index, &mut ids);
+            self.encode(self.world, Stream::World, first + index, &mut ids);
         }
         window.copy_from_slice(&ids[..window.len()]);
     }
@@ -153,8 +153,7 @@ mod tests {
     use super::*;
 
     fn stories(block: usize) -> Stories {
-        let world = World::new(1);
-        Stories::new(world, Stories::train_tokenizer(world, 512).unwrap(), block)
+        Stories::new(World::new(1), Stories::train_tokenizer(512).unwrap(), block)
     }
 
     #[test]
@@ -176,10 +175,23 @@ mod tests {
         let whole: usize = (0..VAL_STORIES).map(|i| world.story(Stream::WorldVal, i).text.len()).sum();
         assert_eq!(stories(160).val_bytes, whole as u64);
         for block in [32, 160] {
-            let bytes = Stories::new(world, Stories::train_tokenizer(world, 256).unwrap(), block);
+            let bytes = Stories::new(world, Stories::train_tokenizer(256).unwrap(), block);
             assert_eq!(bytes.val_bytes, bytes.val_tokens, "a token is a byte");
             assert!(bytes.val_bytes < whole as u64);
         }
+    }
+
+    #[test]
+    fn every_seed_learns_other_stories_and_is_validated_on_the_same() {
+        let tokenizer = Stories::train_tokenizer(512).unwrap();
+        let [one, two] = [1, 2].map(|seed| Stories::new(World::new(seed), tokenizer.clone(), 64));
+        assert_eq!((&one.val, one.floor, one.unigram_entropy), (&two.val, two.floor, two.unigram_entropy));
+        let [first, second] = [&one, &two].map(|stories| {
+            let mut window = vec![0; 65];
+            stories.sample(0, 0, &mut window);
+            window
+        });
+        assert_ne!(first, second);
     }
 
     #[test]

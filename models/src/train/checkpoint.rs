@@ -75,6 +75,13 @@ pub fn load(directory: &Path, params: &mut Params, optimizer: &mut Muon) -> Resu
             moment[piece.place.clone()].copy_from_slice(&numbers);
         }
     }
+    let moments = |id| if optimizer.takes(id) { 1 } else { 2 };
+    let expected: usize = params.pieces().map(|piece| 1 + moments(piece.id)).sum();
+    if file.names().len() != expected {
+        let what = "holds numbers that the model and the optimizer of train.toml have no place for: bring train.toml back to what \
+                    it was, or begin a new run with --from this one";
+        return Err(Error::file(&path, what));
+    }
     optimizer.adamw.steps = position.step;
     Ok(position)
 }

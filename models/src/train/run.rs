@@ -26,6 +26,7 @@ use super::watch::Watch;
 use crate::Model;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::hub;
 
 /// The file of metrics in a run directory.
 pub(crate) const METRICS: &str = "metrics.jsonl";
@@ -157,6 +158,7 @@ impl Run {
         let mut optimizer = optimizer(&setup.options, &setup.model, &setup.params);
         let mut position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
         if directory.join(checkpoint::STATE).exists() {
+            same_model(directory, &setup)?;
             let saved = checkpoint::load(directory, &mut setup.params, &mut optimizer)?;
             if saved.data != position.data {
                 let what = format!(
@@ -213,6 +215,21 @@ fn vacant(directory: &Path) -> Result<()> {
         return Err(Error::file(directory, what));
     }
     Ok(())
+}
+
+/// An error if the model beside a checkpoint has other sizes than train.toml asks for, which somebody has changed: weights of
+/// the same shapes may be another model with them. How much it drops in training is no part of a model.
+fn same_model(directory: &Path, setup: &Setup) -> Result<()> {
+    let path = directory.join("config.json");
+    if !path.exists() {
+        return Ok(());
+    }
+    let [had, asked] = [hub::config(directory)?, setup.model.config()].map(|config| config.with_dropout(0.0));
+    if had == asked {
+        return Ok(());
+    }
+    let what = "is of another model than train.toml asks for: bring back the one of the two that was changed, or begin a new run";
+    Err(Error::file(path, what))
 }
 
 /// A sentence if flags say another thing than a run's own table of options, or than the tables in it.

@@ -106,12 +106,13 @@ impl Setup {
         }
     }
 
-    /// Where two views of a text come from.
+    /// Where two views of a text come from: the same for every run of a BERT, so that runs compare.
     pub fn views(&self) -> Views<'_> {
-        match self.validation() {
-            _ if self.options.dropout > 0.0 => Views::Dropout,
-            Objective::Masked(masking) => Views::Masks(masking),
-            _ => Views::One,
+        let tokenizer = &self.tokenizer;
+        match tokenizer.frame().filter(|_| matches!(self.model, Model::Bert(_))) {
+            Some(frame) => Views::Masks(Masking { tokenizer, frame, share: MASK_SHARE, unit: Unit::Token }),
+            None if self.options.dropout > 0.0 => Views::Dropout,
+            None => Views::One,
         }
     }
 

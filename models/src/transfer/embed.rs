@@ -20,6 +20,7 @@ use tokenizer::Tokenizer;
 
 use super::kept::{Kind, beside, whole};
 use super::pretrained::{Ids, Pretrained, ids, pooled_states};
+use crate::Config;
 use crate::data::labelled::utf8;
 use crate::error::{Error, Result};
 use crate::files;
@@ -135,7 +136,11 @@ impl Index {
         if lines.iter().all(|line| line.trim().is_empty()) {
             return Err(Error::file(file, "has no line to search: give a file with a text on each line"));
         }
-        let made = Made { lines: digest_of_lines, model: digest(&with.params, &with.tokenizer), vectors };
+        let made = Made {
+            lines: digest_of_lines,
+            model: digest(&with.model.config(), &with.params, &with.tokenizer),
+            vectors,
+        };
         let shape = [lines.len(), with.model.width()];
         let kept = INDEX.open(path).filter(|(of, _): &(Made, _)| *of == made);
         if let Some((_, file)) = kept
@@ -174,9 +179,10 @@ impl Index {
     }
 }
 
-/// What tells one model from another: its parameters and its tokenizer.
-pub(super) fn digest(params: &Params, tokenizer: &Tokenizer) -> String {
-    let mut hash = Sha256::new();
+/// What tells one model from another: its sizes and all else that config.json says of what it computes, its parameters and its
+/// tokenizer.
+pub(super) fn digest(config: &Config, params: &Params, tokenizer: &Tokenizer) -> String {
+    let mut hash = Sha256::new_with_prefix(format!("{config:?}"));
     params.pieces().for_each(|piece| hash.update(tensor::bytemuck::cast_slice(&params.flat()[piece.place])));
     hash.update(tokenizer.to_json());
     files::hex(hash.finalize())

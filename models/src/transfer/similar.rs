@@ -102,26 +102,25 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// Stories of the built-in world that are compared, and its seed.
+/// Stories of the built-in world that are compared.
 const WORLD: u64 = 1000;
-const WORLD_SEED: u64 = 1;
 
 /// Stories of the built-in world, to search among.
 pub fn world_lines() -> Vec<String> {
-    let world = World::new(WORLD_SEED);
+    let world = World::shared();
     (0..WORLD).map(|index| world.labelled(index).text).collect()
 }
 
 /// The built-in world's stories, each with the same story in other words.
 pub fn world_sought() -> Pairs {
-    let world = World::new(WORLD_SEED);
+    let world = World::shared();
     Pairs { pairs: (0..WORLD).map(|index| world.twice(index, 0.0)).collect(), ..Pairs::default() }
 }
 
 /// The built-in world's stories, each told twice, with more or less of it changed; the score, from 0 to 5, says how much of
 /// it is the same.
 pub fn world_scored() -> Pairs {
-    let world = World::new(WORLD_SEED);
+    let world = World::shared();
     let same = |index: u64| f64::from((index % 6) as u32);
     let pairs = (0..WORLD).map(|index| world.twice(index, 1.0 - same(index) / 5.0)).collect();
     Pairs { pairs, scores: (0..WORLD).map(same).collect(), notes: Vec::new() }

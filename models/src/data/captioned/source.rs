@@ -148,7 +148,8 @@ impl Source {
     /// Number `i` of them, with its first caption.
     pub(super) fn val_row(&self, i: usize, side: usize) -> Result<Row> {
         match self {
-            Self::World(world) => {
+            Self::World(_) => {
+                let world = World::shared();
                 let mut pictured = world.pictured(Stream::PicturedVal, i as u64);
                 let picture = Arc::new(world.drawn(&pictured.scene, Stream::PicturedVal, i as u64, side));
                 Ok(Row { picture, caption: pictured.captions.swap_remove(0), number: i as u64 })
@@ -174,8 +175,8 @@ impl Source {
         /// Scenes whose captions are enough: the world's words are few.
         const SCENES: u64 = 2000;
         match self {
-            Self::World(world) => {
-                let captions = |i| world.pictured(Stream::Pictured, u64::MAX - i).captions;
+            Self::World(_) => {
+                let captions = |i| World::shared().pictured(Stream::Pictured, u64::MAX - i).captions;
                 (0..SCENES).flat_map(captions).collect()
             }
             Self::Files(files) => (0..files.train.len()).flat_map(|i| files.train.captions(i).to_vec()).collect(),

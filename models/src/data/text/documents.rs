@@ -48,11 +48,17 @@ impl Part {
         }
     }
 
-    /// The part's bytes of a plain text. A cut inside a separator or a character moves to where that begins.
+    /// The part's bytes of a plain text. A cut inside a separator or a character moves to where that begins. A mark that the text
+    /// is UTF-8 is no part of it.
     fn of_text(self, text: &[u8]) -> Range<usize> {
-        let Range { start, end } = self.of(text.len() as u64);
-        whole(text, start as usize)..whole(text, end as usize)
+        let (Range { start, end }, mark) = (self.of(text.len() as u64), text.len() - unmarked(text).len());
+        whole(text, start as usize).max(mark)..whole(text, end as usize).max(mark)
     }
+}
+
+/// The text without the mark that some editors put before UTF-8 (U+FEFF).
+fn unmarked(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 /// The last place at or before `cut` that is not inside a separator or a UTF-8 character.
@@ -258,7 +264,7 @@ fn lines(file: &RawFile, mut each: impl FnMut(u64, &[u8]) -> Result<(), DataErro
     let mut line = Vec::new();
     let mut count = 0;
     while from.read_until(b'\n', &mut line).map_err(unreadable)? > 0 {
-        each(count, &line)?;
+        each(count, if count == 0 { unmarked(&line) } else { &line })?;
         count += 1;
         line.clear();
     }

@@ -79,6 +79,11 @@ impl World {
         Self { seed }
     }
 
+    /// The world that tokenizers are trained on and models are validated and compared on, whatever seed they learn from.
+    pub fn shared() -> Self {
+        Self { seed: 1 }
+    }
+
     /// Story number `index` of a stream: [`Stream::World`] to train on, [`Stream::WorldVal`] to validate on.
     /// It depends on (seed, stream, index) alone.
     pub fn story(&self, stream: Stream, index: u64) -> Story {

@@ -25,7 +25,10 @@ pub struct Outcome {
     pub finished: bool,
     /// Nats a token, a text or a pair over the whole validation part, if the run finished.
     pub val_loss: Option<f64>,
-    /// The same in bits a byte of text, for a model that predicts every token.
+    /// The same over the rows of the evaluations before, so that it compares with `best`, if these were fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_loss_as_before: Option<f64>,
+    /// `val_loss` in bits a byte of text, for a model that predicts every token.
     pub bits_per_byte: Option<f64>,
     /// The share of hidden tokens, of second views of texts, or of captions, whose likeliest guess is right, for a model that
     /// finds those.
@@ -117,7 +120,8 @@ impl Run {
         let finished = step >= options.steps;
         let metrics = read_metrics(&self.directory.join(METRICS))?;
         let last = metrics.last().filter(|_| finished).map(|metric| metric.validation).unwrap_or_default();
-        let Validation { loss: val_loss, accuracy: val_accuracy, temperature, representation, .. } = last;
+        let Validation { loss: val_loss, loss_as_before, accuracy: val_accuracy, temperature, representation, .. } =
+            last;
         let every_token = matches!(self.setup.objective(), Objective::NextToken);
         let bits = |nats| Some(nats / corpus.bytes_per_token()? / std::f64::consts::LN_2);
         let bits_per_byte = val_loss.filter(|_| every_token).and_then(bits);
@@ -125,6 +129,7 @@ impl Run {
             step,
             finished,
             val_loss,
+            val_loss_as_before: loss_as_before,
             bits_per_byte,
             val_accuracy,
             temperature,

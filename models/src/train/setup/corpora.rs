@@ -20,13 +20,12 @@ use crate::train::options::{ClipOptions, ModelName, Options};
 
 /// The stories of the built-in world.
 pub fn stories(o: &Options, given: Option<Tokenizer>) -> Result<(Tokenizer, Corpus)> {
-    let world = World::new(o.seed);
     let tokenizer = match given {
         Some(tokenizer) => tokenizer,
-        None => Stories::train_tokenizer(world, learned(o)).map_err(refused)?,
+        None => Stories::train_tokenizer(learned(o)).map_err(refused)?,
     };
     let tokenizer = framed(o, tokenizer);
-    let stories = Stories::new(world, tokenizer.clone(), o.block_size);
+    let stories = Stories::new(World::new(o.seed), tokenizer.clone(), o.block_size);
     Ok((tokenizer, Corpus::World(Box::new(stories))))
 }
 

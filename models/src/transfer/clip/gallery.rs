@@ -13,9 +13,6 @@ use crate::data::world::pictured::name;
 use crate::data::world::scene::Scene;
 use crate::error::{Error, Result};
 
-/// The world that is looked at, whatever seed a model was trained with.
-const WORLD_SEED: u64 = 1;
-
 /// Pictures, numbered from 0 on, of which some is known beside.
 pub enum Gallery {
     /// The built-in world's scenes, drawn at a size.
@@ -38,7 +35,7 @@ pub enum Gallery {
 impl Gallery {
     /// The first `n` scenes of the validation part with all of their captions.
     pub fn scenes(n: usize, side: usize) -> Self {
-        let world = World::new(WORLD_SEED);
+        let world = World::shared();
         let pictured = (0..n as u64).map(|i| (world.pictured(Stream::PicturedVal, i), i));
         let (scenes, captions) = pictured.map(|(of, i)| ((of.scene, i), of.captions)).unzip();
         Self::World { scenes, captions, side }
@@ -46,7 +43,7 @@ impl Gallery {
 
     /// The first `n` scenes of two or three objects, each with the one caption that tells everything.
     pub fn scenes_of_several(n: usize, side: usize) -> Self {
-        let world = World::new(WORLD_SEED);
+        let world = World::shared();
         let pictured = (0..).map(|i| (world.pictured(Stream::PicturedVal, i), i));
         let several = pictured.filter(|(of, _)| of.scene.objects.len() > 1).take(n);
         let (scenes, captions) = several.map(|(mut of, i)| ((of.scene, i), vec![of.captions.swap_remove(0)])).unzip();
@@ -56,7 +53,7 @@ impl Gallery {
     /// `n` scenes of one object, from number `first` on, of combinations that training shows or of those that it never does;
     /// the caption is the combination's name.
     pub fn single(first: usize, n: usize, side: usize, seen: bool) -> Self {
-        let world = World::new(WORLD_SEED);
+        let world = World::shared();
         let one =
             |i| if seen { world.seen_one(Stream::PicturedVal, i) } else { world.unseen_one(Stream::PicturedVal, i) };
         let scenes: Vec<(Scene, u64)> = (first..first + n).map(|i| (one(i as u64), i as u64)).collect();
@@ -169,7 +166,7 @@ impl Gallery {
         match self {
             Self::World { scenes, .. } => {
                 let (scene, number) = &scenes[i];
-                Ok(Arc::new(World::new(WORLD_SEED).drawn(scene, Stream::PicturedVal, *number, side)))
+                Ok(Arc::new(World::shared().drawn(scene, Stream::PicturedVal, *number, side)))
             }
             _ => self.picture(i),
         }

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::Encoders;
 use super::gallery::Gallery;
 use super::search::{Index, told};
+use crate::Config;
 use crate::data::text::default_cache;
 use crate::data::world;
 use crate::error::{Error, Result};
@@ -50,7 +51,12 @@ pub fn path(sources: &[PathBuf]) -> PathBuf {
 /// Where that of the built-in world's scenes is kept: in the cache, under a name of this model's own.
 pub fn path_of_world(with: &Encoders, texts: bool) -> PathBuf {
     let what = if texts { "scenes-and-texts" } else { "scenes" };
-    default_cache().join(format!("{what}-{}.index.safetensors", &digest(&with.params, &with.tokenizer)[..16]))
+    default_cache().join(format!("{what}-{}.index.safetensors", &of_model(with)[..16]))
+}
+
+/// What tells one model from another.
+fn of_model(with: &Encoders) -> String {
+    digest(&Config::Clip(with.clip.config.clone()), &with.params, &with.tokenizer)
 }
 
 /// An error if there is a file at `path` that is no index of pictures.
@@ -110,7 +116,7 @@ fn made(with: &Encoders, gallery: &Gallery) -> Made {
             files::hex(hash.finalize())
         }
     };
-    let model = format!("{} {:?}", digest(&with.params, &with.tokenizer), with.preprocess);
+    let model = format!("{} {:?}", of_model(with), with.preprocess);
     Made { pictures, model, left_out: Vec::new() }
 }
 
