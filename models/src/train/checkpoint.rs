@@ -62,6 +62,14 @@ pub fn load(directory: &Path, params: &mut Params, optimizer: &mut Muon) -> Resu
     let path = directory.join(STATE);
     let file = Weights::open(&path)?;
     let position = read_position(&file)?;
+    let moments = |id| if optimizer.takes(id) { 1 } else { 2 };
+    let (has, asked) = (file.names().len(), params.pieces().map(|piece| 1 + moments(piece.id)).sum::<usize>());
+    if has != asked {
+        let what = format!(
+            "holds {has} tensors, but the model and the optimizer of train.toml have {asked}: bring train.toml back to what it was"
+        );
+        return Err(Error::file(&path, what));
+    }
     file.fill(params, |name| Ok(name.to_owned()))?;
     for piece in params.pieces() {
         let second = !optimizer.takes(piece.id);
@@ -74,13 +82,6 @@ pub fn load(directory: &Path, params: &mut Params, optimizer: &mut Muon) -> Resu
             }
             moment[piece.place.clone()].copy_from_slice(&numbers);
         }
-    }
-    let moments = |id| if optimizer.takes(id) { 1 } else { 2 };
-    let expected: usize = params.pieces().map(|piece| 1 + moments(piece.id)).sum();
-    if file.names().len() != expected {
-        let what = "holds numbers that the model and the optimizer of train.toml have no place for: bring train.toml back to what \
-                    it was, or begin a new run with --from this one";
-        return Err(Error::file(&path, what));
     }
     optimizer.adamw.steps = position.step;
     Ok(position)

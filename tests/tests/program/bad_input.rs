@@ -145,6 +145,18 @@ fn a_resume_that_contradicts_its_run_is_refused() {
         assert_eq!(fs::read_to_string(theirs.join(kept)).unwrap(), "somebody's");
     }
     assert!(run(["train", "--resume", dir, "--steps", "2", "--threads", "1"]).status.success());
+    let options = out.join("train.toml");
+    let said = fs::read_to_string(&options).unwrap();
+    for (had, asked, says) in [
+        ("heads = 2", "heads = 4", "config.json: is of another model"),
+        ("layers = 1", "layers = 2", "config.json: is of another model"),
+        ("optimizer = \"muon\"", "optimizer = \"adamw\"", "the optimizer of train.toml have"),
+    ] {
+        fs::write(&options, said.replace(had, asked)).unwrap();
+        fails(["train", "--resume", dir], 1, &[says]);
+    }
+    fs::write(&options, said.replace("steps = 2", "steps = 3")).unwrap();
+    assert!(run(["train", "--resume", dir]).status.success(), "it may be asked for more");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What pre-training is for, end to end: a model learns tasks from labelled files, and is used.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -46,12 +46,47 @@ fn a_classifier_learns_is_kept_and_labels_texts() {
     assert!(content && labels[..2] == ["good", "bad"], "{text}");
     let (content, text) = words(&learn);
     assert!(!content && text.contains("already holds a model"), "{text}");
+    let busy = here.join("busy");
+    fs::create_dir(&busy).unwrap();
+    let held = fs::File::open(&busy).unwrap();
+    held.lock().unwrap(); // as a process does that is at work there
+    let (content, text) = words(&["finetune", model, "classify", "--data", &data, "--out", busy.to_str().unwrap()]);
+    assert!(!content && text.contains("somebody trains in it") && !text.contains("pass 1"), "{text}");
     let (content, text) = words(&["tag", out, "a text"]);
     assert!(!content && text.contains("use `pretext classify`"), "{text}");
     let (content, text) = words(&["classify", model, "a text"]);
     assert!(!content && text.contains("is not fine-tuned"), "{text}");
     let (content, text) = words(&["fill", out, "a [MASK]"]);
     assert!(!content && text.contains("is fine-tuned: give the run"), "{text}");
+}
+
+#[test]
+fn lines_are_answered_as_they_come_and_as_the_same_words_would_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
+    let out = out.to_str().unwrap();
+    let data = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let (content, text) = words(&["finetune", model, "classify", "--data", &data, "--out", out, "--least-steps", "1"]);
+    assert!(content, "{text}");
+    for command in [&["classify", out, "--json"][..], &["embed", model]] {
+        let mut program = pretext().args(command).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut to, mut from) = (program.stdin.take().unwrap(), BufReader::new(program.stdout.take().unwrap()));
+        let mut answered = Vec::new();
+        // No line follows before the one before it is answered.
+        for text in ["very nice  ", "awful\u{a0}"] {
+            to.write_all(format!("{text}\r\n").as_bytes()).unwrap();
+            let mut line = String::new();
+            from.read_line(&mut line).unwrap();
+            answered.push(line);
+        }
+        drop(to);
+        assert!(program.wait().unwrap().success());
+        for (text, answer) in ["very nice  ", "awful\u{a0}"].iter().zip(answered) {
+            let as_word = run(command.iter().chain([text]));
+            assert_eq!(String::from_utf8_lossy(&as_word.stdout), answer, "{text:?} keeps the spaces it ends in");
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -327,6 +362,13 @@ fn texts_become_vectors_and_a_search_finds_the_line_itself() {
         assert_eq!(text.contains("the vectors are kept in"), new, "the second time they are there: {text}");
         assert!(text.contains("1 text is empty; first line 3 of"), "{text}");
     }
+    let config = here.join("bert/config.json");
+    let before = fs::read_to_string(&config).unwrap();
+    fs::write(&config, before.replace("\"num_attention_heads\": 2", "\"num_attention_heads\": 4")).unwrap();
+    assert_ne!(fs::read_to_string(&config).unwrap(), before);
+    let (content, text) = words(&["search", model, "another thing", "--in", &lines, "--top", "1"]);
+    assert!(content && text.contains("the vectors are kept in"), "another model, so new vectors: {text}");
+    fs::write(&config, before).unwrap();
     let (content, text) = words(&["search", model, " ", "--in", &lines]);
     assert!(!content && text.contains("the query is empty"), "{text}");
     let (content, text) = words(&["embed", model, "--in", &lines]);

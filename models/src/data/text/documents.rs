@@ -304,6 +304,24 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_before_utf8_is_no_part_of_a_text_in_small_and_large_files_and_in_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = "\u{feff}".to_owned() + &"a".repeat(SMALL as usize);
+        for (name, content, text) in [
+            ("small.txt", "\u{feff}One \u{feff}two", "One \u{feff}two"),
+            ("mark.txt", "\u{feff}", ""),
+            ("lines.jsonl", "\u{feff}{\"text\": \"One\"}\n", "One"),
+            ("large.txt", &large, &large[3..]),
+        ] {
+            let path = dir.path().join(name);
+            fs::write(&path, content).unwrap();
+            let files = super::super::source::list(&path).unwrap();
+            let documents = Documents::open(files.iter(), Part::Whole, dir.path()).unwrap();
+            assert!(documents.slices().concat() == text.as_bytes(), "{name}");
+        }
+    }
+
+    #[test]
     fn separators_and_only_whole_ones_end_documents() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("text");
