@@ -175,8 +175,8 @@ impl Source {
         /// Scenes whose captions are enough: the world's words are few.
         const SCENES: u64 = 2000;
         match self {
-            Self::World(_) => {
-                let captions = |i| World::shared().pictured(Stream::Pictured, u64::MAX - i).captions;
+            Self::World(world) => {
+                let captions = |i| world.pictured(Stream::Pictured, u64::MAX - i).captions;
                 (0..SCENES).flat_map(captions).collect()
             }
             Self::Files(files) => (0..files.train.len()).flat_map(|i| files.train.captions(i).to_vec()).collect(),

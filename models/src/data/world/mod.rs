@@ -79,7 +79,7 @@ impl World {
         Self { seed }
     }
 
-    /// The world that tokenizers are trained on and models are validated and compared on, whatever seed they learn from.
+    /// The world that models are validated and compared on, whatever seed they learn from.
     pub fn shared() -> Self {
         Self { seed: 1 }
     }
