@@ -22,7 +22,7 @@ pub enum Shape {
 pub struct Schedule {
     /// The full rate, reached after warm-up.
     pub lr: f64,
-    /// The smallest rate, reached at the last step.
+    /// The smallest rate, which the step after the last would have.
     pub min_lr: f64,
     /// Steps of warm-up.
     pub warmup: u64,

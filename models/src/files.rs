@@ -99,10 +99,13 @@ pub(crate) fn hex(digest: impl AsRef<[u8]>) -> String {
 pub(crate) fn commit(temporary: NamedTempFile, path: &Path) -> io::Result<()> {
     temporary.as_file().sync_all()?;
     temporary.persist(path)?;
-    #[cfg(unix)]
+    force(parent(path))
+}
+
+/// Waits until the disk has the names in a directory.
+pub(crate) fn force(directory: &Path) -> io::Result<()> {
     // Elsewhere a directory cannot be opened as a file, and the system sees to it by itself.
-    File::open(parent(path))?.sync_all()?;
-    Ok(())
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 /// The directory that `path` is in; `.` for a bare file name.

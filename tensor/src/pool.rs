@@ -1,5 +1,5 @@
 //! Where buffers come from and return to. Training repeats the same shapes at every step, so memory that is free again is
-//! kept and handed out again: from the second step on nothing large is asked of the system. (Memory that is given back to it
+//! kept and handed out again: from the third step on nothing large is asked of the system. (Memory that is given back to it
 //! costs a page fault for every 4 KiB when it is taken again, which is more than half of some engines' step.)
 //!
 //! Small buffers, the work space of kernels, are kept by size, and the last that a thread gave is the first that it gets: it is

@@ -11,6 +11,8 @@ use half::bf16;
 use wide::{f32x8, f32x16, f64x8};
 
 use crate::matmul::bf16::{Fastest, Rounded, round};
+#[cfg(target_arch = "x86_64")]
+use crate::matmul::instructions::processor::Processor;
 use crate::matmul::unit::{InUnit, SplitInUnit};
 use crate::matmul::{Pack, Plain};
 use crate::normal::{normal_f32, normal_f64};
@@ -292,21 +294,11 @@ pub fn level() -> &'static str {
 /// which one is missing and what to do.
 pub fn supported() -> Result<(), String> {
     #[cfg(target_arch = "x86_64")]
-    {
-        let has = [
-            ("AVX-512F", cfg!(target_feature = "avx512f"), std::arch::is_x86_feature_detected!("avx512f")),
-            ("AVX-512BW", cfg!(target_feature = "avx512bw"), std::arch::is_x86_feature_detected!("avx512bw")),
-            ("AVX-512VL", cfg!(target_feature = "avx512vl"), std::arch::is_x86_feature_detected!("avx512vl")),
-            ("AVX-512BF16", cfg!(target_feature = "avx512bf16"), std::arch::is_x86_feature_detected!("avx512bf16")),
-            ("AVX2", cfg!(target_feature = "avx2"), std::arch::is_x86_feature_detected!("avx2")),
-            ("FMA", cfg!(target_feature = "fma"), std::arch::is_x86_feature_detected!("fma")),
-        ];
-        if let Some((name, ..)) = has.iter().find(|(_, built, found)| *built && !found) {
-            return Err(format!(
-                "this program was built for processors with {name}, which this one lacks: build it on this machine, \
-                 or set target-cpu in .cargo/config.toml to its name"
-            ));
-        }
+    if let Some(name) = Processor::here().lacks() {
+        return Err(format!(
+            "this program was built for processors with {name}, which this one lacks: build it on this machine, or set \
+             target-cpu in .cargo/config.toml to its name"
+        ));
     }
     Ok(())
 }
@@ -339,5 +331,19 @@ mod tests {
     #[test]
     fn the_processor_that_built_the_tests_can_run_them() {
         assert_eq!(supported(), Ok(()));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_lesser_processor_or_system_than_the_program_was_built_for_is_refused() {
+        let here = Processor::here();
+        let built = [(cfg!(target_feature = "fma"), "FMA"), (cfg!(target_feature = "avx512f"), "AVX-512F")];
+        for (_, name) in built.into_iter().filter(|(built, _)| *built) {
+            let poorer =
+                [Processor { features: 0, ..here }, Processor { extended: here.extended & !(1 << 16), ..here }];
+            assert!(poorer.iter().any(|processor| processor.lacks() == Some(name)), "{name}");
+            let kept_by_nobody = Processor { kept: 0, ..here };
+            assert!(kept_by_nobody.lacks().is_some(), "registers that the system does not keep");
+        }
     }
 }

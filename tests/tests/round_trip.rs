@@ -20,6 +20,7 @@ fn python() -> Option<PathBuf> {
     let python = PathBuf::from(std::env::var_os("PRETEXT_PYTHON").unwrap_or("python3".into()));
     let probe = "import torch, transformers, tokenizers, safetensors, sentence_transformers";
     let there = Command::new(&python).args(["-c", probe]).output().is_ok_and(|output| output.status.success());
+    assert!(there || std::env::var_os("PRETEXT_PYTHON").is_none(), "{} lacks packages", python.display());
     there.then_some(python)
 }
 

@@ -66,7 +66,9 @@ const SMALL: (&str, i32) = ("sans-serif", 16);
 fn render(title: &str, item: &str, metrics: &[Metric], levels: &[Level]) -> Result<String, Box<dyn Error>> {
     let training = thin(metrics.iter().map(|m| (m.step as f64, m.loss)));
     let smooth = smoothed(&training);
-    let validation = thin(metrics.iter().filter_map(|m| Some((m.step as f64, m.validation.compared()?))));
+    let evaluations = metrics.iter().filter_map(|m| Some((m.step as f64, m.validation.compared()?)));
+    let best = evaluations.clone().filter(|e| can_be_shown(e.1)).min_by(|a, b| a.1.total_cmp(&b.1));
+    let validation = thin(evaluations);
     let mut levels: Vec<&Level> = levels.iter().filter(|level| can_be_shown(level.nats)).collect();
     levels.sort_by(|a, b| b.nats.total_cmp(&a.nats));
     let heights = heights(&smooth, &validation, &levels.iter().map(|level| level.nats).collect::<Vec<_>>());
@@ -86,7 +88,7 @@ fn render(title: &str, item: &str, metrics: &[Metric], levels: &[Level]) -> Resu
         draw_axes(&mut chart, item, &heights)?;
         draw_levels(&mut chart, &root, &levels, &heights)?;
         draw_curves(&mut chart, [&training, &smooth, &validation], heights.end)?;
-        draw_head(&chart, &root, title, [&smooth, &validation])?;
+        draw_head(&chart, &root, title, &smooth, best)?;
         draw_note(&chart, &root, metrics)?;
         root.present()?;
     }
@@ -158,7 +160,7 @@ fn draw_curves(chart: &mut Chart, [training, smooth, validation]: [&[Point]; 3],
 }
 
 /// Above the picture its title, and below that what the curves are and where they stand.
-fn draw_head(chart: &Chart, root: &Area, title: &str, [smooth, validation]: [&[Point]; 2]) -> Drawn {
+fn draw_head(chart: &Chart, root: &Area, title: &str, smooth: &[Point], best: Option<Point>) -> Drawn {
     let mut x = chart.plotting_area().get_x_axis_pixel_range().start;
     let y = HEAD - 22;
     let style = ("sans-serif", 23).with_color(INK).into_text_style(root);
@@ -168,7 +170,7 @@ fn draw_head(chart: &Chart, root: &Area, title: &str, [smooth, validation]: [&[P
         write(root, format!("training, last {loss:.3}"), (x + 32, y), INK)?;
         x += 210;
     }
-    if let Some((step, loss)) = validation.iter().min_by(|a, b| a.1.total_cmp(&b.1)) {
+    if let Some((step, loss)) = best {
         root.draw(&PathElement::new([(x, y), (x + 24, y)], VALIDATION.stroke_width(2)))?;
         root.draw(&Circle::new((x + 12, y), 4, VALIDATION.filled()))?;
         write(

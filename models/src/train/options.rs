@@ -324,7 +324,7 @@ fn derive(table: &mut Table, said: &Table, model: ModelName) {
         table.insert("warmup".into(), warmup.into());
     }
     let eval_every = table.get("eval_every").cloned().unwrap_or(Value::Integer((steps / 10).max(1)));
-    let defaults: [(&str, Value); 22] = [
+    let defaults: [(&str, Value); 21] = [
         ("data", Value::Array(vec![])),
         ("val_data", Value::Array(vec![])),
         ("val_share", 0.1.into()),
@@ -346,7 +346,6 @@ fn derive(table: &mut Table, said: &Table, model: ModelName) {
         ("eval_tokens", 20_000.into()),
         ("save_every", eval_every.clone()),
         ("eval_every", eval_every),
-        ("warmup", 0.into()),
     ];
     if let Some(Value::Table(of)) = table.get_mut("clip") {
         clip::derive(of);

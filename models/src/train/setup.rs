@@ -44,6 +44,7 @@ impl Setup {
     /// Reads or trains the tokenizer, tokenises the data and makes the model. `run` is the directory of a run that is
     /// resumed: its tokenizer is used, and if it went on from another model, its own copy of that.
     pub fn new(mut options: Options, run: Option<&Path>, watch: &mut dyn Watch) -> Result<Self> {
+        memory::check(&options)?;
         let given = match run.or(options.from.as_deref()).or(options.tokenizer.as_deref()) {
             Some(path) => Some(Tokenizer::open(path).map_err(|error| Error::Options(error.to_string()))?),
             None => None,
@@ -60,7 +61,6 @@ impl Setup {
             }
             options.vocab_size = had;
         }
-        memory::check(&options)?;
         let (model, params) = match &options.from {
             None => options.config_for(&tokenizer).init(options.seed),
             Some(from) => {

@@ -101,7 +101,7 @@ pub fn loss(model: &Model, params: &Params, batch: &Batch, micro_batch: usize) -
     let at_once = batch.at_once(micro_batch);
     let part = |first: usize| {
         let part = batch.part(first..(first + at_once).min(batch.rows));
-        f64::from(model.loss(&Tape::no_grad(params), part, batch.count() as f64).item())
+        f64::from(model.loss(&Tape::no_grad(params), part, batch.count().max(1) as f64).item())
     };
     parallel::inside(|| (0..batch.rows).step_by(at_once).map(part).sum())
 }

@@ -1,10 +1,14 @@
 //! Instructions of x86 processors that `wide` does not have: the dot product of bf16 pairs, rounding to such pairs, those of
-//! the matrix unit (`instructions/unit.rs`), and asking for memory ahead of time. The only `unsafe` of the product; without
-//! them it computes the same, later, and rounded in other places.
+//! the matrix unit (`instructions/unit.rs`), and asking for memory ahead of time; and whether a processor has what the program
+//! was built for (`instructions/processor.rs`). The only `unsafe` of the product; without them it computes the same, later, and
+//! rounded in other places.
 #![allow(unsafe_code)]
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 pub mod unit;
+
+#[cfg(target_arch = "x86_64")]
+pub mod processor;
 
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 pub use pairs::{add_dot_of_pairs, pairs_across, pairs_along};

@@ -22,7 +22,7 @@
 //! one, rounded or in full. `small.rs` has the products that are many and small, `one_row.rs` those of a single row.
 
 pub(crate) mod bf16;
-mod instructions;
+pub(crate) mod instructions;
 mod one_row;
 mod pack;
 mod small;

@@ -156,7 +156,12 @@ pub fn directory(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
         let views = tensors.iter().map(|(name, view)| (name.as_str(), Narrowed { view: view.clone(), dtype }));
         weights::write_views(&path, views, ("format", "pt"))?;
         let bytes = fs::metadata(&path).map_err(|error| Error::io(&path, "read", &error))?.len();
-        names.iter().try_for_each(|name| move_in(hidden.path(), out, name))?;
+        // Each name is on the disk before the last, that of the weights, is given.
+        let (weights, others) = names.split_last().expect("there are weights");
+        for names in [others, &[*weights]] {
+            names.iter().try_for_each(|name| move_in(hidden.path(), out, name))?;
+            files::force(out).map_err(|error| Error::io(out, "write into", &error))?;
+        }
         Ok(Written { parameters: source.parameters(), bytes })
     };
     put().inspect_err(|_| {

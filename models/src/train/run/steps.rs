@@ -105,3 +105,26 @@ fn untouched(params: &Params, gradients: &Gradients, headless: bool) -> Vec<Stri
     }
     params.ids().filter(zero).map(sentence).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bert::config::Form;
+    use crate::bert::{Bert, BertConfig};
+
+    #[test]
+    fn a_parameter_without_a_gradient_is_named_but_a_head_that_nothing_asks() {
+        let (_, params) = Bert::init(&BertConfig::new(Form::PreNorm, 300, 8, 1, 2, 16), 1);
+        let mut gradients = Gradients::new(&params);
+        let nothing = untouched(&params, &gradients, false);
+        assert!(nothing.len() == 1 && nothing[0].contains("nothing to tell apart"), "{nothing:?}");
+        params.ids().for_each(|id| gradients.of_mut(id)[0] = 1.0);
+        assert!(untouched(&params, &gradients, false).is_empty());
+        let is_head = |id: &autograd::ParamId| HEADS.iter().any(|head| params.name(*id).starts_with(head));
+        let [head, body] = [true, false].map(|head| params.ids().find(|id| is_head(id) == head).unwrap());
+        [head, body].iter().for_each(|id| gradients.of_mut(*id).fill(0.0));
+        let named = |headless| untouched(&params, &gradients, headless);
+        assert!(named(false).len() == 2 && named(true).len() == 1, "{:?}", named(false));
+        assert!(named(true)[0].starts_with(params.name(body)), "{:?}", named(true));
+    }
+}

@@ -4,7 +4,7 @@
 use std::arch::asm;
 use std::arch::x86_64::{
     __cpuid_count, __m256bh, __m512, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_and_si512, _mm512_cvtpbh_ps,
-    _mm512_set1_epi32, _mm512_slli_epi32, _xgetbv,
+    _mm512_set1_epi32, _mm512_slli_epi32,
 };
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 
 use wide::f32x16;
 
+use super::processor::Processor;
 use crate::matmul::tile::Tile;
 
 /// Rows of a tile register, and words in each.
@@ -25,17 +26,10 @@ pub fn here() -> bool {
         // SAFETY: every x86-64 processor has CPUID (and newer compilers ask for no `unsafe`).
         #[allow(unused_unsafe)]
         let has = unsafe { __cpuid_count(7, 0) }.edx & (1 << 22 | 1 << 24) == 1 << 22 | 1 << 24;
-        // SAFETY: AVX-512, which the program is built for, needs the system to have enabled XGETBV.
-        let kept = has && unsafe { state_kept() } & (1 << 17 | 1 << 18) == 1 << 17 | 1 << 18;
-        kept && allowed()
+        let kept = Processor::here().kept & (1 << 17 | 1 << 18) == 1 << 17 | 1 << 18;
+        has && kept && allowed()
     });
     *HERE
-}
-
-#[target_feature(enable = "xsave")]
-unsafe fn state_kept() -> u64 {
-    // SAFETY: as the caller says.
-    unsafe { _xgetbv(0) }
 }
 
 /// Asks the system for the use of tiles, by all threads of this process: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA).
