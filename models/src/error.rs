@@ -25,12 +25,6 @@ pub enum Error {
     /// A tokenizer that cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] tokenizer::Error),
-    /// A metrics file that cannot be read or written.
-    #[error(transparent)]
-    Metrics(#[from] crate::train::metrics::MetricsError),
-    /// A picture that cannot be written.
-    #[error(transparent)]
-    Chart(#[from] crate::train::chart::ChartError),
     /// The hub, or the way to it.
     #[error("{0}")]
     Hub(String),

@@ -10,7 +10,7 @@ mod points;
 use std::error::Error;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
@@ -30,24 +30,14 @@ pub struct Level {
     pub nats: f64,
 }
 
-/// The picture could not be written.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write the chart {}: {source}", path.display())]
-pub struct ChartError {
-    /// Where it was to be.
-    pub path: PathBuf,
-    /// What went wrong.
-    pub source: io::Error,
-}
-
 /// Draws the losses of `metrics`, in nats an `item` (`token`, `pair`), as an SVG file at `path`, complete or not at all.
 ///
 /// Any number of metrics will do, none included. Losses that are not numbers, or are beyond a million nats, are left
 /// out and counted in the picture.
-pub fn draw(path: &Path, title: &str, item: &str, metrics: &[Metric], levels: &[Level]) -> Result<(), ChartError> {
+pub fn draw(path: &Path, title: &str, item: &str, metrics: &[Metric], levels: &[Level]) -> crate::Result<()> {
     let svg = render(title, item, metrics, levels).map_err(|e| io::Error::other(e.to_string()));
     let written = svg.and_then(|svg| write_atomically(path, |out| out.write_all(svg.as_bytes())));
-    written.map_err(|source| ChartError { path: path.to_owned(), source })
+    written.map_err(|error| crate::Error::io(path, "write", &error))
 }
 
 type Area<'s> = DrawingArea<SVGBackend<'s>, Shift>;
@@ -283,7 +273,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("no/loss.svg");
         let message = draw(&path, "run", "token", &[], &[]).unwrap_err().to_string();
-        assert!(message.starts_with(&format!("cannot write the chart {}: ", path.display())), "{message}");
+        assert!(message.starts_with(&format!("{}: cannot write it", path.display())), "{message}");
     }
 
     #[test]

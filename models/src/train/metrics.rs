@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::representation::Representation;
+use crate::Error;
 use crate::files::write_atomically;
 
 /// One line of `metrics.jsonl`. JSON has no word for NaN and infinity: they are written as null, and read as NaN.
@@ -88,29 +89,6 @@ pub(super) fn some_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f
     number(from).map(Some)
 }
 
-/// Why metrics could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum MetricsError {
-    /// The system refused.
-    #[error("cannot read or write {}: {source}", path.display())]
-    Io {
-        /// The metrics file.
-        path: PathBuf,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// A line, not a torn last one, that no run wrote.
-    #[error("{}:{line} is not a line of metrics ({why}): mend or remove the line, or move the file away", path.display())]
-    Line {
-        /// The metrics file.
-        path: PathBuf,
-        /// The line's number, from 1.
-        line: usize,
-        /// What the parser says.
-        why: String,
-    },
-}
-
 /// Appends to a run's `metrics.jsonl`.
 #[derive(Debug)]
 pub struct MetricsWriter {
@@ -120,7 +98,7 @@ pub struct MetricsWriter {
 
 impl MetricsWriter {
     /// Begins the file at `path` anew, empty.
-    pub fn create(path: &Path) -> Result<Self, MetricsError> {
+    pub fn create(path: &Path) -> crate::Result<Self> {
         write_atomically(path, |_| Ok(())).map_err(|source| io_error(path, source))?;
         Self::append(path)
     }
@@ -129,7 +107,7 @@ impl MetricsWriter {
     /// stays byte for byte. Where there is no file, one is begun.
     ///
     /// Errors: the system's, and a whole line that is not one of metrics; then the file stays as it is.
-    pub fn resume(path: &Path, step: u64) -> Result<Self, MetricsError> {
+    pub fn resume(path: &Path, step: u64) -> crate::Result<Self> {
         let Some(old) = read_file(path)? else {
             return Self::create(path);
         };
@@ -147,17 +125,17 @@ impl MetricsWriter {
     }
 
     /// Adds one line, in one write.
-    pub fn write(&mut self, metric: &Metric) -> Result<(), MetricsError> {
+    pub fn write(&mut self, metric: &Metric) -> crate::Result<()> {
         let line = serde_json::to_string(metric).map_err(io::Error::from).map(|json| json + "\n");
         line.and_then(|line| self.file.write_all(line.as_bytes())).map_err(|source| io_error(&self.path, source))
     }
 
     /// Makes sure that what was written outlives a stop of the machine.
-    pub fn sync(&self) -> Result<(), MetricsError> {
+    pub fn sync(&self) -> crate::Result<()> {
         self.file.sync_data().map_err(|source| io_error(&self.path, source))
     }
 
-    fn append(path: &Path) -> Result<Self, MetricsError> {
+    fn append(path: &Path) -> crate::Result<Self> {
         let file = OpenOptions::new().append(true).open(path).map_err(|source| io_error(path, source))?;
         Ok(Self { file, path: path.to_owned() })
     }
@@ -166,14 +144,14 @@ impl MetricsWriter {
 /// All lines of the metrics file at `path`, in its order; a torn last line is passed over.
 ///
 /// Errors: the system's, and a whole line that is not one of metrics.
-pub fn read_metrics(path: &Path) -> Result<Vec<Metric>, MetricsError> {
+pub fn read_metrics(path: &Path) -> crate::Result<Vec<Metric>> {
     let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
     Ok(parse(path, &bytes)?.into_iter().map(|(_, metric)| metric).collect())
 }
 
 /// The whole lines of a file with their meaning. The bytes after the last line end are torn, unless they parse: then
 /// only the line end is missing.
-fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], Metric)>, MetricsError> {
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> crate::Result<Vec<(&'a [u8], Metric)>> {
     let mut metrics = Vec::new();
     for (i, line) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
         let (text, torn) = line.strip_suffix(b"\n").map_or((line, true), |text| (text, false));
@@ -181,14 +159,15 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], Metric)>, Me
             Ok(metric) => metrics.push((text, metric)),
             Err(_) if torn || text.trim_ascii().is_empty() => {}
             Err(e) => {
-                return Err(MetricsError::Line { path: path.to_owned(), line: i + 1, why: e.to_string() });
+                let way_out = "mend or remove the line, or move the file away";
+                return Err(Error::file(path, format!("line {} is not a line of metrics ({e}): {way_out}", i + 1)));
             }
         }
     }
     Ok(metrics)
 }
 
-fn read_file(path: &Path) -> Result<Option<Vec<u8>>, MetricsError> {
+fn read_file(path: &Path) -> crate::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -196,8 +175,8 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, MetricsError> {
     }
 }
 
-fn io_error(path: &Path, source: io::Error) -> MetricsError {
-    MetricsError::Io { path: path.to_owned(), source }
+fn io_error(path: &Path, source: io::Error) -> Error {
+    Error::io(path, "read or write", &source)
 }
 
 #[cfg(test)]
@@ -285,7 +264,7 @@ mod tests {
             OpenOptions::new().append(true).open(&path).unwrap().write_all(foreign.as_bytes()).unwrap();
             let before = fs::read(&path).unwrap();
             let message = MetricsWriter::resume(&path, 9).unwrap_err().to_string();
-            assert!(message.contains("metrics.jsonl:2 is not a line of metrics"), "{message}");
+            assert!(message.contains("metrics.jsonl: line 2 is not a line of metrics"), "{message}");
             assert_eq!(fs::read(&path).unwrap(), before);
             fs::remove_file(&path).unwrap();
         }

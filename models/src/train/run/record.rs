@@ -154,7 +154,7 @@ impl Run {
         levels.extend(plan.unigram.map(|unigram| level("unigram", unigram)));
         levels.extend(plan.floor.map(|floor| level("entropy of the data", floor)));
         let title = format!("{} on {}", plan.model, plan.data);
-        Ok(chart::draw(&self.directory.join("loss.svg"), &title, plan.item, &metrics, &levels)?)
+        chart::draw(&self.directory.join("loss.svg"), &title, plan.item, &metrics, &levels)
     }
 }
 
