@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use clap::builder::RangedU64ValueParser;
 use models::transfer::clip::encode::{Layer, Seen};
 use models::transfer::clip::gallery::Gallery;
-use models::transfer::clip::zero_shot::{self, Named, ZeroShot, best, mistakes};
+use models::transfer::clip::zero_shot::{self, Named, ZeroShot, mistakes};
 use models::transfer::clip::{Encoders, chosen, confusion};
 use models::transfer::finetune::classify::Classifier;
 use models::transfer::pretrained;
@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// The likeliest labels of a text or a picture with their probabilities, the likeliest first.
 fn show(args: &Args, (kind, what): (&str, &str), labels: &[String], p: &[f32]) -> Result<()> {
     let top = args.top.unwrap_or(if kind == "text" { 1 } else { 5 });
-    let order = best(p, top);
+    let order = tensor::rows::best(p, top);
     let mut out = std::io::stdout().lock();
     if args.json {
         let best: Vec<_> = order.iter().map(|&i| json!({"label": labels[i], "probability": p[i]})).collect();

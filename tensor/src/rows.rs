@@ -46,6 +46,14 @@ pub fn argmax<X: PartialOrd>(x: &[X]) -> usize {
     (0..x.len()).reduce(|best, i| if x[i] > x[best] { i } else { best }).unwrap_or(0)
 }
 
+/// The places of the `k` largest numbers, the largest first; of equals the earlier.
+pub fn best(x: &[f32], k: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..x.len()).collect();
+    order.sort_by(|&a, &b| x[b].total_cmp(&x[a]));
+    order.truncate(k);
+    order
+}
+
 /// Σᵢ aᵢ·bᵢ
 pub fn dot<T: Float, S: Stored<T>>(a: &[T], b: &[S]) -> T {
     assert_eq!(a.len(), b.len(), "dot: the rows differ in length");

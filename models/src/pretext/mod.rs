@@ -36,7 +36,7 @@ pub enum Objective<'a> {
 }
 
 /// 32-bit draws that the masks of a row may use up; row r of a step begins at r times this.
-const ROW_DRAWS: u64 = 1 << 24;
+pub(crate) const ROW_DRAWS: u64 = 1 << 24;
 
 impl Objective<'_> {
     /// How many tokens make a row of `block` positions.

@@ -26,7 +26,7 @@ use super::metrics::some_number;
 use crate::Model;
 use crate::data::VALIDATION;
 use crate::pretext::texts::{Pooling, pooled_states, pooled_view};
-use crate::pretext::{Batch, Masking};
+use crate::pretext::{Batch, Masking, ROW_DRAWS};
 
 /// Validation texts that are looked at: three passes over some thousands of tokens, a hundredth of what training costs.
 pub const TEXTS: usize = 256;
@@ -123,7 +123,7 @@ impl Representation {
 /// A text in which some tokens are hidden.
 fn hide(masking: Masking, text: &[u32], seed: u64, index: u64) -> Vec<u32> {
     let mut batch = Batch::new();
-    masking.push(&mut batch, text, Random::new(seed, Stream::Mask, VALIDATION).at(index << 24));
+    masking.push(&mut batch, text, Random::new(seed, Stream::Mask, VALIDATION).at(index * ROW_DRAWS));
     batch.ids
 }
 

@@ -173,10 +173,9 @@ impl Index {
         let vectors = self.vectors.data().chunks_exact(self.common.data().len());
         // Rounding may take a cosine beyond one.
         let scores: Vec<f32> = vectors.map(|vector| rows::dot(query.data(), vector).clamp(-1.0, 1.0)).collect();
-        let mut order: Vec<usize> = (0..self.lines.len()).filter(|&i| !self.lines[i].trim().is_empty()).collect();
-        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-        order.truncate(k);
-        order.into_iter().map(|i| Hit { line: i + 1, score: scores[i], text: self.lines[i].clone() }).collect()
+        let filled = |i: &usize| !self.lines[*i].trim().is_empty();
+        let order = rows::best(&scores, scores.len()).into_iter().filter(filled).take(k);
+        order.map(|i| Hit { line: i + 1, score: scores[i], text: self.lines[i].clone() }).collect()
     }
 }
 

@@ -63,14 +63,13 @@ pub fn fill(with: &Pretrained, text: &str, k: usize) -> Result<Vec<Vec<Guess>>> 
     let best = |scores: &mut [f32]| {
         rows::softmax(scores);
         let known = with.tokenizer.vocab_size().min(vocab); // the table may be padded
-        let mut ids: Vec<u32> = (0..known as u32).filter(|&id| !frame.holds(id)).collect();
-        ids.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b)));
-        let guess = |&id: &u32| Guess {
+        let ids = rows::best(&scores[..known], known).into_iter().map(|id| id as u32).filter(|&id| !frame.holds(id));
+        let guess = |id: u32| Guess {
             token: String::from_utf8_lossy(with.tokenizer.token(id).unwrap_or_default()).into_owned(),
             id,
             probability: scores[id as usize],
         };
-        ids.iter().take(k).map(guess).collect()
+        ids.take(k).map(guess).collect()
     };
     Ok(scores.data_mut().chunks_exact_mut(vocab).map(best).collect())
 }

@@ -73,8 +73,7 @@ pub fn retrieval(with: &Pretrained, pairs: &Pairs, vectors: Vectors) -> Retrieva
     for (query, sought) in asked.data().chunks_exact(common.len()).zip(&sought) {
         let scores: Vec<f32> =
             candidates.data().chunks_exact(common.len()).map(|text| rows::dot(query, text)).collect();
-        let mut order: Vec<usize> = (0..scores.len()).collect();
-        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        let order = rows::best(&scores, scores.len());
         let relevant: Vec<bool> = order.iter().map(|text| sought.contains(text)).collect();
         let recall = [1, 5, 10].map(|k| recall_at(k, &relevant));
         let of_query = [recall[0], recall[1], recall[2], reciprocal_rank(&relevant), ndcg_at(10, &relevant)];

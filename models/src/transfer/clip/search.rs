@@ -11,7 +11,7 @@ use tensor::{Tensor, rows};
 
 use super::encode::Layer;
 use super::gallery::Gallery;
-use super::zero_shot::best;
+
 use super::{Encoders, distinct};
 use crate::data::pictures::Picture;
 use crate::error::Error;
@@ -88,7 +88,7 @@ impl Index {
             };
             Hit { rank: i + 1, score: scores[at], number, name: gallery.name(number), texts }
         };
-        best(&scores, k).into_iter().enumerate().map(hit).collect()
+        rows::best(&scores, k).into_iter().enumerate().map(hit).collect()
     }
 }
 

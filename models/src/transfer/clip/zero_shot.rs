@@ -110,14 +110,6 @@ impl ZeroShot {
     }
 }
 
-/// The places of the `k` largest numbers, the largest first; of equals the earlier.
-pub fn best(scores: &[f32], k: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    order.truncate(k);
-    order
-}
-
 /// How well pictures were named.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Named {
@@ -138,7 +130,7 @@ pub fn judge(probabilities: &Tensor, truth: &[usize]) -> Named {
     let mut confusion = vec![vec![0; k]; k];
     let [mut first, mut among_five] = [0, 0];
     for (p, &truth) in probabilities.data().chunks_exact(k).zip(truth) {
-        let best = best(p, 5);
+        let best = rows::best(p, 5);
         confusion[truth][best[0]] += 1;
         first += usize::from(best[0] == truth);
         among_five += usize::from(best.contains(&truth));
