@@ -246,7 +246,8 @@ struct Flags {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     eval_every: Option<u64>,
-    /// Validation tokens of an evaluation on the way; the last one reads them all [default: 20000]
+    /// Validation tokens of an evaluation on the way; the last one reads them all, or all whole batches where texts or
+    /// pictures are told apart [default: 20000]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     eval_tokens: Option<usize>,

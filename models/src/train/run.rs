@@ -162,8 +162,8 @@ impl Run {
             let saved = checkpoint::load(directory, &mut setup.params, &mut optimizer)?;
             if saved.data != position.data {
                 let what = format!(
-                    "the data has changed since this run began: bring the old files back, or begin a new run \
-                     (with --from {} it goes on with these weights)",
+                    "the data has changed since this run began, or what train.toml says of how it is read: bring the old \
+                     back, or begin a new run (with --from {} it goes on with these weights)",
                     files::quoted(&directory.to_string_lossy())
                 );
                 return Err(Error::file(directory, what));

@@ -79,6 +79,10 @@ fn validation_is_among_the_whole_batch_also_where_it_is_computed_in_parts() {
         (2.0..8f64.ln() + 1e-9).contains(&whole[1]),
         "seldom do two of eight scenes have the same caption: {whole:?}"
     );
+    let table = folder(directory.path());
+    let data = ["--data", table.to_str().unwrap(), "--val-share", "0.4", "--batch-size", "2", "--steps", "1"];
+    let text = said(&run(clip(&directory.path().join("odd"), &data)));
+    assert!(text.contains("leaves 1 of the 5 pairs to validate on out"), "whole batches only: {text}");
 }
 
 #[test]

@@ -89,6 +89,13 @@ pub fn captioned(
             "a batch of {batch} shows {all} more than once: a smaller --batch-size learns as much in less time"
         ));
     }
+    let (pairs, batch) = (source.val_len(), o.batch_size);
+    if !o.data.is_empty() && pairs > batch && !pairs.is_multiple_of(batch) {
+        let left = pairs % batch;
+        watch.note(&format!(
+            "each evaluation leaves {left} of the {pairs} pairs to validate on out: it takes whole batches of {batch}"
+        ));
+    }
     let captions = source.captions();
     let tokenizer = match given {
         Some(tokenizer) => tokenizer,

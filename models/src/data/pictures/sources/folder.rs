@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 const COLUMNS: [&str; 3] = ["text", "folder", "file"];
 
 /// Endings of the file beside a picture that speaks of it; the first that is there is read.
-const TEXTS: [&str; 2] = ["txt", "TXT"];
+const TEXTS: [&str; 3] = ["txt", "TXT", "Txt"];
 
 /// Adds the folder's pictures, sorted by name.
 pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {

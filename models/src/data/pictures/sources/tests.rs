@@ -223,9 +223,16 @@ fn a_folder_with_a_table_or_with_shards_is_read_by_them() {
 
 #[test]
 fn a_folder_says_what_it_does_not_read() {
-    let dir = folder(&[("a.TXT", b"a cat"), ("b.txt", b"a dog"), ("c.txt", b"a fox"), ("d.txt", b"an owl")]);
+    let dir = folder(&[("a.TXT", b"a cat"), ("b.Txt", b"a dog"), ("c.txt", b"a fox"), ("d.txt", b"an owl")]);
     let files = PictureFiles::open(&options(&dir, "")).unwrap();
-    assert!(files.len() == 4 && files.captions(0) == ["a cat"] && files.notes().is_empty(), "{:?}", files.notes());
+    assert!(
+        files.len() == 4
+            && files.captions(0) == ["a cat"]
+            && files.captions(1) == ["a dog"]
+            && files.notes().is_empty(),
+        "{:?}",
+        files.notes()
+    );
     let elsewhere = folder(&[]);
     #[cfg(unix)]
     {
