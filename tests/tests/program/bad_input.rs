@@ -102,7 +102,7 @@ fn a_checkpoint_that_is_cut_off_or_foreign_is_refused() {
     spoiled("config.json", huge.as_bytes(), &generate, &["model.safetensors", "wpe.weight"]);
     spoiled("tokenizer.json", b"{}", &generate, &["tokenizer.json"]);
     spoiled("train.toml", b"steps = \"many\"", &resume, &["train.toml"]);
-    spoiled("metrics.jsonl", b"no metrics\n{}\n", &resume, &["metrics.jsonl:1"]);
+    spoiled("metrics.jsonl", b"no metrics\n{}\n", &resume, &["metrics.jsonl: line 1"]);
     let state = fs::read(out.join("state.safetensors")).unwrap();
     spoiled("state.safetensors", &state[..100], &resume, &["state.safetensors"]);
     spoiled("state.safetensors", &model, &resume, &["state.safetensors"]);

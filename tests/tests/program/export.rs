@@ -342,7 +342,7 @@ fn what_cannot_be_exported_is_refused_and_nothing_is_left_behind() {
     spoiled("config.json", tuned.as_bytes(), "f32", &["score.weight has shape [1]"]);
     fs::write(model.join("model.safetensors"), &weights).unwrap();
     for (name, says) in
-        [("metrics.jsonl", "metrics.jsonl:1"), ("train.toml", "train.toml"), ("state.safetensors", "state")]
+        [("metrics.jsonl", "metrics.jsonl: line 1"), ("train.toml", "train.toml"), ("state.safetensors", "state")]
     {
         let good = fs::read(model.join(name)).unwrap();
         fs::write(model.join(name), "nonsense\n{}\n").unwrap();
