@@ -1,9 +1,9 @@
 //! Loops over several cores that give the same bits for any number of them.
 //!
 //! Work is cut into chunks whose size depends on the data alone (that of a matrix product on the number of threads as well, but
-//! only between rows, none of whose sums is cut). Which thread computes a chunk is left to rayon;
-//! what is computed in it, and the order in which partial results are added up, is not. Every chunk can be taken over by a
-//! thread that has nothing left to do (`with_max_len(1)`; by itself rayon makes runs of several, at whose end others wait).
+//! only between rows, none of whose sums is cut). Which thread computes a chunk is left to rayon; what is computed in it, and the
+//! order in which partial results are added up, is not. Every chunk can be taken over by a thread that has nothing left to do
+//! (`with_max_len(1)`; by itself rayon makes runs of several, at whose end others wait).
 
 use rayon::prelude::*;
 

@@ -79,7 +79,8 @@ impl World {
         Self { seed }
     }
 
-    /// The world that models are validated and compared on, whatever seed they learn from.
+    /// The world that models are validated and compared on, whatever seed they learn from; the tokenizer of stories is of it, too,
+    /// since losses a token compare only then.
     pub fn shared() -> Self {
         Self { seed: 1 }
     }

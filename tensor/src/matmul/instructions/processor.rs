@@ -36,6 +36,8 @@ impl Processor {
 
     /// What the program was built for and is not there, if anything.
     pub fn lacks(&self) -> Option<&'static str> {
+        // The registers of an instruction set, as XCR0 counts them: those of 128 and 256 bits, and for AVX-512 also masks and both
+        // parts of those of 512.
         const YMM: u64 = 0b110;
         const ZMM: u64 = 0b1110_0110;
         let Self { features, extended, more, kept } = *self;
@@ -56,6 +58,7 @@ impl Processor {
     }
 }
 
+/// XCR0. The system has to have enabled XGETBV.
 #[target_feature(enable = "xsave")]
 unsafe fn kept() -> u64 {
     // SAFETY: as the caller says.
