@@ -118,12 +118,13 @@ impl Advice {
         None
     }
 
-    /// Where all captions of the validation part are the same, nothing is to be told apart, and everything is right.
+    /// Where no pair of the validation part can be told from another (all have one caption or one picture, or there is only
+    /// one), everything is right.
     fn blind(&mut self, chance: Option<f64>) -> Option<String> {
         let said = std::mem::replace(&mut self.blind, chance == Some(0.0));
         (self.blind && !said).then(|| {
-            let what = "all captions of the validation part are the same to the model, so its loss says nothing";
-            format!("{what}: give --val-data, or a larger --val-share")
+            let what = "the pairs to validate on all have the same caption or the same picture, or there is only one";
+            format!("{what}, so the validation loss says nothing: give --val-data, or a larger --val-share")
         })
     }
 

@@ -60,7 +60,11 @@ impl Source {
         let (train, val) = if val_data.is_empty() {
             all.split(val_share)?
         } else {
-            (all, open(&PictureOptions { data: val_data.to_vec(), ..options.clone() })?)
+            let val = open(&PictureOptions { data: val_data.to_vec(), ..options.clone() })?;
+            if let Some(sentence) = val.shared_with(&all) {
+                note(&sentence);
+            }
+            (all, val)
         };
         let numbers = |files: &PictureFiles| {
             let mut first = HashMap::new();

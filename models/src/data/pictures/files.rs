@@ -1,6 +1,6 @@
 //! A set of pictures with captions, to be drawn from by many threads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -94,6 +94,18 @@ impl PictureFiles {
         &self.notes
     }
 
+    /// Says, if it is so, that pictures of these are among others that are learned from.
+    pub fn shared_with(&self, learned: &Self) -> Option<String> {
+        let learned: HashSet<_> = learned.items.iter().map(|item| item.place.whereabouts()).collect();
+        let both = |&i: &usize| learned.contains(&self.items[i].place.whereabouts());
+        let shared: Vec<usize> = (0..self.len()).filter(both).collect();
+        let (first, n, all) = (self.name(*shared.first()?), shared.len(), self.len());
+        Some(format!(
+            "{n} of {all} pictures to validate on are learned from as well, such as {first}: of what is new the validation \
+             loss says the less"
+        ))
+    }
+
     /// Picture `i`, decoded; an error that names it if it is broken or gone.
     pub fn picture(&self, i: usize) -> Result<Arc<Picture>> {
         if let Some(picture) = self.kept[i].get() {
@@ -128,13 +140,17 @@ impl PictureFiles {
     ///
     /// # Errors
     ///
-    /// More broken ones in a row than there may be in the whole set: then it is not a picture that is wrong.
+    /// More broken ones in a row than there may be in the whole set: then it is not a picture that is wrong. A shard or an
+    /// IDX file that was written anew since it was opened.
     pub fn sample(&self, i: usize) -> Result<(usize, Arc<Picture>)> {
         let tries = self.tolerated() + 1;
         for at in places(i, self.len()).take(tries) {
             match self.picture(at) {
                 Ok(picture) => return Ok((at, picture)),
-                Err(error) => drop(self.found().insert(at, error.to_string())),
+                Err(error) => {
+                    self.items[at].place.check_still_there()?;
+                    self.found().insert(at, error.to_string());
+                }
             }
         }
         self.check_broken()?; // so many in a row are too many in all, where there are that many

@@ -78,7 +78,6 @@ pub fn captioned(
         Source::World(World::new(o.seed))
     } else {
         o.data.iter().chain(&o.val_data).try_for_each(|said| unweighted(said))?;
-        note_shared(o, watch);
         let val_data: Vec<PathBuf> = o.val_data.iter().map(PathBuf::from).collect();
         Source::open(&of.pictures(&o.data), &val_data, o.val_share, |note| watch.note(note))?
     };

@@ -37,6 +37,13 @@ pub struct Seen {
     pub faults: Vec<Error>,
 }
 
+impl Seen {
+    /// The vectors of all; what is wrong with the first that could not be read, if one could not.
+    pub fn whole(mut self) -> Result<Tensor> {
+        if self.faults.is_empty() { Ok(self.vectors) } else { Err(self.faults.swap_remove(0)) }
+    }
+}
+
 /// Pictures on their way: the numbers of those that could be read, their pixels `[numbers.len(), 3, S, S]`, and what is
 /// wrong with the others.
 #[derive(Default)]
@@ -105,6 +112,9 @@ pub fn raw_pixels(
 }
 
 /// Puts pictures through `encode`, `[rows, 3, S, S]` → `[rows, width]`, some dozens at a time.
+///
+/// Where there are several chunks all are of one size, the last filled up with nothing: sums of another size may be added
+/// in another order, and a copy of a picture, wherever it stands, shall have the same vector to the last bit.
 fn through(
     preprocess: &Preprocess,
     n: usize,
@@ -133,9 +143,12 @@ fn through(
             .collect();
         for chunk in 0..chunks {
             let next = workers[chunk % WORKERS].recv();
-            let next = next.expect("a worker gives all of its chunks, unless reading a picture panicked");
+            let mut next = next.expect("a worker gives all of its chunks, unless reading a picture panicked");
             if !next.numbers.is_empty() {
-                vectors.extend_from_slice(encode(&next.pixels, next.numbers.len()).data());
+                let rows = n.min(AT_ONCE);
+                next.pixels.resize(rows * preprocess.numbers(), 0.0);
+                let encoded = encode(&next.pixels, rows);
+                vectors.extend_from_slice(&encoded.data()[..next.numbers.len() * width]);
             }
             numbers.extend(next.numbers);
             faults.extend(next.faults);
@@ -171,6 +184,22 @@ mod tests {
     use super::*;
     use crate::transfer::clip::gallery::Gallery;
     use crate::transfer::clip::untrained;
+
+    #[test]
+    fn a_copy_of_a_picture_has_the_same_vector_to_the_last_bit_wherever_it_stands() {
+        let (with, gallery) = (untrained(), Gallery::scenes(7, 16));
+        for n in [3, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE + 5] {
+            // Every seventh is the same picture, and some before it cannot be read.
+            let picture = |i: usize| if i % 20 == 9 { Err(Error::file("x.png", i)) } else { gallery.picture(i % 7) };
+            let seen = with.pictures(Layer::Space, n, picture, |_| {});
+            assert_eq!(seen.vectors.shape().rows(), seen.numbers.len());
+            let mut first = std::collections::HashMap::new();
+            for (row, number) in seen.vectors.data().chunks_exact(8).zip(&seen.numbers) {
+                let bits: Vec<u32> = row.iter().map(|x| x.to_bits()).collect();
+                assert_eq!(*first.entry(number % 7).or_insert(bits.clone()), bits, "{number} of {n}");
+            }
+        }
+    }
 
     #[test]
     fn pictures_come_in_order_and_those_that_cannot_be_read_are_left_out() {

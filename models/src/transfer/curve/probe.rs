@@ -53,7 +53,7 @@ pub struct Probe<'a> {
 impl<'a> Probe<'a> {
     /// Pictures to draw from, and others to test on. `done` is told how many pictures are finished of how many.
     ///
-    /// Errors: pictures without classes, or of one class only.
+    /// Errors: pictures without classes, or of one class only; one that goes away meanwhile.
     pub fn new(with: &'a Encoders, galleries: [Gallery; 2], mut done: impl FnMut(usize, usize)) -> Result<Self> {
         let all = galleries.iter().map(Gallery::len).sum::<usize>();
         let mut before = 0;
@@ -91,9 +91,9 @@ impl<'a> Probe<'a> {
         let numbers = [0, 1].map(|i| rows[i].iter().map(|&row| seen[i].numbers[row]).collect::<Vec<_>>());
         let trained = standardised([0, 1].map(|i| chosen(&seen[i].vectors, &rows[i])));
         let side = with.preprocess.size.min(SIDE);
-        let pixels = [0, 1]
-            .map(|i| raw_pixels(side, numbers[i].len(), |at| galleries[i].picture(numbers[i][at]), |_| {}).vectors);
-        let (classes, raw, scratch) = (names.len(), standardised(pixels), Mutex::default());
+        let pixels =
+            |i: usize| raw_pixels(side, numbers[i].len(), |at| galleries[i].picture(numbers[i][at]), |_| {}).whole();
+        let (classes, raw, scratch) = (names.len(), standardised([pixels(0)?, pixels(1)?]), Mutex::default());
         Ok(Self { with, galleries, numbers, labels, classes, trained, raw, scratch, notes })
     }
 
@@ -113,17 +113,21 @@ impl<'a> Probe<'a> {
     }
 
     /// What the same encoder with random weights makes of the pictures.
-    fn scratch(&self, seed: u64) -> Arc<Pair> {
+    ///
+    /// Errors: one of them is gone, or no picture any more.
+    fn scratch(&self, seed: u64) -> Result<Arc<Pair>> {
         let mut known = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let compute = || {
-            let with = self.with.from_scratch(seed);
-            let features = [0, 1].map(|i| {
-                let (gallery, numbers) = (&self.galleries[i], &self.numbers[i]);
-                with.pictures(Layer::State, numbers.len(), |at| gallery.picture(numbers[at]), |_| {}).vectors
-            });
-            Arc::new(standardised(features))
+        if let Some(features) = known.get(&seed) {
+            return Ok(features.clone());
+        }
+        let with = self.with.from_scratch(seed);
+        let states = |i: usize| {
+            let (gallery, numbers) = (&self.galleries[i], &self.numbers[i]);
+            with.pictures(Layer::State, numbers.len(), |at| gallery.picture(numbers[at]), |_| {}).whole()
         };
-        known.entry(seed).or_insert_with(compute).clone()
+        let features = Arc::new(standardised([states(0)?, states(1)?]));
+        known.insert(seed, features.clone());
+        Ok(features)
     }
 
     /// The accuracy on the pictures to test on, of what was learned from some of the others.
@@ -145,7 +149,7 @@ impl Subject for Probe<'_> {
 
     fn scores(&self, drawn: &[usize], seed: u64) -> Result<[f64; 4]> {
         let labels: Vec<usize> = drawn.iter().map(|&i| self.labels[0][i]).collect();
-        let scratch = self.scratch(seed);
+        let scratch = self.scratch(seed)?;
         let [trained, random, raw] = [&self.trained, &*scratch, &self.raw].map(|of| self.learned(of, drawn, &labels));
         let always = vec![most_frequent(&self.labels[0], self.classes); self.labels[1].len()];
         Ok([trained, random, raw, accuracy(&self.labels[1], &always)])
@@ -219,6 +223,7 @@ fn fitted(rows: &Tensor, labels: &[usize], classes: usize) -> Logistic {
 mod tests {
     use super::super::{Plan, curve};
     use super::*;
+    use crate::data::pictures::PictureOptions;
     use crate::transfer::clip::untrained;
 
     #[test]
@@ -243,6 +248,26 @@ mod tests {
         let mut clear = noise.clone();
         clear.data_mut().chunks_exact_mut(30).zip(&labels).for_each(|(row, &label)| row[0] = label as f32 - 0.5);
         assert!(weights(&clear) > 10.0 * weights(&noise), "{} {}", weights(&clear), weights(&noise));
+    }
+
+    #[test]
+    fn a_picture_that_goes_away_meanwhile_is_an_error_that_names_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut table = "path\tclass\n".to_owned();
+        for i in 0..6u8 {
+            image::RgbImage::from_pixel(4, 4, image::Rgb([40 * i; 3]))
+                .save(directory.path().join(format!("{i}.png")))
+                .unwrap();
+            table += &format!("{i}.png\t{}\n", i % 2);
+        }
+        let path = directory.path().join("t.tsv");
+        std::fs::write(&path, table).unwrap();
+        let open = || Gallery::open(PictureOptions { data: vec![path.clone()], ..PictureOptions::default() }).unwrap();
+        let with = untrained();
+        let probe = Probe::new(&with, [open(), open()], |_, _| {}).unwrap();
+        std::fs::remove_file(directory.path().join("2.png")).unwrap();
+        let error = curve(&probe, Plan { most: 2, seeds: 1, seed: 1 }, |_| {}, || false).unwrap_err().to_string();
+        assert!(error.contains("2.png"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! which is how many collections of classes are kept, and `{file}`, the picture's name without its ending.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::wording::{Record, Wording};
 use super::{Gathering, Item, Kind, Place, is_foreign, is_picture, note_alone, note_foreign, only_foreign};
-use crate::data::labelled::Tally;
+use crate::data::labelled::{Tally, utf8_of};
 use crate::error::{Error, Result};
 
 /// The columns of what is known of a picture.
@@ -70,15 +71,20 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
 }
 
 fn record(file: &Path) -> Result<Record> {
-    let beside = TEXTS.map(|ending| file.with_extension(ending)).into_iter().find(|beside| beside.exists());
-    let beside = beside.unwrap_or_else(|| file.with_extension(TEXTS[0]));
-    let text = match fs::read_to_string(&beside) {
-        Ok(text) => Value::from(text.trim_start_matches('\u{feff}').lines().collect::<Vec<_>>()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Value::Null,
-        Err(e) => return Err(Error::io(&beside, "read", &e)),
+    let text = match TEXTS.map(|ending| file.with_extension(ending)).into_iter().find(|beside| beside.is_file()) {
+        Some(beside) => Value::from(utf8_of(&beside)?.lines().collect::<Vec<_>>()),
+        None => Value::Null,
     };
-    let name = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    let values = [text, json!(name(file.parent().and_then(Path::file_name))), json!(name(file.file_stem()))];
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let folder = match folder.file_name() {
+        Some(name) => name.to_owned(),
+        // One that was given as `.` or `..` has its name elsewhere.
+        None => {
+            fs::canonicalize(folder).ok().and_then(|real| real.file_name().map(OsStr::to_owned)).unwrap_or_default()
+        }
+    };
+    let name = |part: &OsStr| json!(part.to_string_lossy());
+    let values = [text, name(&folder), name(file.file_stem().unwrap_or_default())];
     Ok(COLUMNS.map(str::to_owned).into_iter().zip(values).collect())
 }
 

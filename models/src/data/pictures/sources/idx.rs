@@ -23,6 +23,7 @@ pub(super) fn is_idx(path: &Path) -> bool {
 
 /// Adds the pictures, each with its class: a digit, or the name that the options give it.
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
+    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
     let [count, height, width] = header(path, 3)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(name.replace("images", "labels").replace("idx3", "idx1"));
@@ -39,7 +40,6 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     };
     let mut wording = Wording::of(to.options, path, &["class".to_owned()])?;
     let (source, bytes) = (Arc::<Path>::from(path), u64::from(width) * u64::from(height));
-    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
     for (i, digit) in labels.into_iter().enumerate() {
         let names = &to.options.classes;
         let class = match digit.map(|digit| (digit, names.get(usize::from(digit)))) {

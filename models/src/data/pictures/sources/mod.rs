@@ -9,9 +9,9 @@ mod shard;
 mod table;
 mod wording;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -143,7 +143,7 @@ impl Place {
         if self.bytes > MOST_BYTES {
             return Err(Error::file(self.name(), "it is larger than any picture: remove it"));
         }
-        let bytes = self.read().map_err(|e| Error::io(self.name(), "read", &e))?;
+        let bytes = self.read()?;
         match self.form {
             Form::Grey { width, height, .. } => {
                 let rgb = bytes.iter().flat_map(|&level| [level; 3]).collect();
@@ -153,18 +153,44 @@ impl Place {
         }
     }
 
-    fn read(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; self.bytes as usize];
-        let mut file = match self.form {
-            Form::File => File::open(self.source.join(&self.key))?,
-            Form::Member { offset } | Form::Grey { offset, .. } => {
-                let mut file = File::open(&self.source)?;
-                file.seek(SeekFrom::Start(offset))?;
-                file
-            }
+    fn read(&self) -> Result<Vec<u8>> {
+        let unreadable = |e| Error::io(self.name(), "read", &e);
+        let offset = match self.form {
+            Form::File => return fs::read(self.source.join(&self.key)).map_err(unreadable),
+            Form::Member { offset } | Form::Grey { offset, .. } => offset,
         };
-        file.read_exact(&mut bytes)?;
+        let mut file = File::open(&self.source).map_err(unreadable)?;
+        self.check_unchanged(&file.metadata().map_err(unreadable)?)?;
+        let mut bytes = vec![0; self.bytes as usize];
+        file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes)).map_err(unreadable)?;
         Ok(bytes)
+    }
+
+    /// An error if the file that it is one of many in was written anew since it was opened: at its place there another
+    /// picture may lie now, of which something else is said.
+    pub(super) fn check_still_there(&self) -> Result<()> {
+        match (self.form, fs::metadata(&self.source)) {
+            (Form::Member { .. } | Form::Grey { .. }, Ok(meta)) => self.check_unchanged(&meta),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_unchanged(&self, now: &fs::Metadata) -> Result<()> {
+        if now.modified().ok() == self.modified {
+            return Ok(());
+        }
+        let what = "it was written anew while it was being read, and where a picture was another may be now: leave it as it \
+                    is, and start again";
+        Err(Error::file(&self.source, what))
+    }
+
+    /// What it has in common with no other picture, however its source was named.
+    pub(super) fn whereabouts(&self) -> PathBuf {
+        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        match self.form {
+            Form::File => real(&self.source.join(&self.key)),
+            _ => real(&self.source).join(&self.key),
+        }
     }
 }
 
@@ -199,11 +225,15 @@ pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
         files: HashMap::new(),
         shards: 0,
     };
-    for (i, path) in options.data.iter().enumerate() {
-        if options.data[..i].contains(path) {
+    let mut named = HashSet::new();
+    for path in &options.data {
+        if !named.insert(fs::canonicalize(path).map_err(|e| Error::io(path, "read", &e))?) {
             return Err(Error::file(path, "it is named twice, and its pictures would count twice: name it once"));
         }
         source(path, &mut to)?;
+    }
+    if named.len() > 1 {
+        to.note_shared();
     }
     Ok(to)
 }
@@ -291,6 +321,19 @@ impl Gathering<'_> {
     /// Whether something is said of a file of the source that is being read.
     fn says(&self, file: &Path) -> bool {
         self.files.get(plain(file)).is_some_and(|&item| !self.items[item].captions.is_empty())
+    }
+
+    /// Says of pictures that more than one source has that they count more than once.
+    fn note_shared(&mut self) {
+        let mut met = HashSet::new();
+        let again: Vec<&Place> =
+            self.items.iter().map(|item| &item.place).filter(|place| !met.insert(place.whereabouts())).collect();
+        let Some(first) = again.first() else { return };
+        let mut shared = Tally::default();
+        again.iter().for_each(|place| shared.add(|| place.key.display().to_string()));
+        let one = "picture is in another source as well, and counts twice";
+        let many = "pictures are in other sources as well, and count twice";
+        shared.note(&first.source, one, many, &mut self.notes);
     }
 
     fn number_of(&mut self, class: String) -> u32 {

@@ -40,6 +40,8 @@ struct Sample {
 
 /// Adds the shard's pictures, in its order.
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
+    // Asked before it is read: if it is written anew meanwhile, that is seen when a picture is.
+    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
     let (samples, Odd { replaced, links, foreign, alone, unseen }) = samples(path)?;
     let samples: Vec<_> = samples.into_iter().filter(|sample| sample.picture.is_some()).collect();
     if samples.is_empty() && foreign.count > 0 {
@@ -55,7 +57,6 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     columns.dedup();
     let mut wording = Wording::of(to.options, path, &columns)?;
     let source: Arc<Path> = path.into();
-    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
     for Sample { key, json: mut record, said, picture } in samples {
         record.extend(said);
         let Some((offset, bytes)) = picture.filter(|_| wording.keeps(&record)) else { continue };

@@ -346,6 +346,51 @@ fn what_is_no_picture_of_ours_is_named_for_what_it_is() {
     refused(&options(&bare(&[("s.tar", &shard)]), "s.tar"), &["says nothing of its pictures at all"]);
 }
 
+#[test]
+fn a_folder_has_its_own_name_however_it_is_given() {
+    let dir = folder(&[("cats/x.png", &png(7)), ("cats/x.txt", b"a cat")]);
+    let own = dir.path().canonicalize().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    for (name, folder) in [("cats", "cats"), ("cats/.", "cats"), ("cats/..", &own)] {
+        let captions = vec!["a photo of {folder}".to_owned()];
+        let set = PictureFiles::open(&PictureOptions { captions, ..options(&dir, name) }).unwrap();
+        assert_eq!(set.captions(0), [format!("a photo of {folder}")], "{name}");
+    }
+}
+
+#[test]
+fn a_text_beside_a_picture_that_is_not_utf8_is_refused_with_its_line_and_a_folder_is_no_text() {
+    let dir = folder(&[("a.txt", b"a cat\na caf\xe9\n"), ("b.txt/c.png", &png(1)), ("b.txt/c.txt", b"a cup")]);
+    refused(&options(&dir, ""), &["a.txt: line 2 is not UTF-8", "iconv"]);
+    write(&dir, &[("a.txt", b"a cat")]);
+    let set = PictureFiles::open(&options(&dir, "")).unwrap();
+    assert_eq!((set.len(), set.captions(1)), (2, &["a cup".to_owned()][..]));
+}
+
+#[test]
+fn pictures_that_are_named_twice_are_refused_or_told() {
+    let table: &[u8] = b"path\tlabel\na.png\tA\nb.png\tB\n";
+    let dir = folder(&[("t.tsv", table), ("u.tsv", table), ("in/v.tsv", b"path\tlabel\n../b.png\tB\nw.png\tW\n")]);
+    write(&dir, &[("in/w.png", &png(9))]);
+    let both = |more: &str| PictureOptions {
+        data: ["t.tsv", more].map(|name| dir.path().join(name)).to_vec(),
+        ..PictureOptions::default()
+    };
+    refused(&both("./t.tsv"), &["t.tsv", "named twice"]);
+    refused(&both("in/../t.tsv"), &["t.tsv", "named twice"]);
+    let notes = |more| PictureFiles::open(&both(more)).unwrap().notes().concat();
+    assert!(
+        notes("u.tsv").contains("2 pictures are in other sources as well, and count twice, the first is a.png of ")
+    );
+    assert!(notes("in/v.tsv").starts_with("1 picture is in another source as well, and counts twice: ../b.png of in"));
+    let open = |name| PictureFiles::open(&options(&dir, name)).unwrap();
+    let said = open("in/v.tsv").shared_with(&open("t.tsv")).unwrap();
+    assert!(
+        said.starts_with("1 of 2 pictures to validate on are learned from as well, such as ") && said.contains("b.png")
+    );
+    write(&dir, &[("x.tsv", b"path\tlabel\nc.png\tC\n")]);
+    assert_eq!((open("x.tsv").shared_with(&open("t.tsv")), notes("x.tsv")), (None, String::new()));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_folder_of_links_to_nothing_is_told_so() {

@@ -104,3 +104,31 @@ fn a_shard_with_a_name_that_leads_out_of_it_or_with_strange_texts_is_refused_by_
     refused(&options(&folder(&[("s.tar", &tar_of(&[("a.txt", b"x")]))]), "s.tar"), &["no picture in it"]);
     refused(&options(&folder(&[("s.tar", &[7; 2048])]), "s.tar"), &["cut off or damaged"]);
 }
+
+#[test]
+fn a_shard_or_an_idx_file_that_is_written_anew_meanwhile_is_read_no_further() {
+    let members: Vec<(String, Vec<u8>)> = (0..40)
+        .flat_map(|i| [(format!("{i}.png"), png(i)), (format!("{i}.txt"), format!("number {i}").into_bytes())])
+        .collect();
+    let shard = |turned: usize| {
+        let all = members.iter().cycle().skip(2 * turned).take(members.len());
+        tar_of(&all.map(|(name, content)| (&name[..], &content[..])).collect::<Vec<_>>())
+    };
+    let grey = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1][..], &[7, 8]].concat();
+    let dir = folder(&[("s.tar", &shard(0)), ("i-idx3-ubyte", &grey)]);
+    write(&dir, &[("i-idx1-ubyte", &[0, 0, 8, 1, 0, 0, 0, 2, 0, 1])]);
+    for (name, anew) in [("s.tar", shard(1)), ("i-idx3-ubyte", grey)] {
+        let captions = if name == "s.tar" { vec![] } else { vec!["{class}".to_owned()] };
+        let options = PictureOptions { memory: 0, captions, ..options(&dir, name) };
+        let set = PictureFiles::open(&options).unwrap();
+        assert_eq!(set.sample(1).unwrap().0, 1);
+        write(&dir, &[(name, &anew)]);
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+        File::options().write(true).open(dir.path().join(name)).unwrap().set_modified(later).unwrap();
+        for error in [set.picture(1).unwrap_err(), set.sample(0).unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.contains(&format!("{name}: it was written anew")), "{error}");
+        }
+        assert!(set.broken().is_empty());
+    }
+}
