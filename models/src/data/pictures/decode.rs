@@ -10,6 +10,7 @@
 
 use std::io::Cursor;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::Picture;
@@ -17,6 +18,10 @@ use super::Picture;
 /// Pixels that a picture may have: more than any camera's pictures of everyday use (8192 x 8192), and as 16-bit RGBA,
 /// the widest that a decoder may need, still only half a gigabyte. Headers of damaged or hostile files claim more.
 pub const MOST_PIXELS: u64 = 64 << 20;
+
+/// Bytes that a decoder may take for what a file has beside its pixels, such as a profile of colours: a megabyte of zeros
+/// that were squeezed into a thousand bytes is easily made.
+const MOST_BESIDE: u64 = 64 << 20;
 
 /// What is transparent lies on this unless something else is asked for: paper.
 pub const WHITE: [u8; 3] = [255; 3];
@@ -34,8 +39,8 @@ pub fn decode(bytes: &[u8], ground: [u8; 3]) -> Result<Picture, String> {
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(16 * MOST_PIXELS); // the pixels at their widest, and as much again for the decoder
-    reader.limits(limits);
+    limits.max_alloc = Some(MOST_BESIDE);
+    reader.limits(limits.clone());
     let mut decoder = reader.into_decoder().map_err(|e| in_words(&e))?;
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
@@ -46,7 +51,15 @@ pub fn decode(bytes: &[u8], ground: [u8; 3]) -> Result<Picture, String> {
             MOST_PIXELS >> 20
         ));
     }
-    let orientation = decoder.orientation().map_err(|e| in_words(&e))?;
+    limits.max_alloc = Some(16 * MOST_PIXELS); // the pixels at their widest, and as much again for the decoder
+    decoder.set_limits(limits).map_err(|e| in_words(&e))?;
+    let orientation = match decoder.orientation().map_err(|e| in_words(&e))? {
+        // The decoder of PNG has not read yet what stands behind the pixels.
+        Orientation::NoTransforms if format == ImageFormat::Png => {
+            png_exif(bytes).and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+        }
+        known => known,
+    };
     let mut image = DynamicImage::from_decoder(decoder).map_err(|e| in_words(&e))?;
     image.apply_orientation(orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
@@ -101,6 +114,20 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// What the camera said, where a PNG file tells it. The file is its signature and a row of chunks: how many bytes there are,
+/// a type, these bytes, and a checksum.
+fn png_exif(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.get(8..)?;
+    loop {
+        let ([a, b, c, d, kind @ ..], behind) = rest.split_first_chunk::<8>()?;
+        let (data, behind) = behind.split_at_checked(u32::from_be_bytes([*a, *b, *c, *d]) as usize)?;
+        if kind == b"eXIf" {
+            return Some(data);
+        }
+        rest = behind.get(4..)?;
+    }
 }
 
 /// The colours of pixels with an opacity each, laid on a ground: `o·c + (1 − o)·ground`, rounded.

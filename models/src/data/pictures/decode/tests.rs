@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::ImageEncoder as _;
 use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::PngEncoder;
 use safetensors::SafeTensors;
 
 use super::*;
@@ -56,6 +57,29 @@ fn a_file_that_is_cut_off_is_an_error_wherever_it_was_cut() {
                 assert_eq!(picture, whole, "{} cut at {cut} of {}", path.display(), bytes.len());
             }
         }
+    }
+}
+
+#[test]
+fn a_photograph_is_turned_upright_wherever_its_file_says_how_it_lies() {
+    // EXIF in the order of bytes of Intel's processors: one entry, the orientation (0x112), one number of 16 bits.
+    let lies =
+        |how: u8| [b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", &[how, 0, 0, 0, 0, 0, 0, 0][..]].concat();
+    for (how, size) in [(1, [3, 2]), (6, [2, 3]), (8, [2, 3])] {
+        let mut png = Vec::new();
+        let mut encoder = PngEncoder::new(&mut png);
+        encoder.set_exif_metadata(lies(how)).unwrap();
+        encoder.write_image(&[7; 18], 3, 2, image::ExtendedColorType::Rgb8).unwrap();
+        let from = png.windows(4).position(|kind| kind == b"eXIf").unwrap() - 4;
+        let chunk: Vec<u8> = png.drain(from..from + 12 + lies(how).len()).collect();
+        let end = png.len() - 12; // before the end mark, and so behind the pixels
+        let behind = [&png[..end], &chunk, &png[end..]].concat();
+        let before = [&png[..33], &chunk, &png[33..]].concat();
+        for bytes in [before, behind] {
+            let picture = decode(&bytes, WHITE).unwrap();
+            assert_eq!([picture.width, picture.height], size, "{how}");
+        }
+        assert_eq!(decode(&png, WHITE).unwrap().width, 3);
     }
 }
 
