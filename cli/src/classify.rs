@@ -68,6 +68,7 @@ pub fn run(args: &Args) -> Result<()> {
     if pictures::is_clip(&args.dir)? {
         pictures::vacant([&args.svg])?;
         args.pictures.need(&args.data)?;
+        args.pictures.wordless()?;
         let with = Encoders::open(&args.dir)?;
         return match args.texts.given()? {
             Some(words) => label(args, &with, words),
@@ -186,7 +187,7 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if args.json {
         let labels = names.names().len();
-        let left_out = gallery.len() - named.pictures;
+        let left_out = gallery.len() + gallery.missing() - named.pictures;
         let Named { pictures, top_1, top_5, .. } = named;
         let line =
             json!({"pictures": pictures, "left_out": left_out, "labels": labels, "top_1": top_1, "top_5": top_5});
@@ -214,6 +215,11 @@ fn world(args: &Args, with: &Encoders) -> Result<()> {
     if args.labels.is_some() || !args.template.is_empty() {
         let what = "labels and templates are for pictures of your own: give some, or --data, or leave them out";
         return Err(crate::Usage(what.to_owned()).into());
+    }
+    if learned_from_data(&args.dir) {
+        eprintln!(
+            "note: these are the built-in world's pictures, which this model has not learned: give some, or --data"
+        );
     }
     let names = ZeroShot::world(with);
     let bar = pictures::counting(0);

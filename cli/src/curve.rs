@@ -166,6 +166,7 @@ fn with_pictures(args: &Args, o: &Options) -> Result<()> {
         return Err(crate::Usage(what.to_owned()).into());
     }
     o.pictures.need(&o.data)?;
+    o.pictures.wordless()?;
     let with = Encoders::open(&args.dir)?;
     let bar = pictures::counting(0);
     let done = |n, all| {

@@ -23,7 +23,7 @@ pub struct PictureFlags {
     #[arg(long, value_name = "COLUMN")]
     image_column: Option<String>,
     /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; in folders the columns are text
-    /// (of the file beside it), folder and file [default: the columns caption, text and title, or else
+    /// (of the file beside it), folder and file, in IDX files class [default: the columns caption, text and title, or else
     /// label]
     #[arg(long, num_args = 1.., value_name = "TEMPLATE")]
     captions: Vec<String>,
@@ -60,6 +60,15 @@ impl PictureFlags {
             }
             None => Ok(()),
         }
+    }
+
+    /// An error if it is said what is said of pictures, and only their classes count.
+    pub fn wordless(&self) -> Result<(), crate::Usage> {
+        if self.captions.is_empty() {
+            return Ok(());
+        }
+        let what = "--captions says what is said of pictures, and here only their classes count (--class-column): leave it out";
+        Err(crate::Usage(what.to_owned()))
     }
 
     /// The pictures of these sources, for a model. `classes` are the names of classes that are numbers in them.

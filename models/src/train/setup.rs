@@ -45,6 +45,7 @@ impl Setup {
     /// resumed: its tokenizer is used, and if it went on from another model, its own copy of that.
     pub fn new(mut options: Options, run: Option<&Path>, watch: &mut dyn Watch) -> Result<Self> {
         memory::check(&options)?;
+        run.map_or(Ok(()), |run| corpora::check_there(&options, run))?;
         let given = match run.or(options.from.as_deref()).or(options.tokenizer.as_deref()) {
             Some(path) => Some(Tokenizer::open(path).map_err(|error| Error::Options(error.to_string()))?),
             None => None,

@@ -121,6 +121,13 @@ fn folders_that_people_have_are_read_or_refused_in_a_sentence() {
     refused(path, &["--crop", "0"], &["--crop"]);
     refused(path, &["--vocab-size", "256"], &["257 or more"]);
     let text = fs::read_to_string(&table).unwrap();
+    fs::write(directory.path().join("classes.tsv"), text.replace("label", "class")).unwrap();
+    let classes = directory.path().join("classes.tsv");
+    refused(
+        classes.to_str().unwrap(),
+        &[],
+        &["but its class, \"picture number", "--captions \"a photo of a {class}\""],
+    );
     let write = |name: &str, text: &str| {
         let path = directory.path().join(name);
         fs::write(&path, text).unwrap();
@@ -177,6 +184,23 @@ fn a_run_that_stops_for_broken_pictures_keeps_what_it_learned_and_goes_on_when_t
     assert!(output.status.success() && !text.contains("has no checkpoint yet"), "{text}");
     let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     assert!(metrics.lines().count() == 40 && metrics.lines().last().unwrap().contains("val_loss"), "{metrics}");
+}
+
+#[test]
+fn a_run_whose_data_moved_says_where_its_path_is_written_and_goes_on_when_it_is_right() {
+    let directory = tempfile::tempdir().unwrap();
+    let [was, is, out] = ["was", "is", "run"].map(|name| directory.path().join(name));
+    fs::create_dir(&was).unwrap();
+    let table = folder(&was);
+    let output = run(clip(&out, &["--data", table.to_str().unwrap(), "--steps", "2"]));
+    assert!(output.status.success(), "{}", said(&output));
+    fs::rename(&was, &is).unwrap();
+    let resume = vec!["train", "--resume", out.to_str().unwrap()];
+    fails(resume.clone(), 1, &["was/pairs.tsv: is not there any more", "run/train.toml"]);
+    let options = fs::read_to_string(out.join("train.toml")).unwrap();
+    fs::write(out.join("train.toml"), options.replace("/was/", "/is/")).unwrap();
+    let output = run(resume);
+    assert!(output.status.success(), "{}", said(&output));
 }
 
 #[test]

@@ -142,6 +142,11 @@ fn a_set_of_pictures_is_named_found_and_learned_from() {
         &["classify", model, "--data", &table, "--where", "split=test", "--json"],
         &["\"labels\":2,\"left_out\":0,\"pictures\":2"],
     );
+    let more = fs::read_to_string(&table).unwrap() + "gone.png\tcat\tsomething gone\ttest\n";
+    let some = file(&folder, "some.tsv", &more);
+    succeeds(&["classify", model, "--data", &some, "--json"], &["gone.png in line", "\"left_out\":2,\"pictures\":6"]);
+    let worded = ["classify", model, "--data", &table, "--captions", "{said}"];
+    fails(&worded, 2, &["--captions", "only their classes count"]);
     let labels = file(here, "labels.txt", "cat\nbird\n");
     fails(&["classify", model, "--data", &table, "--labels", &labels], 2, &["class \"dog\"", "none of the 2 labels"]);
     fails(&["classify", model, "--data", &table, "--where", "label=cat"], 2, &["one label only, \"cat\""]);
@@ -206,8 +211,9 @@ fn a_set_of_pictures_is_named_found_and_learned_from() {
 
     let svg = here.join("curve.svg");
     let curve = ["curve", model, "classify", "--data", &table, "--test-data", &table, "--seeds", "1"];
+    let shared = "5 of 5 pictures to validate or test on are learned from as well";
     let drawn = ["--where", "split=train", "--svg", svg.to_str().unwrap()];
-    succeeds(&[&curve[..], &drawn].concat(), &["left out: ", "raw pixels", "2       4"]);
+    succeeds(&[&curve[..], &drawn].concat(), &["left out: ", shared, "raw pixels", "2       4"]);
     fails(&[&curve[..], &["--where", "label=dog"]].concat(), 2, &["of one class, \"dog\""]);
     fails(&["search", model, "a cat", "--in", "nowhere.tsv"], 1, &["nowhere.tsv"]);
     fails(&["classify", model, "--data", &table, "--class-column", "kind"], 1, &["no column \"kind\""]);

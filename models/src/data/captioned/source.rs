@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tensor::random::Stream;
 
 use super::{Row, drawn};
+use crate::data::labelled::shortened;
 use crate::data::pictures::{PictureFiles, PictureOptions};
 use crate::data::world::{self, World};
 use crate::error::{Error, Result};
@@ -73,7 +74,16 @@ impl Source {
         };
         for files in [&train, &val] {
             if let Some(i) = (0..files.len()).find(|&i| files.captions(i).is_empty()) {
-                let what = "nothing is said of this picture: name the columns that do with --captions \"{column}\"";
+                let what = match files.class(i) {
+                    Some(class) => format!(
+                        "nothing is said of this picture but its class, {}: make captions of classes, such as --captions \
+                         \"a photo of a {{class}}\", with the name of the column that they are in",
+                        shortened(class)
+                    ),
+                    None => {
+                        "nothing is said of this picture: name the columns that do with --captions \"{column}\"".into()
+                    }
+                };
                 return Err(Error::file(files.name(i), what));
             }
         }

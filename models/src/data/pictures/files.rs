@@ -21,6 +21,7 @@ pub struct PictureFiles {
     speaks: bool,
     classes: Vec<String>,
     notes: Vec<String>,
+    missing: usize,
     ground: [u8; 3],
     /// The decoded picture of each item, if it is kept.
     kept: Vec<OnceLock<Arc<Picture>>>,
@@ -45,18 +46,23 @@ impl PictureFiles {
         let mut found = gather(options)?;
         let classes = found.sorted_classes();
         let memory = Arc::new(AtomicU64::new(options.memory));
-        Ok(Self::of(found.items, classes, found.notes, options.ground, memory))
+        Ok(Self { missing: found.missing, ..Self::of(found.items, classes, found.notes, options.ground, memory) })
     }
 
     fn of(items: Vec<Item>, classes: Vec<String>, notes: Vec<String>, ground: [u8; 3], memory: Arc<AtomicU64>) -> Self {
         let kept = items.iter().map(|_| OnceLock::new()).collect();
         let speaks = items.iter().any(|item| !item.captions.is_empty());
-        Self { items, speaks, classes, notes, ground, kept, memory, broken: Mutex::default() }
+        Self { items, speaks, classes, notes, missing: 0, ground, kept, memory, broken: Mutex::default() }
     }
 
     /// How many pictures there are, broken ones included.
     pub fn len(&self) -> usize {
         self.items.len()
+    }
+
+    /// How many more are named, but were not there at opening.
+    pub fn missing(&self) -> usize {
+        self.missing
     }
 
     /// Whether there is none: never so after opening.
@@ -101,8 +107,8 @@ impl PictureFiles {
         let shared: Vec<usize> = (0..self.len()).filter(both).collect();
         let (first, n, all) = (self.name(*shared.first()?), shared.len(), self.len());
         Some(format!(
-            "{n} of {all} pictures to validate on are learned from as well, such as {first}: of what is new the validation \
-             loss says the less"
+            "{n} of {all} pictures to validate or test on are learned from as well, such as {first}: of what is new the \
+             figures say the less"
         ))
     }
 

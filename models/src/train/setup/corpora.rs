@@ -142,6 +142,24 @@ fn check_captions(captions: &[String], tokenizer: &Tokenizer, block: usize, watc
     Ok(())
 }
 
+/// An error if data of a run that is resumed is no longer where the run's own options say.
+pub fn check_there(o: &Options, run: &Path) -> Result<()> {
+    let there = |said: &str| Path::new(said).exists();
+    let gone = |said: &&String| !there(said) && !said.rsplit_once('=').is_some_and(|(path, _)| there(path));
+    match o.data.iter().chain(&o.val_data).find(gone) {
+        Some(said) => {
+            let options = run.join("train.toml");
+            let what = format!(
+                "is not there any more, and the run learns from it: bring it back, or, if it is elsewhere now, write its new \
+                 path in {}",
+                options.display()
+            );
+            Err(Error::file(said, what))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Says so if what is learned from is validated on as well.
 fn note_shared(o: &Options, watch: &mut dyn Watch) {
     let path = |said: &String| said.rsplit_once('=').map_or(said.clone(), |(path, _)| path.to_owned());

@@ -98,11 +98,27 @@ impl Gallery {
         self.len() == 0
     }
 
+    /// How many more are named by the data, but were not there when it was opened.
+    pub fn missing(&self) -> usize {
+        match self {
+            Self::Data(files) => files.missing(),
+            _ => 0,
+        }
+    }
+
     /// What was passed over when it was opened, a sentence each.
     pub fn notes(&self) -> &[String] {
         match self {
             Self::Data(files) => files.notes(),
             _ => &[],
+        }
+    }
+
+    /// Says, if it is so, that pictures of these are among others that are learned from.
+    pub fn shared_with(&self, learned: &Self) -> Option<String> {
+        match (self, learned) {
+            (Self::Data(these), Self::Data(learned)) => these.shared_with(learned),
+            _ => None,
         }
     }
 

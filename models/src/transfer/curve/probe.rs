@@ -64,6 +64,7 @@ impl<'a> Probe<'a> {
         });
         let faults = seen.iter().flat_map(|seen| &seen.faults);
         let mut notes: Vec<String> = faults.map(|fault| format!("left out: {fault}")).collect();
+        notes.extend(galleries[1].shared_with(&galleries[0]));
         let rows = [0, 1].map(|i| known(&galleries[i], &seen[i]));
         let class = |i: usize, row: usize| galleries[i].class(seen[i].numbers[row]).expect("chosen for it").to_owned();
         let mut names: Vec<String> = rows[0].iter().map(|&row| class(0, row)).collect();

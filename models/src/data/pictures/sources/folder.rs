@@ -59,6 +59,7 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
         "pictures that are gone, or links to nothing, passed over",
     );
     gone.note(folder, one, many, &mut to.notes);
+    to.missing += gone.count;
     if gone.count == all {
         let what =
             format!("all pictures in it are gone, or links to nothing, such as {}: fetch them again", gone.first);

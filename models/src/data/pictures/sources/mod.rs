@@ -207,6 +207,8 @@ pub(super) struct Gathering<'a> {
     classes: Vec<String>,
     class_of: HashMap<String, u32>,
     pub notes: Vec<String>,
+    /// How many pictures are named and not there.
+    pub missing: usize,
     /// Of the source that is being read: its first item, and its files.
     start: usize,
     files: HashMap<PathBuf, usize>,
@@ -221,6 +223,7 @@ pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
         classes: Vec::new(),
         class_of: HashMap::new(),
         notes: Vec::new(),
+        missing: 0,
         start: 0,
         files: HashMap::new(),
         shards: 0,

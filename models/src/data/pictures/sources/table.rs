@@ -75,6 +75,7 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
         Kind::JsonLines => json_lines(path, &text, &mut notes, &mut add),
     }?;
     note_missing(path, &missing, kept, &mut notes)?;
+    to.missing += missing.count;
     let one = "row gives a picture another class than one before, which counts";
     let many = "rows give a picture another class than one before, which counts";
     disputed.note(path, one, many, &mut notes);

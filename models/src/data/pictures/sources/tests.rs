@@ -385,7 +385,8 @@ fn pictures_that_are_named_twice_are_refused_or_told() {
     let open = |name| PictureFiles::open(&options(&dir, name)).unwrap();
     let said = open("in/v.tsv").shared_with(&open("t.tsv")).unwrap();
     assert!(
-        said.starts_with("1 of 2 pictures to validate on are learned from as well, such as ") && said.contains("b.png")
+        said.starts_with("1 of 2 pictures to validate or test on are learned from as well, such as ")
+            && said.contains("b.png")
     );
     write(&dir, &[("x.tsv", b"path\tlabel\nc.png\tC\n")]);
     assert_eq!((open("x.tsv").shared_with(&open("t.tsv")), notes("x.tsv")), (None, String::new()));
