@@ -147,8 +147,8 @@ pub fn fit(
                 fitted.stopped = true;
                 break 'passes;
             }
-            let key = DropoutKey { seed: recipe.seed, step: fitted.steps, first_row: 0 };
-            let loss = gradient(task, params, &mut gradients, examples, key, recipe.precision);
+            let at = [recipe.seed, fitted.steps];
+            let loss = gradient(task, params, &mut gradients, examples, at, recipe.precision);
             let norm = optimizer.step(params, &gradients, schedule.at(fitted.steps));
             fitted.steps += 1;
             check(fitted.steps, loss, norm)?;
@@ -182,17 +182,20 @@ fn check(step: u64, loss: f64, norm: f64) -> Result<()> {
     )))
 }
 
-/// The mean loss of some examples and its gradient, in two halves side by side: one after the other, a small model's
-/// threads would mostly wait for each other.
+/// The mean loss of some examples and its gradient at (seed, step), in two halves side by side: one after the other, a small
+/// model's threads would mostly wait for each other.
 fn gradient(
     task: &impl Task,
     params: &Params,
     gradients: &mut Gradients,
     examples: &[usize],
-    key: DropoutKey,
+    [seed, step]: [u64; 2],
     precision: Precision,
 ) -> f64 {
-    let part = |examples: &[usize], key: DropoutKey, gradients: &mut Gradients| {
+    let part = |examples: &[usize], half: u64, gradients: &mut Gradients| {
+        // Texts are laid one behind the other, as many in a row as it happens: so no row of the first half says where the
+        // second's masks would begin, and each half has masks of its own.
+        let key = DropoutKey { seed, step: 2 * step + half, first_row: 0 };
         let tape = Tape::new(params).with_precision(precision).with_dropout(key);
         let loss = task.loss(&tape, examples, 1.0);
         loss.backward(gradients);
@@ -200,12 +203,11 @@ fn gradient(
     };
     gradients.clear();
     let (first, second) = examples.split_at(examples.len().div_ceil(2));
-    let other_key = DropoutKey { first_row: first.len() as u64, ..key };
     let loss = if second.is_empty() {
-        part(first, key, gradients)
+        part(first, 0, gradients)
     } else {
         let mut others = gradients.another();
-        let (a, b) = parallel::both(|| part(first, key, gradients), || part(second, other_key, &mut others));
+        let (a, b) = parallel::both(|| part(first, 0, gradients), || part(second, 1, &mut others));
         gradients.add(&others);
         a + b
     };
@@ -241,5 +243,47 @@ impl Pretrained {
     pub fn from_scratch(&self, seed: u64) -> Self {
         let (model, params) = self.model.config().init(seed);
         Self { model, params, tokenizer: self.tokenizer.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tensor::Tensor;
+
+    use super::*;
+
+    /// Drops half of as many ones as its examples are long: what is left, for each half of a step.
+    struct Dropped(Mutex<Vec<Vec<f32>>>);
+
+    impl Task for Dropped {
+        fn examples(&self) -> usize {
+            16
+        }
+
+        fn loss<'t>(&self, tape: &'t Tape<'t>, examples: &[usize], divisor: f64) -> Value<'t> {
+            let long = if examples.contains(&0) { 1000 } else { 100 };
+            let left = tape.variable(Tensor::filled([examples.len(), long], 1.0 / divisor as f32)).dropout(0.5);
+            self.0.lock().unwrap().push(left.value().data().to_vec());
+            left.sum()
+        }
+    }
+
+    #[test]
+    fn no_two_examples_of_a_step_and_no_two_steps_share_a_part_of_their_masks() {
+        let (task, params) = (Dropped(Mutex::default()), Params::default());
+        let all: Vec<usize> = (0..task.examples()).collect();
+        for step in 0..3 {
+            gradient(&task, &params, &mut Gradients::new(&params), &all, [1, step], Precision::Full);
+        }
+        let masks = task.0.into_inner().unwrap();
+        assert_eq!(masks.iter().map(Vec::len).max(), Some(8000));
+        let pieces: Vec<&[f32]> = masks.iter().flat_map(|mask| mask.chunks_exact(100)).collect();
+        for (i, mask) in masks.iter().enumerate() {
+            let found = |window: &[f32]| pieces.iter().filter(|piece| **piece == window).count();
+            let shared: usize = mask.windows(100).map(found).sum();
+            assert_eq!(shared, mask.len() / 100, "half {i} finds its own pieces, and no others");
+        }
     }
 }
