@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, ValueEnum};
-use models::hub::export::{self, Dtype, Written};
+use models::export::{self, Dtype, Written};
 
 use crate::Usage;
 

@@ -37,11 +37,11 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     args.threads.set();
     if args.record {
-        let path = models::hub::record::record(&args.dir, args.seed)?;
+        let path = models::verify::record::record(&args.dir, args.seed)?;
         writeln!(std::io::stdout(), "{}", path.display())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let agreement = models::hub::verify::verify(&args.dir, Precision::Full)?;
+    let agreement = models::verify::verify(&args.dir, Precision::Full)?;
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&agreement)?)?;
     Ok(ExitCode::from(if agreement.agrees { 0 } else { 1 }))
 }

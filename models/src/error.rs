@@ -20,8 +20,8 @@ pub enum Error {
     #[error("{0}")]
     Options(String),
     /// Text that cannot be learned from.
-    #[error(transparent)]
-    Data(#[from] crate::data::text::DataError),
+    #[error("{0}")]
+    Data(String),
     /// A tokenizer that cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] tokenizer::Error),

@@ -1,4 +1,6 @@
-//! The models by one name: what training, checkpoints and commands ask of each of them.
+//! The models by one name: what training, checkpoints and commands ask of each of them. [`texts`] are whole texts through a model.
+
+pub mod texts;
 
 use autograd::muon::Stored;
 use autograd::{ParamId, Params, Scope, Tape};
@@ -185,7 +187,7 @@ impl Model {
     /// Σ −ln p(target) / divisor over the batch's targets, tokens or texts; with their number as divisor, nats of each.
     pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
         if let Some(pairs) = batch.pairs {
-            return pairs.loss(self, tape, batch, divisor);
+            return pairs.loss(self.hidden(tape, batch, None), divisor);
         }
         match self {
             Self::Gpt(model) => model.loss(tape, batch, divisor),

@@ -11,10 +11,10 @@ use autograd::Params;
 use models::Config;
 use models::clip::ClipConfig;
 use models::hub::clip::parse_preprocess;
-use models::hub::reference::Subject;
-use models::hub::verify;
 use models::hub::weights::Weights;
 use models::hub::{Checkpoint, parse_config};
+use models::verify;
+use models::verify::reference::Subject;
 use serde_json::json;
 use tensor::matmul::Precision;
 use tokenizer::{Special, Tokenizer};
@@ -109,7 +109,7 @@ static RECORDED: LazyLock<[(Subject, Params, Vec<u8>); 3]> = LazyLock::new(|| {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (model, params) = parse_config(&config).expect("it is right").0.init(1);
         models::hub::save(directory.path(), &model, &params, &tokenizer).expect("there is room for it");
-        let recorded = models::hub::record::record(directory.path(), 1).expect("it was just written");
+        let recorded = verify::record::record(directory.path(), 1).expect("it was just written");
         (Subject::of(model), params, std::fs::read(recorded).expect("it was just written"))
     })
 });

@@ -6,9 +6,9 @@ use autograd::muon::{MOMENTUM, Stored};
 use autograd::{AdamWOptions, Gradients, IGNORE, Muon, ParamId, Params};
 use models::gpt::STYLE;
 use models::hub::weights::{self, Weights};
-use models::hub::{self, verify};
 use models::pretext::Batch;
 use models::train::step::{Compute, loss_and_gradients};
+use models::{hub, verify};
 use tensor::matmul::Precision;
 use tokenizer::Tokenizer;
 

@@ -10,14 +10,14 @@ use tokenizer::{END_OF_TEXT, START_OF_TEXT, Tokenizer};
 
 use super::weights::shortened;
 use crate::error::{Error, Result};
-use crate::pretext::texts::Pooling;
+use crate::model::texts::Pooling;
 use crate::{Model, files};
 
 /// The file that says which tokens play which part.
-pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// Writes the tokenizer's two files; where a run has its tokenizer.json already, that stays.
-pub(super) fn write(directory: &Path, tokenizer: &Tokenizer, model: &Model) -> Result<()> {
+pub(crate) fn write(directory: &Path, tokenizer: &Tokenizer, model: &Model) -> Result<()> {
     let path = directory.join("tokenizer.json");
     if !path.exists() {
         tokenizer.save(&path).map_err(|error| Error::file(&path, error))?;
@@ -61,7 +61,7 @@ fn tokenizer_config(tokenizer: &Tokenizer, model: &Model) -> Value {
 const GENERATION_CONFIG: &str = "generation_config.json";
 
 /// Writes for a GPT where texts begin and end, and that one is no longer than the model sees: there is nothing beyond.
-pub(super) fn write_generation(directory: &Path, model: &Model, tokenizer: &Tokenizer) -> Result<()> {
+pub(crate) fn write_generation(directory: &Path, model: &Model, tokenizer: &Tokenizer) -> Result<()> {
     let end = tokenizer.end_of_text();
     let json = json!({
         "bos_token_id": end,
@@ -204,7 +204,7 @@ fn pooling_file(modules: &Path, module: &Value) -> Result<PathBuf> {
 }
 
 /// The files, seen from a model's directory, that its modules of pooling are described in.
-pub(super) fn pooling_files(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn pooling_files(directory: &Path) -> Result<Vec<PathBuf>> {
     let path = directory.join("modules.json");
     if !path.exists() {
         return Ok(Vec::new());
@@ -252,7 +252,7 @@ fn read_json(path: &Path) -> Result<Value> {
 }
 
 /// Writes a file of JSON, complete or not at all.
-pub(super) fn write_json(path: &Path, json: &Value) -> Result<()> {
+pub(crate) fn write_json(path: &Path, json: &Value) -> Result<()> {
     files::write(path, format!("{json:#}\n").as_bytes()).map_err(|error| Error::io(path, "write", &error))
 }
 

@@ -3,9 +3,7 @@
 //! A run directory is such a checkpoint, and such a checkpoint can be opened here. [`weights`] reads and writes
 //! safetensors; [`gpt2`], [`bert`] and [`clip`] know the config of their models and the names of their parameters; [`task`]
 //! knows what a fine-tuned one is for; [`beside`] writes the smaller files that other programs look for. [`pretrained`] is a
-//! model together with its tokenizer; [`verify`] holds our numbers against recorded ones, [`record`] records them, and
-//! [`reference`](mod@reference) knows what they are of. [`export`] writes a checkpoint anew, with narrower numbers and a model
-//! card, or as a GGUF file. With the feature `hub`, `import` fetches a model by its name.
+//! model together with its tokenizer. With the feature `hub`, `import` fetches a model by its name.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -17,16 +15,12 @@ use tokenizer::Tokenizer;
 pub mod bert;
 pub mod beside;
 pub mod clip;
-pub mod export;
 pub mod gpt2;
 mod header;
 #[cfg(feature = "hub")]
 pub mod import;
 pub mod pretrained;
-pub mod record;
-pub mod reference;
 pub mod task;
-pub mod verify;
 pub mod weights;
 
 use task::Kind;
@@ -51,10 +45,12 @@ pub fn config(directory: &Path) -> Result<Config> {
 
 /// A checkpoint whose config.json was read and whose weights are mapped.
 pub struct Checkpoint {
-    config: Config,
+    /// The model's sizes.
+    pub config: Config,
     /// What else stands in config.json.
     pub json: Value,
-    weights: Weights,
+    /// The mapped weights.
+    pub weights: Weights,
     /// The tensors' names, by what they are without a prefix.
     names: HashMap<String, String>,
 }
@@ -137,7 +133,7 @@ impl Checkpoint {
 
     /// The name under which the file holds a parameter: a prefix more or less, as the model was saved with or without its
     /// head.
-    fn stored(&self, name: &str) -> Result<&str> {
+    pub(crate) fn stored(&self, name: &str) -> Result<&str> {
         self.names.get(bare_name(&self.config, name)).map(String::as_str).ok_or_else(|| {
             let what = format!("has no parameter {name}: it is not the checkpoint that config.json describes");
             Error::file(self.weights.path(), what)

@@ -39,7 +39,7 @@ impl Kind {
     }
 
     /// What the model for it is called.
-    pub(super) fn architecture(self, config: &Config) -> String {
+    pub(crate) fn architecture(self, config: &Config) -> String {
         let family = match config {
             Config::Gpt(_) => "GPT2",
             Config::Clip(_) => "CLIP",
@@ -53,7 +53,7 @@ impl Kind {
     }
 
     /// What a config.json says that its model is for; none of one that was only pre-trained.
-    pub(super) fn of(json: &Value) -> Option<Self> {
+    pub(crate) fn of(json: &Value) -> Option<Self> {
         let name = json["architectures"][0].as_str()?;
         Self::ALL.into_iter().find(|kind| name.ends_with(kind.ending()))
     }

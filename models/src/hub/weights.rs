@@ -65,7 +65,7 @@ pub fn write(path: &Path, tensors: &[Named], metadata: (&str, &str)) -> Result<(
 }
 
 /// The same of tensors of any kind; the bytes of each are asked for when its turn comes.
-pub(super) fn write_views<'a, V: View>(
+pub(crate) fn write_views<'a, V: View>(
     path: &Path,
     views: impl IntoIterator<Item = (&'a str, V)>,
     metadata: (&str, &str),
@@ -205,7 +205,7 @@ fn index(text: &str) -> std::result::Result<BTreeMap<String, String>, String> {
 
 /// The files that an index names.
 #[cfg(feature = "hub")]
-pub(super) fn named_by(path: &Path) -> Result<BTreeSet<String>> {
+pub(crate) fn named_by(path: &Path) -> Result<BTreeSet<String>> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))?;
     Ok(index(&text).map_err(|what| Error::file(path, what))?.into_values().collect())
 }
@@ -286,7 +286,7 @@ impl Weights {
     }
 
     /// All tensors as they lie in the files, by name.
-    pub(super) fn views(&self) -> BTreeMap<String, TensorView<'_>> {
+    pub(crate) fn views(&self) -> BTreeMap<String, TensorView<'_>> {
         let views = self.files.iter().flat_map(|file| {
             let bytes = file.bytes.all();
             file.header.tensors.iter().map(move |(name, entry)| {
@@ -308,7 +308,7 @@ impl Weights {
     }
 
     /// Whether two tensors have the same shape and numbers.
-    pub(super) fn same(&self, a: &str, b: &str) -> Result<bool> {
+    pub(crate) fn same(&self, a: &str, b: &str) -> Result<bool> {
         let [(in_a, a), (in_b, b)] = [self.find(a)?, self.find(b)?];
         if a.shape != b.shape || a.dtype != b.dtype {
             return Ok(false);
@@ -367,7 +367,7 @@ impl Weights {
 }
 
 /// A tensor's numbers as f32, if it holds f32, f16 or bf16.
-pub(super) fn floats(view: &TensorView) -> Option<Vec<f32>> {
+pub(crate) fn floats(view: &TensorView) -> Option<Vec<f32>> {
     let two = |f: fn([u8; 2]) -> f32| view.data().as_chunks().0.iter().map(|&b| f(b)).collect();
     match view.dtype() {
         Dtype::F32 => Some(view.data().as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()),
@@ -378,7 +378,7 @@ pub(super) fn floats(view: &TensorView) -> Option<Vec<f32>> {
 }
 
 /// What a file says, but no more of it than a sentence can bear.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(300) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -19,14 +19,13 @@
 
 use std::ops::Range;
 
-use autograd::{Tape, Var};
+use autograd::Var;
 use tensor::random::Random;
 use tensor::{Float, Tensor};
 use tokenizer::Tokenizer;
 
 use super::texts::{Packed, ids, mean};
-use super::{Batch, Part, sentences};
-use crate::Model;
+use super::{Batch, sentences};
 use crate::nn::Value;
 
 /// τ of Gao et al. 2021 (appendix D): the best of those they tried, for cosines.
@@ -129,10 +128,10 @@ impl Pairs {
         self.same.len()
     }
 
-    /// The scores `[N, N]` of the first views with the second, as [`Contrast::scores`] has them. `part` is all of the batch;
-    /// on a tape without dropout the two views are one.
-    pub fn scores<'t>(&self, model: &Model, tape: &'t Tape<'t>, part: Part<'_>) -> Value<'t> {
-        let x = model.hidden(tape, part, None).reshape([part.ids.len(), model.width()]); // [B·T, C]
+    /// The scores `[N, N]` of the first views with the second, as [`Contrast::scores`] has them, by the hidden states
+    /// `[B, T, C]` of all of the batch; if dropout did not change them the two views are one.
+    pub fn scores<'t>(&self, hidden: Value<'t>) -> Value<'t> {
+        let x = hidden.reshape([hidden.shape().rows(), hidden.shape().cols()]); // [B·T, C]
         let x = mean(x, &self.texts); // [2N, C]
         let n = self.count() as u32;
         let [a, b] = [0, n].map(|first| x.embedding(&(first..first + n).collect::<Vec<_>>(), [n as usize])); // [N, C]
@@ -145,17 +144,19 @@ impl Pairs {
     }
 
     /// Σᵢ ℓᵢ / divisor.
-    pub fn loss<'t>(&self, model: &Model, tape: &'t Tape<'t>, part: Part<'_>, divisor: f64) -> Value<'t> {
-        self.scores(model, tape, part).cross_entropy(&self.labels(), divisor)
+    pub fn loss<'t>(&self, hidden: Value<'t>, divisor: f64) -> Value<'t> {
+        self.scores(hidden).cross_entropy(&self.labels(), divisor)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use autograd::{DropoutKey, Params, Tape};
+
     use super::*;
+    use crate::Model;
     use crate::bert::config::Form;
     use crate::bert::{Bert, BertConfig};
-    use autograd::{DropoutKey, Params};
 
     const PLAIN: Contrast = Contrast { temperature: TEMPERATURE, hardness: 0.0 };
     const KEY: DropoutKey = DropoutKey { seed: 1, step: 2, first_row: 0 };
@@ -174,7 +175,7 @@ mod tests {
         let (model, params) = model(dropout);
         let batch = Pairs::batch(contrast, &texts(), 12);
         let tape = Tape::no_grad(&params).with_dropout(KEY);
-        batch.pairs.as_ref().unwrap().scores(&model, &tape, batch.all()).value()
+        batch.pairs.as_ref().unwrap().scores(model.hidden(&tape, batch.all(), None)).value()
     }
 
     #[test]

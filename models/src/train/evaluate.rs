@@ -93,7 +93,7 @@ fn measure(model: &Model, params: &Params, batch: &Batch, micro_batch: usize) ->
     let tape = Tape::no_grad(params);
     if let Some(pairs) = &batch.pairs {
         let tape = tape.with_dropout(DropoutKey { seed: 0, step: VALIDATION, first_row: 0 });
-        return guessed(pairs.scores(model, &tape, batch.all()), &pairs.labels());
+        return guessed(pairs.scores(model.hidden(&tape, batch.all(), None)), &pairs.labels());
     }
     match model {
         Model::Gpt(_) => (f64::from(model.loss(&tape, batch.all(), 1.0).item()), 0),

@@ -25,7 +25,7 @@ use tensor::{Tensor, bytemuck};
 use super::metrics::some_number;
 use crate::Model;
 use crate::data::VALIDATION;
-use crate::pretext::texts::{Pooling, pooled_states, pooled_view};
+use crate::model::texts::{Pooling, pooled_states, pooled_view};
 use crate::pretext::{Batch, Masking, ROW_DRAWS};
 
 /// Validation texts that are looked at: three passes over some thousands of tokens, a hundredth of what training costs.

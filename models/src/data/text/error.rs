@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::error::Error;
+
 /// Why text could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -140,5 +142,11 @@ fn way_out(tokens: u64) -> String {
         "no block size fits, give more text".to_owned()
     } else {
         format!("give more text, or a block size of at most {}", tokens - 1)
+    }
+}
+
+impl From<DataError> for Error {
+    fn from(error: DataError) -> Self {
+        Self::Data(error.to_string())
     }
 }

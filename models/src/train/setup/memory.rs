@@ -1,7 +1,7 @@
 //! How much memory a run takes, reckoned before anything is read: what does not fit would fail much later.
 
 use crate::error::{Error, Result};
-use crate::pretext::texts::TOKENS;
+use crate::model::texts::TOKENS;
 use crate::train::options::Options;
 use crate::train::representation::TEXTS;
 use crate::train::step;

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::bert::BertConfig;
     use crate::gpt::GptConfig;
-    use crate::pretext::texts::{Pooling, pooled_states};
+    use crate::model::texts::{Pooling, pooled_states};
     use crate::transfer::pretrained::Pretrained;
 
     #[test]

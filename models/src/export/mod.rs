@@ -23,10 +23,10 @@ use tokenizer::Tokenizer;
 pub use dtype::Dtype;
 use dtype::{Narrowed, is_float, is_whole};
 
-use super::pretrained::check_tokenizer;
-use super::weights::{self, floats};
-use super::{Checkpoint, beside, gpt2};
 use crate::error::{Error, Result};
+use crate::hub::pretrained::check_tokenizer;
+use crate::hub::weights::{self, floats};
+use crate::hub::{Checkpoint, bare_name, beside, gpt2};
 use crate::transfer::finetune::tuned::Tuned;
 use crate::{Config, Model, files};
 
@@ -93,7 +93,7 @@ impl Source {
     fn tensors(&self) -> BTreeMap<String, TensorView<'_>> {
         let mut tensors = self.checkpoint.weights.views();
         if matches!(self.checkpoint.config, Config::Gpt(_)) {
-            tensors.retain(|name, _| !gpt2::extra(super::bare_name(&self.checkpoint.config, name)));
+            tensors.retain(|name, _| !gpt2::extra(bare_name(&self.checkpoint.config, name)));
         }
         tensors
     }

@@ -1,8 +1,8 @@
 //! Do we compute what others compute? A checkpoint with recorded answers beside it says.
 //!
 //! `reference.safetensors` holds what goes in and what another implementation computed from it on the same weights, see
-//! [`super::reference`]; the `loss`, but of a model that was saved without its head; and its gradient for every parameter under
-//! `grad.NAME`.
+//! [`reference`](mod@reference); the `loss`, but of a model that was saved without its head; and its gradient for every
+//! parameter under `grad.NAME`. [`record`] writes such a file of our own numbers, for others to be held against.
 
 use std::path::Path;
 
@@ -10,10 +10,14 @@ use autograd::{Gradients, PADDING, Params, Tape};
 use serde::Serialize;
 use tensor::matmul::Precision;
 
-use super::bare_name;
-use super::reference::{Output, REFERENCE, Subject};
-use super::weights::{Weights, shortened};
+pub mod record;
+pub mod reference;
+
+use reference::{Output, REFERENCE, Subject};
+
 use crate::error::{Error, Result};
+use crate::hub::bare_name;
+use crate::hub::weights::{Weights, shortened};
 
 /// The largest disagreements between a model here and its recorded reference.
 #[derive(Clone, Debug, Serialize)]

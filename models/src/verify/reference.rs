@@ -15,11 +15,11 @@ use std::path::Path;
 use autograd::{IGNORE, PADDING, Params, Tape};
 use tensor::Tensor;
 
-use super::Checkpoint;
-use super::task::Kind;
-use super::weights::{Weights, shortened};
 use crate::Model;
 use crate::error::{Error, Result};
+use crate::hub::Checkpoint;
+use crate::hub::task::Kind;
+use crate::hub::weights::{Weights, shortened};
 use crate::nn::Value;
 use crate::pretext::Batch;
 use crate::pretext::image_text::Twins;

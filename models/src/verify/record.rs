@@ -15,10 +15,10 @@ use tensor::matmul::Precision;
 use tensor::random::{Random, Stream};
 
 use super::reference::{Output, REFERENCE, Subject};
-use super::task::Kind;
-use super::weights::{self, Weights};
 use crate::Model;
 use crate::error::{Error, Result};
+use crate::hub::task::Kind;
+use crate::hub::weights::{self, Weights};
 
 /// Rows of the recorded batch, and tokens of each at most: enough to meet every parameter, and a small file.
 const ROWS: usize = 3;
