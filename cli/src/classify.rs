@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::builder::RangedU64ValueParser;
+use models::pretext::texts;
 use models::transfer::clip::encode::{Layer, Seen};
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::zero_shot::{self, Named, ZeroShot, mistakes};
 use models::transfer::clip::{Encoders, chosen, confusion};
 use models::transfer::finetune::classify::Classifier;
-use models::transfer::pretrained;
 use serde_json::json;
 
 use crate::flags::{Texts, Threads, count, note_cut, note_cut_at};
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> Result<()> {
     let (classifier, tokenizer, labels) = Classifier::open(&args.dir)?;
     let mut first = 1;
     args.texts.each(AT_ONCE, |texts| {
-        let ids: Vec<_> = texts.iter().map(|t| pretrained::ids(&tokenizer, classifier.block_size(), t)).collect();
+        let ids: Vec<_> = texts.iter().map(|t| texts::ids(&tokenizer, classifier.block_size(), t)).collect();
         note_cut_at(first, ids.iter().map(|ids| ids.cut), classifier.block_size(), |i| args.texts.place(i));
         first += texts.len();
         let ids: Vec<&[u32]> = ids.iter().map(|ids| &ids.ids[..]).collect();

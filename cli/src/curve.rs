@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 use models::Error;
 use models::data::labelled::{classes, conll};
+use models::hub::pretrained::Pretrained;
 use models::transfer::clip::Encoders;
 use models::transfer::curve::classes::Classes;
 use models::transfer::curve::probe::Probe;
@@ -17,7 +18,6 @@ use models::transfer::curve::{Learner, Plan, Point, Subject, Tuning, curve, pict
 use models::transfer::finetune::Recipe;
 use models::transfer::finetune::examples;
 use models::transfer::finetune::tuned::Reading;
-use models::transfer::pretrained::Pretrained;
 use serde_json::json;
 
 use crate::Stopped;

@@ -7,11 +7,11 @@ use anyhow::Result;
 use models::Error;
 use models::data::labelled::pairs;
 use models::hub::beside::{self, Vectors};
+use models::hub::pretrained::Pretrained;
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::search::Query;
 use models::transfer::clip::{Encoders, kept, recall};
 use models::transfer::embed::{cut, read_at_most, states};
-use models::transfer::pretrained::Pretrained;
 use models::transfer::similar;
 use serde_json::json;
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::builder::RangedU64ValueParser;
+use models::hub::pretrained::Pretrained;
 use models::transfer::fill::{Guess, able, fill};
-use models::transfer::pretrained::Pretrained;
 use serde_json::json;
 
 use crate::flags::{Texts, Threads, count};

@@ -12,6 +12,7 @@ use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll, squad};
 use models::files::{self, quoted};
+use models::hub::pretrained::Pretrained;
 use models::train::run::new_directory;
 use models::transfer::finetune::answer;
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
@@ -19,7 +20,6 @@ use models::transfer::finetune::tag::{self, Tagged};
 use models::transfer::finetune::tuned::{self, Kind};
 use models::transfer::finetune::windows::{self, Asked};
 use models::transfer::finetune::{Fitted, Recipe, Watch, classify};
-use models::transfer::pretrained::Pretrained;
 use models::transfer::score::{Counts, Mean, mean};
 use serde::Serialize;
 

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use models::data::labelled::utf8;
+use models::model::texts::Pooling;
 use models::transfer::finetune::tuned::Reading;
-use models::transfer::pretrained::Pooling;
 use serde::Serialize;
 use tensor::{matmul, parallel};
 

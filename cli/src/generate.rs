@@ -7,8 +7,8 @@ use anyhow::{Result, anyhow};
 use models::Model;
 use models::gpt::Gpt;
 use models::hub::beside::Ends;
+use models::hub::pretrained::Pretrained;
 use models::transfer::generate::{Generator, Sampling};
-use models::transfer::pretrained::Pretrained;
 use tokenizer::Special;
 
 use crate::Usage;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::builder::RangedU64ValueParser;
 use models::hub::beside;
+use models::hub::pretrained::Pretrained;
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::search::{Hit, Wanted};
 use models::transfer::clip::{Encoders, kept, page, search};
 use models::transfer::embed::{Index, cut, read_at_most};
-use models::transfer::pretrained::Pretrained;
 use models::transfer::similar;
 
 use crate::flags::{self, Threads};

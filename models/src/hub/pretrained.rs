@@ -7,9 +7,7 @@ use tokenizer::{Special, Tokenizer};
 
 use super::Checkpoint;
 use crate::error::{Error, Result};
-pub use crate::model::texts::{Pooling, pooled_states, portions};
-use crate::pretext::texts::framed;
-pub use crate::pretext::texts::{Ids, Packed, ids};
+use crate::pretext::texts::{Ids, framed, ids};
 use crate::{Config, Model};
 
 /// A model that was trained on raw data, and what turns text into its ids.

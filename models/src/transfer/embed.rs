@@ -19,12 +19,14 @@ use tensor::tensor::Tensor;
 use tokenizer::Tokenizer;
 
 use super::kept::{Kind, beside, whole};
-use super::pretrained::{Ids, Pretrained, ids, pooled_states};
 use crate::Config;
 use crate::data::labelled::utf8;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub::beside::Vectors;
+use crate::hub::pretrained::Pretrained;
+use crate::model::texts::pooled_states;
+use crate::pretext::texts::{Ids, ids};
 
 /// The vectors of texts: `[n, C]`.
 pub fn states(with: &Pretrained, texts: &[&str], vectors: Vectors) -> Tensor {
@@ -190,10 +192,10 @@ pub(super) fn digest(config: &Config, params: &Params, tokenizer: &Tokenizer) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::pretrained::Pooling;
     use super::*;
     use crate::Model;
     use crate::gpt::{Gpt, GptConfig};
+    use crate::model::texts::Pooling;
 
     fn model() -> Pretrained {
         let config = GptConfig { initializer_range: 0.3, ..GptConfig::new(256, 32, 1, 2, 16) };

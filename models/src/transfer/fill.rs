@@ -4,10 +4,11 @@ use autograd::{IGNORE, Tape};
 use tensor::{Tensor, rows};
 use tokenizer::Frame;
 
-use super::pretrained::{Packed, Pretrained};
 use crate::Model;
 use crate::bert::Bert;
 use crate::error::{Error, Result};
+use crate::hub::pretrained::Pretrained;
+use crate::pretext::texts::Packed;
 
 /// A token that may stand in a hidden place.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]

@@ -2,7 +2,6 @@
 //!
 //! - [`generate`]: a GPT continues a text.
 //! - [`clip`]: pictures and texts in one space: naming, searching, retrieval.
-//! - [`pretrained`]: a model with its tokenizer, and texts as its rows.
 //! - [`fill`]: a BERT finds hidden tokens.
 //! - [`embed`]: texts as vectors, and the search among them; [`kept`]: vectors in files; [`similar`]: how good
 //!   these are.
@@ -19,5 +18,3 @@ pub mod kept;
 pub mod logistic;
 pub mod score;
 pub mod similar;
-
-pub use crate::hub::pretrained;

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use tensor::rows;
 
 use super::embed::{common_part, directions, states};
-use super::pretrained::Pretrained;
 use super::score::{ndcg_at, recall_at, reciprocal_rank, spearman};
 use crate::data::labelled::pairs::Pairs;
 use crate::data::world::World;
 use crate::hub::beside::Vectors;
+use crate::hub::pretrained::Pretrained;
 
 /// How well vectors agree with people, as Spearman's correlation of the pairs' scores with cosines.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -127,10 +127,10 @@ pub fn world_scored() -> Pairs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pretrained::Pooling;
     use super::*;
     use crate::Model;
     use crate::gpt::{Gpt, GptConfig};
+    use crate::model::texts::Pooling;
     use tokenizer::Tokenizer;
 
     #[test]

@@ -24,13 +24,13 @@ use autograd::{Params, Tape};
 use tensor::{Tensor, parallel};
 use tokenizer::Tokenizer;
 
-use super::pretrained::Pretrained;
 use crate::Model;
 use crate::clip::Clip;
 use crate::data::captioned::caption_ids;
 use crate::data::pictures::Preprocess;
 use crate::error::{Error, Result};
 use crate::hub;
+use crate::hub::pretrained::Pretrained;
 
 /// A trained CLIP with what makes numbers of texts and of pictures.
 #[derive(Clone, Debug)]

@@ -20,9 +20,9 @@ use tensor::{parallel, rows};
 
 use super::finetune::Recipe;
 use super::finetune::tuned::Reading;
-use super::pretrained::Pretrained;
 use super::score::{Mean, mean};
 use crate::error::Result;
+use crate::hub::pretrained::Pretrained;
 
 /// Who learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,6 @@ use autograd::{Params, Tape};
 use tensor::{Tensor, parallel, rows};
 use tokenizer::Tokenizer;
 
-use super::super::pretrained::{Packed, Pretrained, portions};
 use super::super::score::{answer_f1, exact_match};
 use super::tuned::{Kind, Reading, Tuned};
 use super::windows::{Asked, LONGEST, Window, check_room};
@@ -27,7 +26,10 @@ use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
 use crate::Model;
 use crate::data::labelled::squad::Question;
 use crate::error::Result;
+use crate::hub::pretrained::Pretrained;
+use crate::model::texts::portions;
 use crate::nn::Value;
+use crate::pretext::texts::Packed;
 
 /// Steps of fine-tuning at least: to find where an answer begins takes longer to learn than a label.
 pub const LEAST_STEPS: u64 = 600;

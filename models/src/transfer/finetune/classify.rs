@@ -7,14 +7,16 @@ use tensor::{parallel, rows};
 use tokenizer::Tokenizer;
 
 use super::super::logistic::{Logistic, Row};
-use super::super::pretrained::{Packed, Pooling, Pretrained, portions};
 use super::super::score;
 use super::examples::{Example, Examples};
 use super::tuned::{Kind, Reading, Tuned};
 use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
 use crate::Model;
 use crate::error::Result;
+use crate::hub::pretrained::Pretrained;
+use crate::model::texts::{Pooling, portions};
 use crate::nn::Value;
+use crate::pretext::texts::Packed;
 
 /// A model that gives each text a label.
 #[derive(Clone, Debug)]

@@ -6,13 +6,13 @@ use std::hash::Hash;
 
 use tensor::random::{Random, Stream};
 
-use super::super::pretrained::Pretrained;
 use super::super::score::entities;
 use super::tag::{self, Tagged};
 use super::windows::Asked;
 use crate::data::labelled::classes::Labelled;
 use crate::data::labelled::{Tally, conll, squad};
 use crate::data::world::World;
+use crate::hub::pretrained::Pretrained;
 
 /// A text as ids, and its label's number; the numbers beyond the labels are for those that training never saw, one for each.
 pub type Example = (Vec<u32>, usize);

@@ -135,8 +135,8 @@ mod tests {
     use super::*;
     use crate::bert::BertConfig;
     use crate::gpt::GptConfig;
+    use crate::hub::pretrained::Pretrained;
     use crate::model::texts::{Pooling, pooled_states};
-    use crate::transfer::pretrained::Pretrained;
 
     #[test]
     fn a_block_that_begins_with_the_mean_says_what_the_mean_says() {

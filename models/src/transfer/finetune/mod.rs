@@ -30,7 +30,7 @@ pub mod tuned;
 pub mod windows;
 pub mod words;
 
-use super::pretrained::Pretrained;
+use crate::hub::pretrained::Pretrained;
 
 /// How a task is learned.
 #[derive(Clone, Debug, PartialEq)]

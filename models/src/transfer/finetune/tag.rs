@@ -11,7 +11,6 @@ use autograd::{Params, Tape};
 use tensor::{parallel, rows};
 use tokenizer::Tokenizer;
 
-use super::super::pretrained::{Packed, Pretrained, portions};
 use super::super::score::{Counts, entities, entity_score};
 use super::tuned::{Kind, Reading, Tuned};
 use super::words::{self, Words};
@@ -19,7 +18,10 @@ use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
 use crate::data::labelled::Tally;
 use crate::data::labelled::conll::Sentence;
 use crate::error::Result;
+use crate::hub::pretrained::Pretrained;
+use crate::model::texts::portions;
 use crate::nn::Value;
+use crate::pretext::texts::Packed;
 
 /// Sentences to learn from or to be judged by.
 #[derive(Clone, Debug, Default)]

@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokenizer::Tokenizer;
 
-use super::super::pretrained::{self, Pretrained};
 use super::Recipe;
 use super::head::{self, Head};
 use crate::error::{Error, Result};
+use crate::hub::pretrained::{self, Pretrained};
 use crate::hub::{self, Checkpoint};
 use crate::pretext::texts::{as_read, as_told};
 use crate::{Config, Model, files};
