@@ -1,5 +1,8 @@
 //! WebDataset shards: what belongs together, what is passed over, and what is damaged.
 
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
 use super::*;
 
 #[test]
@@ -123,7 +126,7 @@ fn a_shard_or_an_idx_file_that_is_written_anew_meanwhile_is_read_no_further() {
         let set = PictureFiles::open(&options).unwrap();
         assert_eq!(set.sample(1).unwrap().0, 1);
         write(&dir, &[(name, &anew)]);
-        let later = SystemTime::now() + std::time::Duration::from_secs(9);
+        let later = SystemTime::now() + Duration::from_secs(9);
         File::options().write(true).open(dir.path().join(name)).unwrap().set_modified(later).unwrap();
         for error in [set.picture(1).unwrap_err(), set.sample(0).unwrap_err()] {
             let error = error.to_string();
