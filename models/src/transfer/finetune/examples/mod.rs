@@ -1,0 +1,51 @@
+//! From labelled texts, tagged sentences and answered questions to what a model learns from: to learn, to validate on, and to
+//! test on.
+//!
+//! - [`Examples`]: ids and a label's number. [`Sentences`]: words and their tags. [`Questions`]: windows and where the answer is.
+
+mod questions;
+mod sentences;
+mod texts;
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use tensor::random::{Random, Stream};
+
+pub use questions::Questions;
+pub use sentences::{Sentences, world_sentences};
+pub use texts::{Example, Examples, world};
+
+/// Of fewer examples none is held out: all are needed.
+const ENOUGH: usize = 50;
+/// One example of so many is held out to validate on.
+const HELD_OUT: usize = 5;
+/// The world's examples to learn from and to test on.
+const WORLD_TRAIN: u64 = 200;
+const WORLD_TEST: u64 = 1000;
+
+/// What stands in the place of a file's name where there is none.
+const BUILT_IN: &str = "the built-in world";
+
+/// Takes out some of two or more, chosen by `seed`; the others are shuffled.
+fn hold_out<E>(examples: &mut Vec<E>, seed: u64) -> Vec<E> {
+    Random::new(seed, Stream::Data, u64::MAX).shuffle(examples);
+    let out = (examples.len() / HELD_OUT).max(usize::from(examples.len() > 1));
+    examples.split_off(examples.len() - out)
+}
+
+/// Gives back an example of each class that has none to learn from any more.
+fn give_back<E: Clone, C: Eq + Hash>(train: &mut Vec<E>, held: &mut Vec<E>, classes: impl Fn(&E) -> Vec<C>) {
+    let mut known: HashSet<C> = train.iter().flat_map(&classes).collect();
+    held.retain(|example| {
+        let new = classes(example).iter().any(|class| !known.contains(class));
+        if new {
+            known.extend(classes(example));
+            train.push(example.clone());
+        }
+        !new
+    });
+}
+
+#[cfg(test)]
+mod tests;

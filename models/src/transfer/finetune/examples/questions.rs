@@ -1,0 +1,95 @@
+//! Answered questions.
+
+use std::collections::HashSet;
+
+use super::super::windows::Asked;
+use super::{BUILT_IN, ENOUGH, WORLD_TEST, WORLD_TRAIN, hold_out};
+use crate::data::labelled::{Tally, squad};
+use crate::data::world::World;
+use crate::hub::pretrained::Pretrained;
+
+/// A question-answering task's questions.
+#[derive(Clone, Debug, Default)]
+pub struct Questions {
+    /// To learn from.
+    pub train: Asked,
+    /// To choose the best weights by.
+    pub val: Asked,
+    /// To say at the end how good the model is.
+    pub test: Asked,
+    /// What should be known about them, as sentences.
+    pub notes: Vec<String>,
+}
+
+impl Questions {
+    /// The questions of some files. Without `val` some of `train` are held out, if there are enough, with all that is asked
+    /// about the same context. Questions that have no answer are left out, and in training those whose answers have no place.
+    pub fn new(
+        with: &Pretrained,
+        train: squad::Answered,
+        val: Option<squad::Answered>,
+        test: Option<squad::Answered>,
+        seed: u64,
+    ) -> Self {
+        let mut notes = Vec::new();
+        let mut answered = |mut from: squad::Answered| {
+            notes.append(&mut from.notes);
+            let mut unanswered = Tally::default();
+            for question in from.questions.iter().filter(|question| question.answers.is_empty()) {
+                unanswered.add(|| format!("{:?}", question.id));
+            }
+            let (one, many) = ("question has no answer, and is left out", "questions have no answer, and are left out");
+            unanswered.note(&from.path, one, many, &mut notes);
+            from.questions.retain(|question| !question.answers.is_empty());
+            from
+        };
+        let mut train = answered(train);
+        let val = val.map(&mut answered);
+        let test = answered(test.unwrap_or_default());
+        let asked = train.questions.len();
+        train.questions.retain(|question| question.learned().is_some());
+        let left_out = asked - train.questions.len();
+        if left_out > 0 {
+            let are = if left_out == 1 { "question is" } else { "questions are" };
+            notes.push(format!("{left_out} training {are} left out, having no answer with a place in its text"));
+        }
+        let val = val.unwrap_or_else(|| {
+            let enough = train.questions.len() >= ENOUGH;
+            let questions = if enough { hold_out_contexts(&mut train.questions, seed) } else { Vec::new() };
+            if enough && questions.is_empty() {
+                notes.push("all training questions are about one text: none is held out to validate on".to_owned());
+            }
+            squad::Answered { questions, path: train.path.clone(), notes: Vec::new() }
+        });
+        let [train, val, test] = [("training", train), ("validation", val), ("test", test)].map(|(part, of)| {
+            let asked = Asked::new(&with.tokenizer, with.model.block_size(), of.questions);
+            asked.note(&format!("{part} question"), &of.path, &mut notes);
+            asked.note_answers(part, &of.path, &mut notes);
+            asked
+        });
+        Self { train, val, test, notes }
+    }
+
+    /// The built-in world's stories, each with a question.
+    pub fn world(with: &Pretrained, seed: u64) -> Self {
+        let world = World::new(seed);
+        let [train, test] = [0..WORLD_TRAIN, WORLD_TRAIN..WORLD_TRAIN + WORLD_TEST].map(|numbers| squad::Answered {
+            questions: numbers.map(|index| world.asked(index)).collect(),
+            path: BUILT_IN.into(),
+            notes: Vec::new(),
+        });
+        Self::new(with, train, None, Some(test), seed)
+    }
+}
+
+/// Takes out some questions as [`hold_out`] does, with all that is asked about a context.
+pub(super) fn hold_out_contexts(questions: &mut Vec<squad::Question>, seed: u64) -> Vec<squad::Question> {
+    let mut contexts: Vec<_> = questions.iter().map(|question| question.context.clone()).collect();
+    let mut known = HashSet::new();
+    contexts.retain(|context| known.insert(context.clone()));
+    let held = hold_out(&mut contexts, seed);
+    let held: HashSet<_> = held.iter().collect();
+    let (out, rest) = questions.drain(..).partition(|question| held.contains(&question.context));
+    *questions = rest;
+    out
+}
