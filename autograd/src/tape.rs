@@ -90,7 +90,7 @@ pub struct Tape<'p, T: Float = f32> {
 pub struct DropoutKey {
     /// The run's seed.
     pub seed: u64,
-    /// The training step.
+    /// The training step, or whatever else has masks of its own.
     pub step: u64,
     /// Which row of the whole batch this tape's first row is: micro-batches see the masks of the whole batch.
     pub first_row: u64,

@@ -67,8 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     if pictures::is_clip(&args.dir)? {
         pictures::vacant([&args.svg])?;
-        args.pictures.need(&args.data)?;
-        args.pictures.wordless()?;
+        pictures::need(&args.data, &args.pictures.given())?;
         let with = Encoders::open(&args.dir)?;
         return match args.texts.given()? {
             Some(words) => label(args, &with, words),
@@ -143,7 +142,7 @@ fn label(args: &Args, with: &Encoders, words: Vec<String>) -> Result<()> {
         }
     };
     let gallery = Gallery::Files(words.into_iter().map(PathBuf::from).collect(), args.pictures.ground(with));
-    let seen = seen(with, &gallery);
+    let seen = seen(with, &gallery)?;
     let probabilities = names.probabilities(&seen.vectors);
     for (&number, p) in seen.numbers.iter().zip(probabilities.data().chunks_exact(names.names().len())) {
         show(args, ("image", &gallery.name(number)), names.names(), p)?;
@@ -151,11 +150,11 @@ fn label(args: &Args, with: &Encoders, words: Vec<String>) -> Result<()> {
     pictures::all_read(&seen.faults, gallery.len())
 }
 
-fn seen(with: &Encoders, gallery: &Gallery) -> Seen {
+fn seen(with: &Encoders, gallery: &Gallery) -> Result<Seen> {
     let bar = pictures::counting(gallery.len());
     let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), |n| bar.set_position(n as u64));
     bar.finish_and_clear();
-    seen
+    Ok(seen?)
 }
 
 /// Names pictures whose classes are known, and says how well.
@@ -165,7 +164,7 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
         return Err(crate::Usage(what.to_owned()).into());
     }
     let given = args.labels.as_deref().map(zero_shot::read_names).transpose()?;
-    let gallery = args.pictures.open(with, &args.data, given.as_deref().unwrap_or_default())?;
+    let gallery = args.pictures.open_named(with, &args.data, given.clone().unwrap_or_default())?;
     if gallery.classes().is_empty() {
         let what = "no picture of --data has a class, so none can be right: name the column of classes with --class-column \
                     (folder, where each class has one), or give the pictures' files in the place of --data, and each is told \
@@ -173,7 +172,7 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
         return Err(crate::Usage(what.to_owned()).into());
     }
     let names = names(args, with, given.unwrap_or_else(|| gallery.classes().to_vec()))?;
-    let seen = seen(with, &gallery);
+    let seen = seen(with, &gallery)?;
     pictures::note(&seen.faults);
     if seen.numbers.is_empty() {
         return Err(anyhow!("none of {} can be read, as said above", count(gallery.len(), "picture")));

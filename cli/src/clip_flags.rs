@@ -34,9 +34,9 @@ pub struct ClipFlags {
     #[arg(long, value_name = "COLUMN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     image_column: Option<String>,
-    /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; in folders the columns are text
-    /// (of the file beside it), folder and file, in IDX files class; of several, one is drawn at each visit [default: the columns caption, text and
-    /// title, or else label]
+    /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; in folders the columns are
+    /// text (of the file beside it), folder and file, in IDX files class; of several, one is drawn at each visit [default: the
+    /// columns caption, text and title, or else label]
     #[arg(long, num_args = 1.., value_name = "TEMPLATE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     captions: Vec<String>,

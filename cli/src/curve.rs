@@ -165,8 +165,7 @@ fn with_pictures(args: &Args, o: &Options) -> Result<()> {
             "a CLIP is not fine-tuned: leave --pooling, --lr, --epochs, --least-steps, --dropout and --precision out";
         return Err(crate::Usage(what.to_owned()).into());
     }
-    o.pictures.need(&o.data)?;
-    o.pictures.wordless()?;
+    pictures::need(&o.data, &o.pictures.given())?;
     let with = Encoders::open(&args.dir)?;
     let bar = pictures::counting(0);
     let done = |n, all| {
@@ -175,11 +174,10 @@ fn with_pictures(args: &Args, o: &Options) -> Result<()> {
     };
     let probe = match (&o.data[..], &o.test_data[..]) {
         ([], _) => Probe::world(&with, done)?,
-        (data, test) => {
-            Probe::new(&with, [o.pictures.open(&with, data, &[])?, o.pictures.open(&with, test, &[])?], done)?
-        }
+        (data, test) => Probe::new(&with, [o.pictures.open(&with, data)?, o.pictures.open(&with, test)?], done)?,
     };
     bar.finish_and_clear();
+    pictures::note(&probe.faults);
     probe.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
     o.draw(args, &probe, probe.tests())
 }

@@ -22,11 +22,6 @@ pub struct PictureFlags {
     /// The column of a table that names the picture [default: the first of path, image, file, … that is there]
     #[arg(long, value_name = "COLUMN")]
     image_column: Option<String>,
-    /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; in folders the columns are text
-    /// (of the file beside it), folder and file, in IDX files class [default: the columns caption, text and title, or else
-    /// label]
-    #[arg(long, num_args = 1.., value_name = "TEMPLATE")]
-    captions: Vec<String>,
     /// The column of a picture's class, as folder where each class has one [default: the first of class, cls and label that is
     /// there]
     #[arg(long, value_name = "COLUMN")]
@@ -40,48 +35,58 @@ pub struct PictureFlags {
     ground: Vec<u8>,
 }
 
+/// What is said of pictures, where that counts.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Pictures")]
+pub struct CaptionFlags {
+    /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; in folders the columns are
+    /// text (of the file beside it), folder and file, in IDX files class [default: the columns caption, text and title, or
+    /// else label]
+    #[arg(long, num_args = 1.., value_name = "TEMPLATE")]
+    captions: Vec<String>,
+}
+
+impl CaptionFlags {
+    /// The option with its name, and whether it was given.
+    pub fn given(&self) -> (&'static str, bool) {
+        ("--captions", !self.captions.is_empty())
+    }
+}
+
 impl PictureFlags {
     /// The options with their names, and whether they were given.
-    pub fn given(&self) -> [(&'static str, bool); 5] {
+    pub fn given(&self) -> [(&'static str, bool); 4] {
         [
             ("--image-column", self.image_column.is_some()),
-            ("--captions", !self.captions.is_empty()),
             ("--class-column", self.class_column.is_some()),
             ("--where", !self.filters.is_empty()),
             ("--ground", !self.ground.is_empty()),
         ]
     }
 
-    /// An error if pictures are to be found in files, and there are none.
-    pub fn need(&self, data: &[PathBuf]) -> Result<(), crate::Usage> {
-        match self.given().iter().find(|(name, given)| *given && *name != "--ground" && data.is_empty()) {
-            Some((name, _)) => {
-                Err(crate::Usage(format!("{name} is for pictures in files: name them, or leave it out")))
-            }
-            None => Ok(()),
-        }
+    /// The pictures of these sources, for a model, with what is said of them as the columns that are usual say it.
+    pub fn open(&self, with: &Encoders, data: &[PathBuf]) -> Result<Gallery> {
+        self.opened(with, PictureOptions { data: data.to_vec(), ..PictureOptions::default() })
     }
 
-    /// An error if it is said what is said of pictures, and only their classes count.
-    pub fn wordless(&self) -> Result<(), crate::Usage> {
-        if self.captions.is_empty() {
-            return Ok(());
-        }
-        let what = "--captions says what is said of pictures, and here only their classes count (--class-column): leave it out";
-        Err(crate::Usage(what.to_owned()))
+    /// The same with what is said of them as the options say it.
+    pub fn open_worded(&self, with: &Encoders, data: &[PathBuf], said: &CaptionFlags) -> Result<Gallery> {
+        let captions = said.captions.clone();
+        self.opened(with, PictureOptions { data: data.to_vec(), captions, ..PictureOptions::default() })
     }
 
-    /// The pictures of these sources, for a model. `classes` are the names of classes that are numbers in them.
-    pub fn open(&self, with: &Encoders, data: &[PathBuf], classes: &[String]) -> Result<Gallery> {
+    /// The same where classes that are numbers in them have these names.
+    pub fn open_named(&self, with: &Encoders, data: &[PathBuf], classes: Vec<String>) -> Result<Gallery> {
+        self.opened(with, PictureOptions { data: data.to_vec(), classes, ..PictureOptions::default() })
+    }
+
+    fn opened(&self, with: &Encoders, options: PictureOptions) -> Result<Gallery> {
         let options = PictureOptions {
-            data: data.to_vec(),
             ground: self.ground(with),
             image: self.image_column.clone(),
-            captions: self.captions.clone(),
             class: self.class_column.clone(),
-            classes: classes.to_vec(),
             filters: self.filters.clone(),
-            ..PictureOptions::default()
+            ..options
         };
         let gallery = Gallery::open(options)?;
         gallery.notes().iter().for_each(|note| eprintln!("note: {note}"));
@@ -99,6 +104,14 @@ impl PictureFlags {
             return Ok(Query::Picture(word.to_owned(), Box::new(gallery::read(Path::new(word), self.ground(with))?)));
         }
         Ok(Query::Text(word.to_owned()))
+    }
+}
+
+/// An error if one of these options was given, which are for pictures in files, and there are none.
+pub fn need(data: &[PathBuf], options: &[(&'static str, bool)]) -> Result<(), crate::Usage> {
+    match options.iter().find(|(name, given)| *given && *name != "--ground" && data.is_empty()) {
+        Some((name, _)) => Err(crate::Usage(format!("{name} is for pictures in files: name them, or leave it out"))),
+        None => Ok(()),
     }
 }
 
@@ -175,13 +188,12 @@ pub fn vacant<'a>(files: impl IntoIterator<Item = &'a Option<PathBuf>>) -> Resul
 pub fn index(with: &Encoders, gallery: &Gallery, texts: bool, path: &Path) -> Result<(Index, bool)> {
     kept::check(path)?;
     let bar = counting(gallery.len());
-    let (index, came) = Index::at(path, with, gallery, texts, |n| bar.set_position(n as u64));
+    let came = Index::at(path, with, gallery, texts, |n| bar.set_position(n as u64));
     bar.finish_and_clear();
+    let (index, came) = came?;
     let new = match came {
-        Came::Kept(0) => false,
-        Came::Kept(left_out) => {
-            let pictures = flags::count(left_out, "picture");
-            eprintln!("note: left out: {pictures} that could not be read when the index was made");
+        Came::Kept(faults) => {
+            note(&faults);
             false
         }
         Came::Made(faults) => {

@@ -28,6 +28,10 @@ pub enum Error {
     /// The hub, or the way to it.
     #[error("{0}")]
     Hub(String),
+    /// Data that was written anew while it was being read: what was read before and what is there now do not belong together.
+    #[error("{}: it was written anew while it was being read, and where a picture was another may be now: leave it as it is, \
+             and start again", .0.display())]
+    Changed(PathBuf),
     /// Training cannot go on.
     #[error("{0}")]
     Training(String),

@@ -1,4 +1,5 @@
-//! The models by one name: what training, checkpoints and commands ask of each of them. [`texts`] are whole texts through a model.
+//! The models by one name: what training, checkpoints and commands ask of each of them. [`texts`] are whole texts through
+//! a model.
 
 pub mod texts;
 

@@ -8,7 +8,7 @@ use crate::bert::BertConfig;
 use crate::bert::config::Form;
 
 /// What the names of all parameters but the head's begin with.
-pub(crate) fn prefix(config: &BertConfig) -> &'static str {
+pub(super) fn prefix(config: &BertConfig) -> &'static str {
     match config.model_type {
         Form::PostNorm => "bert.",
         Form::PreNorm => "roberta_prelayernorm.",
@@ -34,7 +34,7 @@ pub fn config_json(config: &BertConfig, frame: Option<Frame>) -> Value {
 }
 
 /// The sizes in a config.json, unless it asks for what is not computed here.
-pub(crate) fn config(mut json: Value) -> Result<BertConfig, String> {
+pub(super) fn config(mut json: Value) -> Result<BertConfig, String> {
     super::accept(
         &json,
         &[
@@ -55,7 +55,7 @@ pub(crate) fn config(mut json: Value) -> Result<BertConfig, String> {
 }
 
 /// The shapes of the tables; the blocks' scope, their number, and a parameter that each of them has.
-pub(crate) fn sizes(c: &BertConfig) -> super::Sizes {
+pub(super) fn sizes(c: &BertConfig) -> super::Sizes {
     let tables = vec![
         ("embeddings.word_embeddings.weight", [c.vocab_size, c.hidden_size]),
         ("embeddings.position_embeddings.weight", [c.max_position_embeddings, c.hidden_size]),
@@ -64,7 +64,7 @@ pub(crate) fn sizes(c: &BertConfig) -> super::Sizes {
 }
 
 /// What may be stored a second time, and as what: the tied output table and its bias.
-pub(crate) const COPIES: &[[&str; 2]] = &[
+pub(super) const COPIES: &[[&str; 2]] = &[
     ["cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"],
     ["cls.predictions.decoder.bias", "cls.predictions.bias"],
     ["lm_head.decoder.weight", "embeddings.word_embeddings.weight"],
@@ -73,7 +73,7 @@ pub(crate) const COPIES: &[[&str; 2]] = &[
 
 /// Whether a tensor is one that checkpoints carry along: the numbers of positions, what is stored twice, the layer over the
 /// first token that next-sentence prediction used.
-pub(crate) fn extra(bare: &str) -> bool {
+pub(super) fn extra(bare: &str) -> bool {
     let copy = COPIES.iter().any(|[copy, _]| *copy == bare);
     copy || bare == "embeddings.position_ids"
         || bare.starts_with("pooler.")

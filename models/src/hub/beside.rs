@@ -61,7 +61,7 @@ fn tokenizer_config(tokenizer: &Tokenizer, model: &Model) -> Value {
 const GENERATION_CONFIG: &str = "generation_config.json";
 
 /// Writes for a GPT where texts begin and end, and that one is no longer than the model sees: there is nothing beyond.
-pub(crate) fn write_generation(directory: &Path, model: &Model, tokenizer: &Tokenizer) -> Result<()> {
+pub(super) fn write_generation(directory: &Path, model: &Model, tokenizer: &Tokenizer) -> Result<()> {
     let end = tokenizer.end_of_text();
     let json = json!({
         "bos_token_id": end,

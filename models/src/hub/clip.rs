@@ -38,7 +38,7 @@ const PROCESSORS: [&str; 4] =
     ["CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil", "CLIPFeatureExtractor"];
 
 /// Writes how pictures are prepared for a model of these sizes, unless the directory says it already.
-pub(crate) fn write_usual_preprocessor(directory: &Path, config: &ClipConfig) -> Result<()> {
+pub(super) fn write_usual_preprocessor(directory: &Path, config: &ClipConfig) -> Result<()> {
     if directory.join(PREPROCESSOR).exists() { Ok(()) } else { write_preprocessor(directory, &preprocess(config)) }
 }
 
@@ -152,7 +152,7 @@ pub fn parse_preprocess(
 
 /// The sizes in a config.json, unless it asks for what is not computed here. Old files say the parts once more in
 /// `text_config_dict` and `vision_config_dict`, which are believed, as `transformers` does.
-pub(crate) fn config(mut json: Value) -> std::result::Result<ClipConfig, String> {
+pub(super) fn config(mut json: Value) -> std::result::Result<ClipConfig, String> {
     for part in ["text_config", "vision_config"] {
         if let Some(Value::Object(again)) = json.get(format!("{part}_dict")).cloned() {
             let known = again.into_iter().filter(|(_, value)| !value.is_null());
@@ -176,7 +176,7 @@ pub(crate) fn config(mut json: Value) -> std::result::Result<ClipConfig, String>
 }
 
 /// The shapes of the tables; each encoder's scope of blocks, their number, and a parameter that each of them has.
-pub(crate) fn sizes(c: &ClipConfig) -> super::Sizes {
+pub(super) fn sizes(c: &ClipConfig) -> super::Sizes {
     let (t, v) = (&c.text_config, &c.vision_config);
     let tables = vec![
         ("text_model.embeddings.token_embedding.weight", [t.vocab_size, t.hidden_size]),
@@ -190,6 +190,6 @@ pub(crate) fn sizes(c: &ClipConfig) -> super::Sizes {
 }
 
 /// Whether a tensor is one that checkpoints carry along: the numbers of positions.
-pub(crate) fn extra(name: &str) -> bool {
+pub(super) fn extra(name: &str) -> bool {
     name.ends_with("embeddings.position_ids")
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::gpt::GptConfig;
 
 /// What checkpoints of the model with its output layer put before each name; the bare model's leave it out.
-pub(crate) const PREFIX: &str = "transformer.";
+pub(super) const PREFIX: &str = "transformer.";
 
 /// config.json of a model, with everything that `transformers` wants to know.
 pub fn config_json(config: &GptConfig, end_of_text: Option<u32>) -> Value {
@@ -21,7 +21,7 @@ pub fn config_json(config: &GptConfig, end_of_text: Option<u32>) -> Value {
 }
 
 /// The name of a parameter in a checkpoint with layers on top: those of the model itself then have the prefix.
-pub(crate) fn name_beside_a_head(name: &str) -> String {
+pub(super) fn name_beside_a_head(name: &str) -> String {
     let on_top = ["score.", "classifier.", "qa_outputs."].iter().any(|head| name.starts_with(head));
     if on_top { name.to_owned() } else { format!("{PREFIX}{name}") }
 }
@@ -35,7 +35,7 @@ const OTHER_NAMES: [[&str; 2]; 4] = [
 ];
 
 /// The sizes in a config.json, unless it asks for what is not computed here.
-pub(crate) fn config(mut json: Value) -> Result<GptConfig, String> {
+pub(super) fn config(mut json: Value) -> Result<GptConfig, String> {
     for [other, name] in OTHER_NAMES {
         if let Some(value) = json.as_object_mut().and_then(|fields| fields.remove(other)) {
             if json.get(name).is_some_and(|known| *known != value) {
@@ -59,13 +59,13 @@ pub(crate) fn config(mut json: Value) -> Result<GptConfig, String> {
 }
 
 /// The shapes of the tables; the blocks' scope, their number, and a parameter that each of them has.
-pub(crate) fn sizes(c: &GptConfig) -> super::Sizes {
+pub(super) fn sizes(c: &GptConfig) -> super::Sizes {
     let tables = vec![("wte.weight", [c.vocab_size, c.n_embd]), ("wpe.weight", [c.n_positions, c.n_embd])];
     (tables, vec![("h", c.n_layer, "ln_1.weight")])
 }
 
 /// What may be stored a second time, and as what.
-pub(crate) const COPIES: &[[&str; 2]] = &[["lm_head.weight", "wte.weight"]];
+pub(super) const COPIES: &[[&str; 2]] = &[["lm_head.weight", "wte.weight"]];
 
 /// Whether a tensor is one of the buffers that old checkpoints carry along (causal masks), or the tied output table stored
 /// twice.

@@ -17,14 +17,14 @@ use tokenizer::json::twice;
 
 /// What a file says of its tensors.
 #[derive(Default)]
-pub(crate) struct Header {
+pub(super) struct Header {
     pub metadata: BTreeMap<String, String>,
     pub tensors: BTreeMap<String, Entry>,
 }
 
 /// What it says of one.
 #[derive(Deserialize)]
-pub(crate) struct Entry {
+pub(super) struct Entry {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
     data_offsets: (usize, usize),
@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for Tensors {
 }
 
 /// The header of a file with these bytes, and where the numbers begin.
-pub(crate) fn read(file: &[u8]) -> Result<(Header, usize), String> {
+pub(super) fn read(file: &[u8]) -> Result<(Header, usize), String> {
     let Some((length, rest)) = file.split_first_chunk::<8>() else {
         return Err(format!("it has {} bytes, and the length of its header alone takes 8", file.len()));
     };

@@ -45,12 +45,10 @@ pub fn config(directory: &Path) -> Result<Config> {
 
 /// A checkpoint whose config.json was read and whose weights are mapped.
 pub struct Checkpoint {
-    /// The model's sizes.
-    pub config: Config,
+    pub(crate) config: Config,
     /// What else stands in config.json.
     pub json: Value,
-    /// The mapped weights.
-    pub weights: Weights,
+    pub(crate) weights: Weights,
     /// The tensors' names, by what they are without a prefix.
     names: HashMap<String, String>,
 }

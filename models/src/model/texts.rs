@@ -75,7 +75,8 @@ fn states(model: &Model, params: &Params, pooling: Pooling, texts: &[&[u32]], ke
         for texts in portions(texts, |text| text.len()) {
             let mut tape = Tape::no_grad(params);
             if let Some(key) = key {
-                tape = tape.with_dropout(DropoutKey { first_row: key.first_row + done as u64, ..key });
+                // Rows of another portion are of another length: so each portion has masks of its own.
+                tape = tape.with_dropout(DropoutKey { seed: key.seed.wrapping_add((done as u64) << 32), ..key });
             }
             let packed = Packed::new(texts.iter().copied(), model.block_size());
             let states = packed.pooled(model, &tape, pooling).value();

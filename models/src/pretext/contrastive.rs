@@ -143,7 +143,7 @@ impl Pairs {
         (0..self.count() as u32).collect()
     }
 
-    /// Σᵢ ℓᵢ / divisor.
+    /// Σᵢ ℓᵢ / divisor, by the hidden states `[B, T, C]` of all of the batch.
     pub fn loss<'t>(&self, hidden: Value<'t>, divisor: f64) -> Value<'t> {
         self.scores(hidden).cross_entropy(&self.labels(), divisor)
     }

@@ -208,8 +208,11 @@ fn vacant(directory: &Path) -> Result<()> {
         let what = "already holds a run: go on with --resume, or give another --out";
         return Err(Error::file(directory, what));
     }
-    let kept = WRITTEN.iter().find(|file| directory.join(file).exists());
-    if let Some(file) = kept.filter(|_| !directory.join(BEGINNING).exists()) {
+    let there = |file: &&str| directory.join(file).exists();
+    // A run that was begun has no best model yet.
+    let best = Some("best/model.safetensors").filter(there);
+    let kept = WRITTEN.iter().copied().find(there).filter(|_| !directory.join(BEGINNING).exists());
+    if let Some(file) = kept.or(best) {
         let what =
             format!("already holds a model, or a part of one ({file}), which stays as it is: give another --out");
         return Err(Error::file(directory, what));

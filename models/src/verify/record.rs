@@ -71,7 +71,7 @@ pub fn record(directory: &Path, seed: u64) -> Result<PathBuf> {
     }
     let mut recorded = inputs(&subject, seed);
     let given = {
-        let beside = tempfile::tempdir().map_err(|error| Error::io(directory, "write beside", &error))?;
+        let beside = tempfile::tempdir().map_err(|error| Error::io(std::env::temp_dir(), "write into", &error))?;
         let path = beside.path().join("inputs.safetensors");
         write(&path, &recorded)?;
         subject.given(&Weights::open(&path)?)?

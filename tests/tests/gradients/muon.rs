@@ -196,8 +196,8 @@ proptest! {
         let size = 10f64.powi(size); // how large a gradient is does not matter
         let x = numbers(rows, cols, seed);
         let length = norm(&x);
-        // A step's polynomial is at most 1.2026 up to 1.2, at 0.5545; bf16 rounds each of its products to 8 bits.
-        for (precision, most) in [(Precision::Full, 1.2027), (Precision::Bf16, 1.25)] {
+        // A step's polynomial is at most 1.20237 up to 1.2, at 0.5545; bf16 rounds each of its products to 8 bits.
+        for (precision, most) in [(Precision::Full, 1.2024), (Precision::Bf16, 1.25)] {
             let y = orthogonalised::<f32>(&zip(&x, &x, |x, _| size * x), precision);
             for (before, after) in singular_values(&x).into_iter().zip(singular_values(&y)) {
                 let what = format!("[{rows}, {cols}] {precision:?}: {before} of {length} became {after}");

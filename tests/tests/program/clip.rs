@@ -187,6 +187,29 @@ fn a_run_that_stops_for_broken_pictures_keeps_what_it_learned_and_goes_on_when_t
 }
 
 #[test]
+fn a_run_that_cannot_be_evaluated_for_broken_pictures_is_saved_and_evaluated_when_they_are_mended() {
+    let directory = tempfile::tempdir().unwrap();
+    let [train, val, out] = ["train", "val", "run"].map(|name| directory.path().join(name));
+    [&train, &val].iter().for_each(|folder| fs::create_dir(folder).unwrap());
+    let data = [folder_of(12, &train), folder_of(60, &val)];
+    let [data, val_data] = data.each_ref().map(|path| path.to_str().unwrap());
+    let broken: Vec<_> = fs::read_dir(&val).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let broken: Vec<_> = broken.into_iter().filter(|path| path.extension().is_some_and(|of| of == "png")).collect();
+    let whole: Vec<_> = broken.iter().map(|path| fs::read(path).unwrap()).collect();
+    broken.iter().for_each(|path| fs::write(path, "<html>").unwrap());
+    let more = ["--data", data, "--val-data", val_data, "--steps", "6", "--eval-every", "3"];
+    fails(clip(&out, &more), 1, &["pictures are broken", "it is text", "nothing is lost", "--resume"]);
+    let figures = || fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    assert!(out.join("state.safetensors").exists() && out.join("broken.txt").exists());
+    assert!(figures().lines().count() == 3 && !figures().contains("val_loss"), "{}", figures());
+    broken.iter().zip(&whole).for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    let output = run(["train", "--resume", out.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", said(&output));
+    let lines: Vec<bool> = figures().lines().map(|line| line.contains("val_loss")).collect();
+    assert_eq!(lines, [false, false, true, false, false, true]);
+}
+
+#[test]
 fn a_run_whose_data_moved_says_where_its_path_is_written_and_goes_on_when_it_is_right() {
     let directory = tempfile::tempdir().unwrap();
     let [was, is, out] = ["was", "is", "run"].map(|name| directory.path().join(name));

@@ -183,7 +183,8 @@ pub fn caption_ids(tokenizer: &Tokenizer, block: usize, caption: &str) -> (Vec<u
     (ids, cut)
 }
 
-/// The token that a text begins with, if there is one (CLIP's own tokenizer has it; ours has none, and needs none), and the token that ends it.
+/// The token that a text begins with, if there is one (CLIP's own tokenizer has it; ours has none, and needs none), and the
+/// token that ends it.
 pub fn ends(tokenizer: &Tokenizer) -> (Option<u32>, u32) {
     let end = tokenizer.end_of_text().expect("checked when the data was opened: the tokenizer has an end of text");
     (tokenizer.special(START_OF_TEXT), end)

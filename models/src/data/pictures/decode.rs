@@ -51,7 +51,8 @@ pub fn decode(bytes: &[u8], ground: [u8; 3]) -> Result<Picture, String> {
             MOST_PIXELS >> 20
         ));
     }
-    limits.max_alloc = Some(16 * MOST_PIXELS); // the pixels at their widest, and as much again for the decoder
+    // The pixels at their widest, and as much again for the decoder; that of PNG keeps to the first, and needs a few rows.
+    limits.max_alloc = Some(16 * MOST_PIXELS);
     decoder.set_limits(limits).map_err(|e| in_words(&e))?;
     let orientation = match decoder.orientation().map_err(|e| in_words(&e))? {
         // The decoder of PNG has not read yet what stands behind the pixels.

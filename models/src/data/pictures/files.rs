@@ -36,8 +36,9 @@ impl PictureFiles {
     ///
     /// # Errors
     ///
-    /// A source that cannot be read, is cut off, has no column of the name, or has no picture that passes the filters;
-    /// one of which more than 1 % of the pictures (and more than ten) are not there. The sentence names file and line.
+    /// A source that cannot be read, is cut off, has no column of the name, or has no picture that passes the filters; a table
+    /// of which more than 1 % of the pictures (and more than ten) are not there, a folder of which all are gone. The sentence
+    /// names file and line.
     pub fn open(options: &PictureOptions) -> Result<Self> {
         if options.data.is_empty() {
             let what = "there is no source of pictures: name a table, a folder, shards or IDX files";
@@ -60,7 +61,7 @@ impl PictureFiles {
         self.items.len()
     }
 
-    /// How many more are named, but were not there at opening.
+    /// How many more are named, but were not there at opening; of parts of a set it is not known.
     pub fn missing(&self) -> usize {
         self.missing
     }
@@ -112,7 +113,7 @@ impl PictureFiles {
         ))
     }
 
-    /// Picture `i`, decoded; an error that names it if it is broken or gone.
+    /// Picture `i`, decoded; an error that names it if it is broken or gone, or its shard if that was written anew.
     pub fn picture(&self, i: usize) -> Result<Arc<Picture>> {
         if let Some(picture) = self.kept[i].get() {
             return Ok(picture.clone());
@@ -153,10 +154,8 @@ impl PictureFiles {
         for at in places(i, self.len()).take(tries) {
             match self.picture(at) {
                 Ok(picture) => return Ok((at, picture)),
-                Err(error) => {
-                    self.items[at].place.check_still_there()?;
-                    self.found().insert(at, error.to_string());
-                }
+                Err(changed @ Error::Changed(_)) => return Err(changed),
+                Err(error) => drop(self.found().insert(at, error.to_string())),
             }
         }
         self.check_broken()?; // so many in a row are too many in all, where there are that many

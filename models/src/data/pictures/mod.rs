@@ -12,8 +12,8 @@
 //!
 //! | path | what is read |
 //! |---|---|
-//! | `.tsv`, `.csv`, `.jsonl` | a row for each picture: its path from the table's folder on, captions, perhaps a class |
-//! | a folder | its `captions.tsv` (`.csv`, `.jsonl`) or `pairs.tsv`; its shards; or `KEY.png` beside `KEY.txt` |
+//! | `.tsv`, `.csv`, `.jsonl` (`.json`, `.ndjson`) | a row for each picture: its path from the table's folder on, captions, perhaps a class |
+//! | a folder | its `captions.tsv` (`.csv`, `.jsonl`), `pairs.tsv` or `metadata.csv` (`.jsonl`); its shards; or `KEY.png` beside `KEY.txt` |
 //! | `.tar` | a WebDataset shard: `KEY.jpg` with `KEY.txt`, `KEY.json`, `KEY.cls`, read where it lies |
 //! | `…idx3-ubyte` | MNIST and its likes, with the classes beside it |
 //!
@@ -78,7 +78,7 @@ pub struct PictureOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Templates over columns, a caption each: `a drawing of {label}`. If there is none, each of the columns caption,
-    /// captions, text, label and title that is there is a caption.
+    /// captions, text and title that is there is a caption, or else label.
     pub captions: Vec<String>,
     /// The column of classes; else the first there is of class, cls and label.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -48,7 +48,7 @@ pub struct Outcome {
 impl Run {
     /// Saves everything that the next step depends on, and the model for everyone else; what was said of the steps before
     /// lasts as long.
-    fn save(&self) -> Result<()> {
+    pub(super) fn save(&self) -> Result<()> {
         self.metrics.sync()?;
         checkpoint::save(&self.directory, &self.position, &self.setup.params, &self.optimizer)?;
         self.setup.save_model(&self.directory)

@@ -5,12 +5,12 @@ use std::time::Instant;
 use autograd::{Gradients, Params};
 
 use super::super::checkpoint::Position;
-use super::super::metrics::{Metric, Validation};
+use super::super::metrics::{Metric, MetricsWriter, Validation, read_metrics};
 use super::super::setup::Setup;
 use super::super::step::{Compute, loss_and_gradients, timed};
 use super::super::watch::Watch;
 use super::record::check;
-use super::{Outcome, Run};
+use super::{METRICS, Outcome, Run};
 use crate::Model;
 use crate::bert::model::HEADS;
 use crate::error::{Error, Result};
@@ -28,6 +28,9 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         // The run may have been killed between its last state and what is made from it.
         run.setup.save_model(&run.directory)?;
         run.draw()?;
+    }
+    if let Err(error) = catch_up(run, watch) {
+        return Err(without_data(run, None, error, watch)?);
     }
     for step in first..o.steps {
         let begin = Instant::now();
@@ -58,11 +61,15 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let done = step + 1 == o.steps;
         let stop = watch.stop();
         let due = |every: u64| (step + 1) % every == 0 || done;
-        let validation = if due(o.eval_every) { run.evaluate(watch)? } else { Validation::default() };
+        let evaluated = if due(o.eval_every) { run.evaluate(watch) } else { Ok(Validation::default()) };
         run.position.seconds += begin.elapsed().as_secs_f64();
         let Position { step, seconds, .. } = run.position;
+        let validation = *evaluated.as_ref().unwrap_or(&Validation::default());
         let metric = Metric { step, loss, validation, lr, grad_norm: norm, items_per_s, seconds };
         run.metrics.write(&metric)?;
+        if let Err(error) = evaluated {
+            return Err(without_data(run, Some(&batch), error, watch)?);
+        }
         watch.progress(&metric);
         run.advice.look(&metric).iter().for_each(|sentence| watch.note(sentence));
         if due(o.save_every) || stop {
@@ -83,7 +90,23 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
     run.outcome()
 }
 
-/// Ends a run that gets no batch. Between two steps nothing is half done, and `last` is the batch of the last.
+/// Evaluates after the last step that was made, if that was due and could not be done, for pictures were broken.
+fn catch_up(run: &mut Run, watch: &mut dyn Watch) -> Result<()> {
+    let (step, o) = (run.position.step, &run.setup.options);
+    let due = step > 0 && (step.is_multiple_of(o.eval_every) || step == o.steps);
+    let path = run.directory.join(METRICS);
+    let Some(metric) = read_metrics(&path)?.pop().filter(|of| due && of.step == step && of.validation.loss.is_none())
+    else {
+        return Ok(());
+    };
+    let validation = run.evaluate(watch)?;
+    run.metrics = MetricsWriter::resume(&path, step - 1)?;
+    run.metrics.write(&Metric { validation, ..metric })?;
+    run.save()?;
+    run.draw()
+}
+
+/// Ends a run that gets no batch or no evaluation. Between two steps nothing is half done, and `last` is the batch of the last.
 fn without_data(run: &mut Run, last: Option<&Batch>, error: Error, watch: &mut dyn Watch) -> Result<Error> {
     run.name_broken(watch)?;
     if let Some(batch) = last {

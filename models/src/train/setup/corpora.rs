@@ -150,7 +150,7 @@ pub fn check_there(o: &Options, run: &Path) -> Result<()> {
         Some(said) => {
             let options = run.join("train.toml");
             let what = format!(
-                "is not there any more, and the run learns from it: bring it back, or, if it is elsewhere now, write its new \
+                "is not there any more, and the run needs it: bring it back, or, if it is elsewhere now, write its new \
                  path in {}",
                 options.display()
             );
@@ -160,11 +160,12 @@ pub fn check_there(o: &Options, run: &Path) -> Result<()> {
     }
 }
 
-/// Says so if what is learned from is validated on as well.
+/// Says so if what is learned from is validated on as well, however it is written.
 fn note_shared(o: &Options, watch: &mut dyn Watch) {
-    let path = |said: &String| said.rsplit_once('=').map_or(said.clone(), |(path, _)| path.to_owned());
-    let learned: Vec<String> = o.data.iter().flat_map(|said| [said.clone(), path(said)]).collect();
-    if let Some(both) = o.val_data.iter().find(|said| learned.contains(said)) {
+    let real = |path: &str| std::fs::canonicalize(path).ok();
+    let path = |said: &String| real(said).or_else(|| real(said.rsplit_once('=')?.0));
+    let learned: Vec<PathBuf> = o.data.iter().filter_map(path).collect();
+    if let Some(both) = o.val_data.iter().find(|said| real(said).is_some_and(|path| learned.contains(&path))) {
         let what = "is learned from and validated on: the validation loss says nothing of what is new";
         watch.note(&format!("{both} {what}"));
     }

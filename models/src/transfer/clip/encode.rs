@@ -55,13 +55,15 @@ struct Prepared {
 
 impl Encoders {
     /// Pictures 0 to `n` as vectors. `picture` reads one, on several threads at once; `done` is told how many are finished.
+    ///
+    /// Errors: data that was written anew meanwhile.
     pub fn pictures(
         &self,
         layer: Layer,
         n: usize,
         picture: impl Fn(usize) -> Result<Arc<Picture>> + Sync,
         done: impl FnMut(usize),
-    ) -> Seen {
+    ) -> Result<Seen> {
         through(
             &self.preprocess,
             n,
@@ -100,12 +102,14 @@ impl Encoders {
 }
 
 /// Pictures 0 to `n` as their pixels and nothing else, of so many a side: `[n, 3·side·side]`.
+///
+/// Errors: data that was written anew meanwhile.
 pub fn raw_pixels(
     side: usize,
     n: usize,
     picture: impl Fn(usize) -> Result<Arc<Picture>> + Sync,
     done: impl FnMut(usize),
-) -> Seen {
+) -> Result<Seen> {
     let preprocess = Preprocess { size: side, ..Preprocess::default() };
     let width = preprocess.numbers();
     through(&preprocess, n, picture, width, |pixels, rows| Tensor::of([rows, width], pixels), done)
@@ -122,7 +126,7 @@ fn through(
     width: usize,
     encode: impl Fn(&[f32], usize) -> Tensor,
     mut done: impl FnMut(usize),
-) -> Seen {
+) -> Result<Seen> {
     let (mut numbers, mut vectors, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let (chunks, picture) = (n.div_ceil(AT_ONCE), &picture);
     std::thread::scope(|scope| {
@@ -152,10 +156,14 @@ fn through(
             }
             numbers.extend(next.numbers);
             faults.extend(next.faults);
+            if let Some(changed) = faults.iter().position(|fault| matches!(fault, Error::Changed(_))) {
+                return Err(faults.swap_remove(changed));
+            }
             done(((chunk + 1) * AT_ONCE).min(n));
         }
-    });
-    Seen { vectors: Tensor::of([numbers.len(), width], &vectors), numbers, faults }
+        Ok(())
+    })?;
+    Ok(Seen { vectors: Tensor::of([numbers.len(), width], &vectors), numbers, faults })
 }
 
 /// Pictures of these numbers as the model sees them.
@@ -191,7 +199,7 @@ mod tests {
         for n in [3, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE + 5] {
             // Every seventh is the same picture, and some before it cannot be read.
             let picture = |i: usize| if i % 20 == 9 { Err(Error::file("x.png", i)) } else { gallery.picture(i % 7) };
-            let seen = with.pictures(Layer::Space, n, picture, |_| {});
+            let seen = with.pictures(Layer::Space, n, picture, |_| {}).unwrap();
             assert_eq!(seen.vectors.shape().rows(), seen.numbers.len());
             let mut first = std::collections::HashMap::new();
             for (row, number) in seen.vectors.data().chunks_exact(8).zip(&seen.numbers) {
@@ -206,7 +214,7 @@ mod tests {
         let (with, gallery) = (untrained(), Gallery::scenes(101, 16));
         let picture = |i: usize| if i % 50 == 7 { Err(Error::file("x.png", i)) } else { gallery.picture(i) };
         let mut told = 0;
-        let seen = with.pictures(Layer::Space, 101, picture, |done| told = done);
+        let seen = with.pictures(Layer::Space, 101, picture, |done| told = done).unwrap();
         assert_eq!((told, seen.numbers.len(), seen.vectors.shape().to_vec()), (101, 99, vec![99, 8]));
         assert_eq!((seen.faults.len(), seen.faults[1].to_string()), (2, "x.png: 57".to_owned()));
         for (row, &number) in seen.numbers.iter().enumerate().step_by(9) {
@@ -215,7 +223,14 @@ mod tests {
             assert!(alone.data().iter().zip(together).all(|(a, b)| (a - b).abs() < 1e-5), "{number}");
             assert!((together.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
         }
-        let none = with.pictures(Layer::State, 3, |_| Err(Error::file("x", "y")), |_| {});
+        let none = with.pictures(Layer::State, 3, |_| Err(Error::file("x", "y")), |_| {}).unwrap();
+        let changed = with.pictures(
+            Layer::State,
+            300,
+            |i| if i == 60 { Err(Error::Changed("s.tar".into())) } else { gallery.picture(0) },
+            |_| {},
+        );
+        assert!(changed.unwrap_err().to_string().starts_with("s.tar: it was written anew"));
         assert_eq!((none.vectors.shape().to_vec(), none.faults.len()), (vec![0, 16], 3));
     }
 }

@@ -62,8 +62,8 @@ impl Gallery {
         Self::World { scenes, captions, side }
     }
 
-    /// What these options name, with the pictures of which nothing is said. Each picture is seen once, so none is kept in
-    /// memory.
+    /// What these options name, with the pictures of which nothing is said. Most commands see each picture once, so none is
+    /// kept in memory.
     ///
     /// Errors: as for [`PictureFiles::open`].
     pub fn open(options: PictureOptions) -> Result<Self> {

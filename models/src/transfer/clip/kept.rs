@@ -35,8 +35,8 @@ struct Made {
 /// How an index came about.
 #[derive(Debug)]
 pub enum Came {
-    /// It was there, and so many pictures are not in it, for they could not be read when it was made.
-    Kept(usize),
+    /// It was there, without pictures that could not be read when it was made, and cannot now; what is wrong with each.
+    Kept(Vec<Error>),
     /// It was made now, without pictures that cannot be read; what is wrong with each of these.
     Made(Vec<Error>),
 }
@@ -76,17 +76,25 @@ pub fn check_same(path: &Path, with: &Encoders, gallery: &Gallery, texts: bool) 
 impl Index {
     /// The index at `path` if it is of this gallery and this model; or else a new one, which is not written yet. It has what is
     /// said of the pictures if `texts` are wanted. `done` is told how many pictures are finished.
-    pub fn at(path: &Path, with: &Encoders, gallery: &Gallery, texts: bool, done: impl FnMut(usize)) -> (Self, Came) {
-        match kept(path, with, gallery, texts) {
-            Some(index) => {
-                let left_out = gallery.len() - index.numbers.len();
-                (index, Came::Kept(left_out))
-            }
-            None => {
-                let (index, faults) = Self::over(with, gallery, texts, done);
-                (index, Came::Made(faults))
+    ///
+    /// Errors: data that was written anew meanwhile.
+    pub fn at(
+        path: &Path,
+        with: &Encoders,
+        gallery: &Gallery,
+        texts: bool,
+        done: impl FnMut(usize),
+    ) -> Result<(Self, Came)> {
+        if let Some(index) = kept(path, with, gallery, texts) {
+            // What could not be read may be readable now: permissions and disks do not show in when a file was written.
+            let left_out = (0..gallery.len()).filter(|i| index.numbers.binary_search(i).is_err());
+            let faults: Vec<Option<Error>> = left_out.map(|i| gallery.picture(i).err()).collect();
+            if let Some(faults) = faults.into_iter().collect() {
+                return Ok((index, Came::Kept(faults)));
             }
         }
+        let (index, faults) = Self::over(with, gallery, texts, done)?;
+        Ok((index, Came::Made(faults)))
     }
 
     /// Writes it to `path`, complete or not at all.
@@ -167,18 +175,19 @@ mod tests {
         let real = folder.canonicalize().unwrap().with_extension("index.safetensors");
         assert_eq!(path(&[folder.join("within/..")]), real);
         let here = gallery(&folder);
-        let (index, came) = Index::at(&at, &with, &here, true, |_| {});
+        let (index, came) = Index::at(&at, &with, &here, true, |_| {}).unwrap();
         assert!(matches!(&came, Came::Made(faults) if faults.len() == 1), "{came:?}");
         index.keep(&at, &with, &here).unwrap();
-        let (again, came) = Index::at(&at, &with, &here, true, |_| unreachable!("nothing is computed again"));
-        assert!(matches!(came, Came::Kept(1)), "{came:?}");
+        let (again, came) = Index::at(&at, &with, &here, true, |_| unreachable!("nothing is computed again")).unwrap();
+        assert!(matches!(&came, Came::Kept(faults) if faults.len() == 1), "{came:?}");
         let query = Query::Text("picture c".to_owned()).vector(&with);
         for wanted in [Wanted::Pictures, Wanted::Texts] {
             let [hits, before] = [&again, &index].map(|index| index.search(&here, &query, wanted, 9));
             assert!(hits == before && hits.len() == 2, "{hits:?}");
         }
         assert_eq!(again.search(&here, &query, Wanted::Texts, 1)[0].texts, ["picture c"]);
-        let anew = |with: &Encoders| matches!(Index::at(&at, with, &gallery(&folder), true, |_| {}).1, Came::Made(_));
+        let anew =
+            |with: &Encoders| matches!(Index::at(&at, with, &gallery(&folder), true, |_| {}).unwrap().1, Came::Made(_));
         assert!(anew(&with.from_scratch(9)), "another model");
         fs::write(folder.join("a.txt"), "something else").unwrap();
         assert!(anew(&with), "another caption");
@@ -192,6 +201,19 @@ mod tests {
         assert!(anew(&with), "numbers that are none");
         fs::write(&at, whole).unwrap();
         assert!(!anew(&with));
+        // What is mended without a trace in the file's time is taken in all the same.
+        let written = fs::metadata(folder.join("b.png")).unwrap().modified().unwrap();
+        let mut bytes = Vec::new();
+        let picture = image::RgbImage::new(1, 1);
+        picture.write_to(&mut std::io::Cursor::new(&mut bytes), image::ImageFormat::Png).unwrap();
+        fs::write(folder.join("b.png"), vec![b' '; bytes.len()]).unwrap();
+        fs::File::options().write(true).open(folder.join("b.png")).unwrap().set_modified(written).unwrap();
+        let here = gallery(&folder);
+        Index::at(&at, &with, &here, true, |_| {}).unwrap().0.keep(&at, &with, &here).unwrap();
+        assert!(!anew(&with));
+        fs::write(folder.join("b.png"), bytes).unwrap();
+        fs::File::options().write(true).open(folder.join("b.png")).unwrap().set_modified(written).unwrap();
+        assert!(anew(&with), "a picture that can be read now");
         fs::write(folder.join("b.png"), "no pixture").unwrap();
         let written = fs::File::options().write(true).open(folder.join("b.png")).unwrap();
         written.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(1)).unwrap();

@@ -12,6 +12,7 @@ use tensor::{Tensor, matmul};
 use super::encode::{Layer, Seen};
 use super::gallery::Gallery;
 use super::{Encoders, chosen, distinct};
+use crate::error::Result;
 
 /// How well queries find what belongs to them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -93,8 +94,10 @@ pub struct Measured {
 }
 
 /// Recall in a gallery whose pictures have captions, `done` being told how many pictures are finished.
-pub fn retrieval(with: &Encoders, gallery: &Gallery, done: impl FnMut(usize)) -> Measured {
-    let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), done);
+///
+/// Errors: data that was written anew meanwhile.
+pub fn retrieval(with: &Encoders, gallery: &Gallery, done: impl FnMut(usize)) -> Result<Measured> {
+    let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), done)?;
     let captions: Vec<Vec<String>> = seen.numbers.iter().map(|&i| gallery.captions(i)).collect();
     let told: Vec<usize> = (0..captions.len()).filter(|&row| !captions[row].is_empty()).collect();
     let said: Vec<&str> = told.iter().flat_map(|&row| &captions[row]).map(String::as_str).collect();
@@ -111,7 +114,7 @@ pub fn retrieval(with: &Encoders, gallery: &Gallery, done: impl FnMut(usize)) ->
         image_to_text: recall(&images, &vectors, &of_picture),
         text_to_image: recall(&vectors, &images, &of_text),
     };
-    Measured { recall, cut: with.cut(&texts), seen }
+    Ok(Measured { recall, cut: with.cut(&texts), seen })
 }
 
 #[cfg(test)]
@@ -147,7 +150,7 @@ mod tests {
     fn captions_that_are_the_same_text_belong_to_all_of_their_pictures() {
         // Eight combinations, each shown twice: 16 pictures and 8 different captions.
         let measured = retrieval(&untrained(), &Gallery::single(0, 16, 16, false), |_| {});
-        let BothWays { image_to_text, text_to_image } = measured.recall;
+        let BothWays { image_to_text, text_to_image } = measured.unwrap().recall;
         assert_eq!([image_to_text.queries, image_to_text.candidates], [16, 8]);
         assert_eq!([text_to_image.queries, text_to_image.candidates], [8, 16]);
         assert_eq!(image_to_text.recall_at_10, 1.0);

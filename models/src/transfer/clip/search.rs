@@ -14,7 +14,7 @@ use super::gallery::Gallery;
 
 use super::{Encoders, distinct};
 use crate::data::pictures::Picture;
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +58,18 @@ pub struct Hit {
 impl Index {
     /// The index of a gallery, and what is wrong with the pictures that could not be read; without what is said of them, if
     /// pictures alone are to be found. `done` is told how many pictures are finished.
-    pub fn over(with: &Encoders, gallery: &Gallery, texts: bool, done: impl FnMut(usize)) -> (Self, Vec<Error>) {
-        let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), done);
+    ///
+    /// Errors: data that was written anew meanwhile.
+    pub fn over(
+        with: &Encoders,
+        gallery: &Gallery,
+        texts: bool,
+        done: impl FnMut(usize),
+    ) -> Result<(Self, Vec<Error>)> {
+        let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), done)?;
         let (captions, of) = if texts { told(gallery, &seen.numbers) } else { Default::default() };
         let texts = with.texts(&captions.iter().map(String::as_str).collect::<Vec<_>>());
-        (Self { numbers: seen.numbers, pictures: seen.vectors, captions, of, texts }, seen.faults)
+        Ok((Self { numbers: seen.numbers, pictures: seen.vectors, captions, of, texts }, seen.faults))
     }
 
     /// How many pictures and how many different captions there are.
@@ -137,7 +144,7 @@ mod tests {
     #[test]
     fn a_picture_and_a_caption_find_themselves_first() {
         let (with, gallery) = (untrained(), Gallery::scenes(60, 16));
-        let (index, faults) = Index::over(&with, &gallery, true, |_| {});
+        let (index, faults) = Index::over(&with, &gallery, true, |_| {}).unwrap();
         assert!(faults.is_empty() && index.sizes()[0] == 60 && index.sizes()[1] > 200);
         let picture = Query::Picture("x".into(), Box::new((*gallery.picture(17).unwrap()).clone())).vector(&with);
         let hits = index.search(&gallery, &picture, Wanted::Pictures, 3);

@@ -46,7 +46,9 @@ pub struct Probe<'a> {
     raw: Pair,
     /// With random weights, by their seed: computed when first asked for.
     scratch: Mutex<HashMap<u64, Arc<Pair>>>,
-    /// What is to be known, a sentence each.
+    /// What is wrong with the pictures that could not be read.
+    pub faults: Vec<Error>,
+    /// What else is to be known, a sentence each.
     pub notes: Vec<String>,
 }
 
@@ -57,13 +59,14 @@ impl<'a> Probe<'a> {
     pub fn new(with: &'a Encoders, galleries: [Gallery; 2], mut done: impl FnMut(usize, usize)) -> Result<Self> {
         let all = galleries.iter().map(Gallery::len).sum::<usize>();
         let mut before = 0;
-        let seen = galleries.each_ref().map(|of| {
+        let mut seen = |of: &Gallery| {
             let seen = states(with, of, |n| done(before + n, all));
             before += of.len();
             seen
-        });
-        let faults = seen.iter().flat_map(|seen| &seen.faults);
-        let mut notes: Vec<String> = faults.map(|fault| format!("left out: {fault}")).collect();
+        };
+        let mut seen = [seen(&galleries[0])?, seen(&galleries[1])?];
+        let faults = seen.iter_mut().flat_map(|seen| std::mem::take(&mut seen.faults)).collect();
+        let mut notes = Vec::new();
         notes.extend(galleries[1].shared_with(&galleries[0]));
         let rows = [0, 1].map(|i| known(&galleries[i], &seen[i]));
         let class = |i: usize, row: usize| galleries[i].class(seen[i].numbers[row]).expect("chosen for it").to_owned();
@@ -93,9 +96,9 @@ impl<'a> Probe<'a> {
         let trained = standardised([0, 1].map(|i| chosen(&seen[i].vectors, &rows[i])));
         let side = with.preprocess.size.min(SIDE);
         let pixels =
-            |i: usize| raw_pixels(side, numbers[i].len(), |at| galleries[i].picture(numbers[i][at]), |_| {}).whole();
+            |i: usize| raw_pixels(side, numbers[i].len(), |at| galleries[i].picture(numbers[i][at]), |_| {})?.whole();
         let (classes, raw, scratch) = (names.len(), standardised([pixels(0)?, pixels(1)?]), Mutex::default());
-        Ok(Self { with, galleries, numbers, labels, classes, trained, raw, scratch, notes })
+        Ok(Self { with, galleries, numbers, labels, classes, trained, raw, scratch, faults, notes })
     }
 
     /// Pictures of one object in the built-in world, of every combination that training shows; their classes are the shapes.
@@ -124,7 +127,7 @@ impl<'a> Probe<'a> {
         let with = self.with.from_scratch(seed);
         let states = |i: usize| {
             let (gallery, numbers) = (&self.galleries[i], &self.numbers[i]);
-            with.pictures(Layer::State, numbers.len(), |at| gallery.picture(numbers[at]), |_| {}).whole()
+            with.pictures(Layer::State, numbers.len(), |at| gallery.picture(numbers[at]), |_| {})?.whole()
         };
         let features = Arc::new(standardised([states(0)?, states(1)?]));
         known.insert(seed, features.clone());
@@ -158,7 +161,7 @@ impl Subject for Probe<'_> {
 }
 
 /// What the image encoder makes of pictures, before the projection to the space of texts.
-fn states(with: &Encoders, gallery: &Gallery, done: impl FnMut(usize)) -> Seen {
+fn states(with: &Encoders, gallery: &Gallery, done: impl FnMut(usize)) -> Result<Seen> {
     with.pictures(Layer::State, gallery.len(), |i| gallery.picture(i), done)
 }
 

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::place::Place;
 use super::wording::{Record, Wording};
-use super::{Gathering, Item, Kind, Place, is_foreign, is_picture, note_alone, note_foreign, only_foreign};
+use super::{Gathering, Item, Kind, is_foreign, is_picture, note_alone, note_foreign, only_foreign};
 use crate::data::labelled::{Tally, utf8_of};
 use crate::error::{Error, Result};
 
@@ -41,17 +42,21 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
     }
     let mut wording = Wording::of(to.options, folder, &COLUMNS.map(str::to_owned))?;
     let source = Arc::<Path>::from(folder);
-    let (all, mut gone) = (files.len(), Tally::default());
+    let (mut kept, mut gone, mut again) = (0, Tally::default(), Tally::default());
     for file in files {
         let record = record(&file)?;
         if !wording.keeps(&record) {
             continue;
         }
+        kept += 1;
         let name = file.strip_prefix(folder).unwrap_or(&file);
         let Some(place) = Place::of_file(&source, name) else {
             gone.add(|| name.display().to_string());
             continue;
         };
+        if to.knows(&place) {
+            again.add(|| name.display().to_string());
+        }
         to.add(Item::new(place, wording.captions(&record)), wording.class(&record));
     }
     let (one, many) = (
@@ -60,11 +65,16 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
     );
     gone.note(folder, one, many, &mut to.notes);
     to.missing += gone.count;
-    if gone.count == all {
+    if gone.count > 0 && gone.count == kept {
         let what =
             format!("all pictures in it are gone, or links to nothing, such as {}: fetch them again", gone.first);
         return Err(Error::file(folder, what));
     }
+    let (one, many) = (
+        "picture is the same file as one before, and counts with that",
+        "pictures are the same files as others before, and count with those",
+    );
+    again.note(folder, one, many, &mut to.notes);
     note_foreign(&foreign, folder, &mut to.notes);
     note_alone(&alone, folder, &mut to.notes);
     note_sources(&sources, folder, &mut to.notes);

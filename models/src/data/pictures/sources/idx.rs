@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::place::{Form, Place, Stamp};
 use super::wording::{Record, Wording};
-use super::{Form, Gathering, Item, Place};
+use super::{Gathering, Item};
 use crate::error::{Error, Result};
 
 /// Whether the name is one of images in this form.
@@ -23,7 +24,7 @@ pub(super) fn is_idx(path: &Path) -> bool {
 
 /// Adds the pictures, each with its class: a digit, or the name that the options give it.
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
-    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let stamp = Stamp::at(path)?;
     let [count, height, width] = header(path, 3)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(name.replace("images", "labels").replace("idx3", "idx1"));
@@ -47,14 +48,17 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
             Some((_, Some(name))) => Some(name.clone()),
             Some((digit, None)) if names.is_empty() => Some(digit.to_string()),
             Some((digit, None)) => {
-                let what = format!("picture {i} is of class {digit}, and only {} classes have names", names.len());
+                let what = format!(
+                    "picture {i} is of class {digit}, and only {} classes have names: name all of them, the first that of 0",
+                    names.len()
+                );
                 return Err(Error::file(&beside, what));
             }
         };
         let record = Record::from_iter([("class".to_owned(), Value::from(class))]);
         if wording.keeps(&record) {
             let form = Form::Grey { offset: 16 + i as u64 * bytes, width, height };
-            let place = Place { source: source.clone(), key: i.to_string().into(), bytes, modified, form };
+            let place = Place { source: source.clone(), key: i.to_string().into(), bytes, stamp, form };
             to.add(Item::new(place, wording.captions(&record)), wording.class(&record));
         }
     }

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use folder::Found;
-use place::{Form, Place};
+use place::{Form, Place, Whereabouts};
 use wording::Wording;
 
 use super::PictureOptions;
@@ -83,11 +83,6 @@ impl Item {
     }
 }
 
-/// A file's name without `./` before it, which some write and some do not.
-fn plain(name: &Path) -> &Path {
-    name.strip_prefix(".").unwrap_or(name)
-}
-
 /// What has been found so far.
 pub(super) struct Gathering<'a> {
     options: &'a PictureOptions,
@@ -100,7 +95,7 @@ pub(super) struct Gathering<'a> {
     pub missing: usize,
     /// Of the source that is being read: its first item, and its files.
     start: usize,
-    files: HashMap<PathBuf, usize>,
+    files: HashMap<Whereabouts, usize>,
     shards: u32,
 }
 
@@ -192,8 +187,8 @@ impl Gathering<'_> {
     /// if not, the first counts.
     fn add(&mut self, mut item: Item, class: Option<String>) -> bool {
         if let Form::File = item.place.form {
-            let file = plain(&item.place.key);
-            if let Some(&known) = self.files.get(file) {
+            let file = item.place.whereabouts();
+            if let Some(&known) = self.files.get(&file) {
                 let class = class.map(|class| self.number_of(class));
                 let known = &mut self.items[known];
                 item.captions.retain(|caption| !known.captions.contains(caption));
@@ -201,7 +196,7 @@ impl Gathering<'_> {
                 known.class = known.class.or(class);
                 return class.is_none() || class == known.class;
             }
-            self.files.insert(file.to_owned(), self.items.len());
+            self.files.insert(file, self.items.len());
         } else {
             item.shard = self.shards + 1;
         }
@@ -210,22 +205,26 @@ impl Gathering<'_> {
         true
     }
 
+    /// Whether the source that is being read has had this file before.
+    fn knows(&self, place: &Place) -> bool {
+        self.files.contains_key(&place.whereabouts())
+    }
+
     /// Whether something is said of a file of the source that is being read.
-    fn says(&self, file: &Path) -> bool {
-        self.files.get(plain(file)).is_some_and(|&item| !self.items[item].captions.is_empty())
+    fn says(&self, file: &Whereabouts) -> bool {
+        self.files.get(file).is_some_and(|&item| !self.items[item].captions.is_empty())
     }
 
     /// Says of pictures that more than one source has that they count more than once.
     fn note_shared(&mut self) {
         let mut met = HashSet::new();
-        let again: Vec<&Place> =
-            self.items.iter().map(|item| &item.place).filter(|place| !met.insert(place.whereabouts())).collect();
-        let Some(first) = again.first() else { return };
-        let mut shared = Tally::default();
-        again.iter().for_each(|place| shared.add(|| place.key.display().to_string()));
-        let one = "picture is in another source as well, and counts twice";
-        let many = "pictures are in other sources as well, and count twice";
-        shared.note(&first.source, one, many, &mut self.notes);
+        let places = self.items.iter().map(|item| &item.place);
+        let again: Vec<&Place> = places.filter(|place| !met.insert(place.whereabouts())).collect();
+        let Some(first) = again.first().map(|place| place.name()) else { return };
+        self.notes.push(match again.len() {
+            1 => format!("1 picture is in another source as well, and counts twice: {first}"),
+            n => format!("{n} pictures are in other sources as well, and count twice, the first is {first}"),
+        });
     }
 
     fn number_of(&mut self, class: String) -> u32 {

@@ -22,11 +22,15 @@ pub struct Place {
     pub key: PathBuf,
     /// How many it takes there.
     pub bytes: u64,
-    /// When the file was last written.
-    pub modified: Option<SystemTime>,
+    /// The file's stamp when it was opened.
+    pub stamp: Stamp,
     /// How it lies there.
     pub form: Form,
 }
+
+/// What a picture has in common with no other, whatever its file and its source are called: the system's numbers of the file,
+/// and the picture's name in it if there are others; or where the system tells none, the path.
+pub type Whereabouts = (Option<[u64; 2]>, PathBuf);
 
 /// How a picture lies where it is.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +43,40 @@ pub enum Form {
     Grey { offset: u64, width: u32, height: u32 },
 }
 
+/// What tells a file from others whatever it is called, and from what it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The system's numbers of the disk and of the file on it, where it tells them.
+    which: Option<[u64; 2]>,
+    bytes: u64,
+    /// When it was last written.
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// That of the file that this is said of.
+    pub fn of(meta: &fs::Metadata) -> Self {
+        #[cfg(unix)]
+        let which = Some([std::os::unix::fs::MetadataExt::dev(meta), std::os::unix::fs::MetadataExt::ino(meta)]);
+        #[cfg(not(unix))]
+        let which = None;
+        Self { which, bytes: meta.len(), modified: meta.modified().ok() }
+    }
+
+    /// That of the file at a path.
+    ///
+    /// Errors: there is none, or it may not be looked at.
+    pub fn at(path: &Path) -> Result<Self> {
+        Ok(Self::of(&fs::metadata(path).map_err(|e| Error::io(path, "read", &e))?))
+    }
+}
+
 impl Place {
     /// The file of this name in a folder, if it is there.
     pub fn of_file(folder: &Arc<Path>, name: &Path) -> Option<Self> {
         let meta = fs::metadata(folder.join(name)).ok().filter(fs::Metadata::is_file)?;
-        let modified = meta.modified().ok();
-        Some(Self { source: folder.clone(), key: name.to_owned(), bytes: meta.len(), modified, form: Form::File })
+        let (bytes, stamp) = (meta.len(), Stamp::of(&meta));
+        Some(Self { source: folder.clone(), key: name.to_owned(), bytes, stamp, form: Form::File })
     }
 
     /// The path, or `SHARD:KEY`.
@@ -64,16 +96,13 @@ impl Place {
 
     /// What changes when the file is written anew, if only by as many other bytes.
     pub fn version(&self) -> String {
-        let since = self.modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let since = self.stamp.modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         format!("{}:{}", self.bytes, since.as_nanos())
     }
 
     /// Reads and decodes it. The file is opened anew each time: so thousands of shards keep no file open, and threads
     /// need not wait for each other's.
     pub fn picture(&self, ground: [u8; 3]) -> Result<Picture> {
-        if self.bytes > MOST_BYTES {
-            return Err(Error::file(self.name(), "it is larger than any picture: remove it"));
-        }
         let bytes = self.read()?;
         match self.form {
             Form::Grey { width, height, .. } => {
@@ -84,43 +113,37 @@ impl Place {
         }
     }
 
+    /// Its bytes. Of one among many, an error if their file was written anew since it was opened: at its place there another
+    /// picture may lie now, of which something else is said.
     fn read(&self) -> Result<Vec<u8>> {
         let unreadable = |e| Error::io(self.name(), "read", &e);
-        let offset = match self.form {
-            Form::File => return fs::read(self.source.join(&self.key)).map_err(unreadable),
-            Form::Member { offset } | Form::Grey { offset, .. } => offset,
+        let path = if let Form::File = self.form { self.source.join(&self.key).into() } else { self.source.clone() };
+        let mut file = File::open(&path).map_err(unreadable)?;
+        let length = match self.form {
+            Form::File => file.metadata().map_err(unreadable)?.len(),
+            _ => self.bytes,
         };
-        let mut file = File::open(&self.source).map_err(unreadable)?;
-        self.check_unchanged(&file.metadata().map_err(unreadable)?)?;
-        let mut bytes = vec![0; self.bytes as usize];
-        file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes)).map_err(unreadable)?;
-        Ok(bytes)
-    }
-
-    /// An error if the file that it is one of many in was written anew since it was opened: at its place there another
-    /// picture may lie now, of which something else is said.
-    pub fn check_still_there(&self) -> Result<()> {
-        match (self.form, fs::metadata(&self.source)) {
-            (Form::Member { .. } | Form::Grey { .. }, Ok(meta)) => self.check_unchanged(&meta),
-            _ => Ok(()),
+        if length > MOST_BYTES {
+            return Err(Error::file(self.name(), "it is larger than any picture: remove it"));
         }
-    }
-
-    fn check_unchanged(&self, now: &fs::Metadata) -> Result<()> {
-        if now.modified().ok() == self.modified {
-            return Ok(());
+        let mut bytes = vec![0; length as usize];
+        let (Form::Member { offset } | Form::Grey { offset, .. }) = self.form else {
+            return file.read_exact(&mut bytes).map(|()| bytes).map_err(unreadable);
+        };
+        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes));
+        // Looked at behind the bytes, so that no change before can be missed.
+        if Stamp::of(&file.metadata().map_err(unreadable)?) != self.stamp {
+            return Err(Error::Changed(self.source.to_path_buf()));
         }
-        let what = "it was written anew while it was being read, and where a picture was another may be now: leave it as it \
-                    is, and start again";
-        Err(Error::file(&self.source, what))
+        read.map(|()| bytes).map_err(unreadable)
     }
 
-    /// What it has in common with no other picture, however its source was named.
-    pub fn whereabouts(&self) -> PathBuf {
-        let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        match self.form {
-            Form::File => real(&self.source.join(&self.key)),
-            _ => real(&self.source).join(&self.key),
+    /// What it has in common with no other picture.
+    pub fn whereabouts(&self) -> Whereabouts {
+        match (self.stamp.which, self.form) {
+            (Some(_), Form::File) => (self.stamp.which, PathBuf::new()),
+            (Some(_), _) => (self.stamp.which, self.key.clone()),
+            (None, _) => (None, self.source.join(self.key.strip_prefix(".").unwrap_or(&self.key))),
         }
     }
 }

@@ -8,15 +8,16 @@
 //! `seg.png`. What a shard has twice counts as it would if it were unpacked: the later stands.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _};
 use std::path::{Component, Path};
 use std::sync::Arc;
 
 use tar::{Archive, Entry};
 
+use super::place::{Form, Place, Stamp};
 use super::wording::{Record, Wording};
-use super::{Form, Gathering, Item, Place, is_foreign, is_picture, note_alone, note_foreign, only_foreign};
+use super::{Gathering, Item, is_foreign, is_picture, note_alone, note_foreign, only_foreign};
 use crate::data::labelled::{Tally, shortened};
 use crate::error::{Error, Result};
 
@@ -41,7 +42,7 @@ struct Sample {
 /// Adds the shard's pictures, in its order.
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     // Asked before it is read: if it is written anew meanwhile, that is seen when a picture is.
-    let modified = fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    let stamp = Stamp::at(path)?;
     let (samples, Odd { replaced, links, foreign, alone, unseen }) = samples(path)?;
     let samples: Vec<_> = samples.into_iter().filter(|sample| sample.picture.is_some()).collect();
     if samples.is_empty() && foreign.count > 0 {
@@ -60,7 +61,7 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     for Sample { key, json: mut record, said, picture } in samples {
         record.extend(said);
         let Some((offset, bytes)) = picture.filter(|_| wording.keeps(&record)) else { continue };
-        let place = Place { source: source.clone(), key: key.into(), bytes, modified, form: Form::Member { offset } };
+        let place = Place { source: source.clone(), key: key.into(), bytes, stamp, form: Form::Member { offset } };
         to.add(Item::new(place, wording.captions(&record)), wording.class(&record));
     }
     let one = "second picture or text of a key, which counts in the place of the first";
@@ -134,7 +135,7 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Odd)> {
     }
     // A tar file ends with blocks of zeros; one that was cut between members has none.
     if whole + 512 > length {
-        return Err(cut_off(path, whole, samples.len(), "its end mark is missing"));
+        return Err(cut_off(path, whole.min(length), samples.len(), "its end mark is missing"));
     }
     for (at, ending) in foreign.iter().filter(|(at, _)| samples[*at].picture.is_none()) {
         odd.foreign.add(|| format!("{}.{ending}", samples[*at].key));

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::place::{Place, Whereabouts};
 use super::wording::{Record, Wording, joined};
-use super::{Gathering, Item, Place, tolerated};
+use super::{Gathering, Item, tolerated};
 use crate::data::labelled::classes::{Places, check_quotes, in_words};
 use crate::data::labelled::{Tally, bad_line, lines, shortened, text_of};
 use crate::error::{Error, Result};
@@ -44,6 +45,7 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
     let mut wording = Wording::of(to.options, path, &columns)?;
     let folder = Arc::<Path>::from(path.parent().unwrap_or(Path::new("")));
     let (mut missing, mut disputed, mut silent, mut kept) = (Tally::default(), Tally::default(), vec![], 0);
+    let mut gone = BTreeSet::new(); // by name: several rows may speak of one
     let mut add = |line: usize, record: &Record| {
         if !wording.keeps(record) {
             return Ok(());
@@ -58,13 +60,16 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
             Some(place) => {
                 let captions = wording.captions(record);
                 if captions.is_empty() {
-                    silent.push((line, file.clone()));
+                    silent.push((line, file.clone(), place.whereabouts()));
                 }
                 if !to.add(Item::new(place, captions), wording.class(record)) {
                     disputed.add(|| format!("{file} in line {line}"));
                 }
             }
-            None => missing.add(|| format!("{file} in line {line}")),
+            None => {
+                gone.insert(file.clone());
+                missing.add(|| format!("{file} in line {line}"));
+            }
         }
         Ok(())
     };
@@ -75,7 +80,7 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
         Kind::JsonLines => json_lines(path, &text, &mut notes, &mut add),
     }?;
     note_missing(path, &missing, kept, &mut notes)?;
-    to.missing += missing.count;
+    to.missing += gone.len();
     let one = "row gives a picture another class than one before, which counts";
     let many = "rows give a picture another class than one before, which counts";
     disputed.note(path, one, many, &mut notes);
@@ -98,10 +103,10 @@ fn note_missing(path: &Path, missing: &Tally, kept: usize, notes: &mut Vec<Strin
 
 /// Says of rows without a caption, by line and file, that they are passed over: of those whose picture another row speaks of.
 /// Pictures of which no row does are told when the source is closed.
-fn note_silent(path: &Path, rows: Vec<(usize, String)>, to: &Gathering, notes: &mut Vec<String>) {
+fn note_silent(path: &Path, rows: Vec<(usize, String, Whereabouts)>, to: &Gathering, notes: &mut Vec<String>) {
     let mut passed = Tally::default();
-    let spoken_of = rows.into_iter().filter(|(_, file)| to.says(Path::new(file)));
-    spoken_of.for_each(|(line, file)| passed.add(|| format!("{file} in line {line}")));
+    let spoken_of = rows.into_iter().filter(|(_, _, whereabouts)| to.says(whereabouts));
+    spoken_of.for_each(|(line, file, _)| passed.add(|| format!("{file} in line {line}")));
     passed.note(path, "row without a caption passed over", "rows without a caption passed over", notes);
 }
 
@@ -159,11 +164,17 @@ fn json_lines(path: &Path, text: &str, notes: &mut Vec<String>, add: &mut Add) -
 }
 
 fn tab_separated(path: &Path, text: &str, columns: &[String], notes: &mut Vec<String>, add: &mut Add) -> Result<()> {
-    let mut empty = Tally::default();
+    let (mut empty, mut quoted) = (Tally::default(), Tally::default());
     for (number, line) in lines(text, &mut empty).skip(1) {
         let fields: Vec<_> = line.split('\t').collect();
+        if fields.iter().any(|field| field.len() > 1 && field.starts_with('"') && field.ends_with('"')) {
+            quoted.add(|| format!("line {number}"));
+        }
         add(number, &row(path, number, line, columns, &fields, "a TAB")?)?;
     }
+    let one = "row has a column in double quotes, which are part of it here (in a .csv they are taken off)";
+    let many = "rows have columns in double quotes, which are part of them here (in a .csv they are taken off)";
+    quoted.note(path, one, many, notes);
     empty.note_empty_lines(path, notes);
     Ok(())
 }

@@ -378,10 +378,16 @@ fn pictures_that_are_named_twice_are_refused_or_told() {
     refused(&both("./t.tsv"), &["t.tsv", "named twice"]);
     refused(&both("in/../t.tsv"), &["t.tsv", "named twice"]);
     let notes = |more| PictureFiles::open(&both(more)).unwrap().notes().concat();
-    assert!(
-        notes("u.tsv").contains("2 pictures are in other sources as well, and count twice, the first is a.png of ")
-    );
-    assert!(notes("in/v.tsv").starts_with("1 picture is in another source as well, and counts twice: ../b.png of in"));
+    let said = notes("u.tsv");
+    assert!(said.starts_with("2 pictures are in other sources as well, and count twice, the first is "), "{said}");
+    assert!(said.ends_with("a.png"), "{said}");
+    let said = notes("in/v.tsv");
+    assert!(said.starts_with("1 picture is in another source as well, and counts twice: "), "{said}");
+    assert!(said.ends_with("in/../b.png"), "{said}");
+    // Within one source it is one picture, of which more is said.
+    write(&dir, &[("o.tsv", b"path\tlabel\na.png\tA\nin/../a.png\tletter\nb.png\tB\n")]);
+    let one = PictureFiles::open(&options(&dir, "o.tsv")).unwrap();
+    assert_eq!((one.len(), one.captions(0)), (2, &["A", "letter"].map(str::to_owned)[..]));
     let open = |name| PictureFiles::open(&options(&dir, name)).unwrap();
     let said = open("in/v.tsv").shared_with(&open("t.tsv")).unwrap();
     assert!(
@@ -390,6 +396,26 @@ fn pictures_that_are_named_twice_are_refused_or_told() {
     );
     write(&dir, &[("x.tsv", b"path\tlabel\nc.png\tC\n")]);
     assert_eq!((open("x.tsv").shared_with(&open("t.tsv")), notes("x.tsv")), (None, String::new()));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_a_picture_are_that_picture() {
+    let dir = folder(&[("a.txt", b"A"), ("b.txt", b"B"), ("c.txt", b"C"), ("d.txt", b"D"), ("z/e.txt", b"first")]);
+    std::os::unix::fs::symlink("../a.png", dir.path().join("z/e.png")).unwrap();
+    fs::hard_link(dir.path().join("b.png"), dir.path().join("z/f.png")).unwrap();
+    let set = PictureFiles::open(&options(&dir, "")).unwrap();
+    assert_eq!((set.len(), set.captions(0)), (4, &["A", "first"].map(str::to_owned)[..]));
+    let note = set.notes().concat();
+    assert!(note.starts_with("2 pictures are the same files as others before, and count with those"), "{note}");
+}
+
+#[test]
+fn quotes_in_a_table_of_tabs_are_told_to_be_part_of_it() {
+    let dir = folder(&[("t.tsv", b"path\tlabel\na.png\t\"a \"\"red\"\" cat\"\nb.png\ta dog\n")]);
+    let set = PictureFiles::open(&options(&dir, "t.tsv")).unwrap();
+    assert_eq!(set.captions(0), ["\"a \"\"red\"\" cat\""]);
+    assert!(set.notes().concat().starts_with("1 row has a column in double quotes, which are part of it here"));
 }
 
 #[cfg(unix)]
