@@ -13,7 +13,7 @@ use models::transfer::clip::{Encoders, chosen, confusion};
 use models::transfer::finetune::classify::Classifier;
 use serde_json::json;
 
-use crate::flags::{Texts, Threads, count, note_cut, note_cut_at};
+use crate::flags::{Texts, Threads, count, note_cut, note_cut_at, on_a_line};
 use crate::pictures::{self, PictureFlags};
 
 /// Label texts with a model that `finetune … classify` made, or pictures with a CLIP, by nothing but the labels' names.
@@ -105,7 +105,8 @@ fn show(args: &Args, (kind, what): (&str, &str), labels: &[String], p: &[f32]) -
         writeln!(out, "{}", json!({kind: what, "labels": best}))?;
         return Ok(());
     }
-    let best: Vec<_> = order.iter().map(|&i| format!("{} {:.1}%", labels[i], 100.0 * p[i])).collect();
+    let best: Vec<_> = order.iter().map(|&i| format!("{} {:.1}%", on_a_line(&labels[i]), 100.0 * p[i])).collect();
+    let what = if kind == "text" { what.to_owned() } else { on_a_line(what) };
     writeln!(out, "{}\t{what}", best.join(", "))?;
     Ok(())
 }
@@ -258,7 +259,8 @@ fn tell_mistakes(out: &mut impl std::io::Write, confusion: &[Vec<usize>], names:
     }
     for &(truth, said, times) in mistakes.iter().take(MISTAKES) {
         let all: usize = confusion[truth].iter().sum();
-        writeln!(out, "  {} for {}: {times} of {all}", names[truth], names[said])?;
+        let [truth, said] = [truth, said].map(|name| on_a_line(&names[name]));
+        writeln!(out, "  {truth} for {said}: {times} of {all}")?;
     }
     Ok(())
 }

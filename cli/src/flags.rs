@@ -114,6 +114,11 @@ impl From<PoolingName> for Pooling {
     }
 }
 
+/// A name or a caption that came with data, as a part of a line: what would end the line, or command the terminal, is a space.
+pub fn on_a_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
 /// A number of things, `one` of which is called so.
 pub fn count(n: usize, one: &str) -> String {
     format!("{n} {one}{}", if n == 1 { "" } else { "s" })

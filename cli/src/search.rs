@@ -192,8 +192,8 @@ fn show(args: &Args, hit: &Hit) -> Result<()> {
     if args.json {
         writeln!(out, "{}", serde_json::to_string(hit)?)?;
     } else {
-        let on_a_line = |text: &str| text.replace(['\n', '\r', '\t'], " ");
-        let (name, text) = (on_a_line(&hit.name), on_a_line(hit.texts.first().map_or("", String::as_str)));
+        let (name, text) = (flags::on_a_line(&hit.name), hit.texts.first().map_or("", String::as_str));
+        let text = flags::on_a_line(text);
         writeln!(out, "{:.3}\t{name}\t{text}", hit.score)?;
     }
     Ok(())

@@ -52,6 +52,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_atomically(path, |out| out.write_all(bytes))
 }
 
+/// Writes a file `path` with these bytes where there is none.
+///
+/// Errors: there is one, also if somebody else made it a moment before; and the system's.
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = temporary_in(parent(path))?;
+    temporary.write_all(bytes)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist_noclobber(path)?;
+    force(parent(path))
+}
+
 /// A temporary file in `dir`, which vanishes when it is dropped.
 pub(crate) fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
@@ -126,6 +137,26 @@ pub fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn what_is_new_is_written_over_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let written: Vec<bool> = std::thread::scope(|scope| {
+            let each = |i: u8| {
+                scope.spawn({
+                    let path = &path;
+                    move || write_new(path, &[i; 1000]).is_ok()
+                })
+            };
+            (0..8).map(each).collect::<Vec<_>>().into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert_eq!(written.iter().filter(|&&done| done).count(), 1);
+        let who = written.iter().position(|&done| done).unwrap() as u8;
+        assert_eq!(fs::read(&path).unwrap(), [who; 1000]);
+        assert_eq!(write_new(&path, b"").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn a_write_that_fails_leaves_the_old_file_and_nothing_beside_it() {

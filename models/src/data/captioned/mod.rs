@@ -80,6 +80,8 @@ impl Captioned {
     }
 
     /// Some pairs of the validation part, as they are, each with its first caption.
+    ///
+    /// Errors: too many pictures that cannot be read.
     pub fn val_batch(&self, rows: &[usize]) -> Result<Batch> {
         let of = &self.rows;
         let chosen = rows.iter().map(|&row| of.source.val_row(row, of.preprocess.size));
@@ -91,6 +93,7 @@ impl Captioned {
             marks.push(row.marks());
             batch.texts.push(of.ids(&row.caption));
         }
+        of.source.check_broken()?;
         of.close(&mut batch, &marks);
         Ok(batch)
     }

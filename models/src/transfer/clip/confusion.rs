@@ -23,7 +23,7 @@ const LETTERS: usize = 24;
 /// Errors: a file that is there already, or cannot be written.
 pub fn draw(path: &Path, title: &str, names: &[String], counts: &[Vec<usize>]) -> Result<()> {
     vacant(path)?;
-    files::write(path, render(title, names, counts).as_bytes()).map_err(|error| Error::io(path, "write", &error))
+    files::write_new(path, render(title, names, counts).as_bytes()).map_err(|error| Error::io(path, "write", &error))
 }
 
 fn render(title: &str, names: &[String], counts: &[Vec<usize>]) -> String {

@@ -27,7 +27,7 @@ const SMALL: usize = 100;
 pub fn write(path: &Path, query: &Query, among: &str, gallery: &Gallery, wanted: Wanted, hits: &[Hit]) -> Result<()> {
     vacant(path)?;
     let page = render(query, among, gallery, wanted, hits)?;
-    files::write(path, page.as_bytes()).map_err(|error| Error::io(path, "write", &error))
+    files::write_new(path, page.as_bytes()).map_err(|error| Error::io(path, "write", &error))
 }
 
 /// An error if there is something already where a file is to be written, or no folder for it.
@@ -115,6 +115,8 @@ pub(super) fn escaped(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
+            // XML has no place for them, whatever they are written as.
+            c if c.is_control() && !matches!(c, '\n' | '\r' | '\t') => safe.push('\u{fffd}'),
             c => safe.push(c),
         }
     }
@@ -173,11 +175,13 @@ mod tests {
             name: gallery.name(number),
             texts: vec![text.to_owned(), "more".to_owned()],
         };
-        let hits = [hit(0, "<script>alert(\"{{hits}}\")</script>"), hit(2, "x & 'y'")];
+        let hits = [hit(0, "<script>alert(\"{{hits}}\")</script>"), hit(2, "x\u{1b} & 'y'")];
         let query = Query::Text("<b> {{about}} {{hits}} & \"quotes\"".to_owned());
         let page = render(&query, "3 scenes", &gallery, Wanted::Pictures, &hits).unwrap();
         assert!(page.contains("<h1>&lt;b&gt; {{about}} {{hits}} &amp; &quot;quotes&quot;</h1>"), "{page}");
-        assert!(page.contains("&lt;script&gt;alert(&quot;{{hits}}&quot;)") && page.contains("x &amp; &#39;y&#39;"));
+        assert!(
+            page.contains("&lt;script&gt;alert(&quot;{{hits}}&quot;)") && page.contains("x\u{fffd} &amp; &#39;y&#39;")
+        );
         assert_eq!(page.matches("src=\"data:image/png;base64,iVBOR").count(), 2);
         assert!(!page.contains("<script") && !page.contains("http"));
         assert_eq!(page.matches("<li>").count(), 2);
