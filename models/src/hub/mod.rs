@@ -34,11 +34,15 @@ use crate::{Config, Model};
 type Sizes = (Vec<(&'static str, [usize; 2])>, Vec<(&'static str, usize, &'static str)>);
 
 /// Opens the checkpoint in a directory, of any model that is known here.
+///
+/// Errors: those of [`Checkpoint::open`] and [`Checkpoint::fill`].
 pub fn open(directory: &Path) -> Result<(Model, Params)> {
     Checkpoint::open(directory)?.model()
 }
 
 /// The sizes of the model in a directory, whose weights are left alone.
+///
+/// Errors: those of [`Checkpoint::open`].
 pub fn config(directory: &Path) -> Result<Config> {
     Ok(Checkpoint::open(directory)?.config)
 }
@@ -55,6 +59,9 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Opens the checkpoint in a directory and compares its sizes, before memory is taken for what config.json says.
+    ///
+    /// Errors: no directory; a config.json that is not there, damaged, or of a model that would be computed otherwise here;
+    /// weights that are damaged or of other sizes.
     pub fn open(directory: &Path) -> Result<Self> {
         if !directory.is_dir() {
             let is = if directory.exists() { "is no directory" } else { "no such directory" };
@@ -66,6 +73,8 @@ impl Checkpoint {
     }
 
     /// Compares a config.json that was read with the weights.
+    ///
+    /// Errors: they are of different sizes; the weights hold a parameter twice, and not twice the same.
     pub fn new((config, json): (Config, Value), weights: Weights) -> Result<Self> {
         let mut names = HashMap::new();
         for name in weights.names() {
@@ -87,11 +96,15 @@ impl Checkpoint {
     }
 
     /// The model and its parameters.
+    ///
+    /// Errors: those of [`Checkpoint::fill`].
     pub fn model(&self) -> Result<(Model, Params)> {
         self.fill(Config::build)
     }
 
     /// The same without the head that pre-training needed, if it was left out.
+    ///
+    /// Errors: those of [`Checkpoint::fill`].
     pub fn as_saved(&self) -> Result<(Model, Params)> {
         self.fill(if self.has_head() { Config::build } else { Config::build_body })
     }
@@ -109,6 +122,8 @@ impl Checkpoint {
 
     /// The parameters of what `build` makes of the config: exactly those that the file holds, but for what checkpoints carry
     /// along.
+    ///
+    /// Errors: the file lacks one, has one more, or has one of another shape or of a type that is not read.
     pub fn fill<M>(&self, build: impl FnOnce(&Config, Scope) -> M) -> Result<(M, Params)> {
         let stored = |name: &str| self.stored(name).map(str::to_owned);
         let (model, mut params) =
@@ -262,11 +277,15 @@ fn extra(config: &Config, bare: &str) -> bool {
 
 /// Writes config.json and model.safetensors into a directory, each complete or not at all, and what other programs need
 /// beside them, the tokenizer's files as well.
+///
+/// Errors: a file cannot be written.
 pub fn save(directory: &Path, model: &Model, params: &Params, tokenizer: &Tokenizer) -> Result<()> {
     save_for(directory, (model, None), params, tokenizer, Value::Null)
 }
 
 /// The same of a model with layers on top for a task, and with more fields in config.json.
+///
+/// Errors: a file cannot be written.
 pub fn save_for(
     directory: &Path,
     (model, task): (&Model, Option<Kind>),

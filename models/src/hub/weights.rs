@@ -60,6 +60,8 @@ pub fn named(params: &Params) -> Vec<Named<'_>> {
 }
 
 /// Writes tensors and one line of metadata to `path`, which appears complete or not at all.
+///
+/// Errors: it cannot be written.
 pub fn write(path: &Path, tensors: &[Named], metadata: (&str, &str)) -> Result<()> {
     write_views(path, tensors.iter().map(|t| (t.name.as_str(), t)), metadata)
 }
@@ -213,6 +215,8 @@ pub(crate) fn named_by(path: &Path) -> Result<BTreeSet<String>> {
 impl Weights {
     /// Maps a file and checks that it is a complete safetensors file. Where there is none, but `FILE.index.json` in its
     /// place, maps the files that this names.
+    ///
+    /// Errors: a file that is not there, cut off or damaged; it names the place.
     pub fn open(path: &Path) -> Result<Self> {
         let index = path.with_extension("safetensors.index.json");
         if !path.exists() && index.exists() {
@@ -229,12 +233,16 @@ impl Weights {
         Ok(Self { path: path.to_owned(), files: vec![File::open(path)?] })
     }
 
-    /// The same of a file's bytes; errors call it `path`.
+    /// The same of a file's bytes.
+    ///
+    /// Errors: they are cut off or damaged; it is called `path`.
     pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         Ok(Self { path: path.to_owned(), files: vec![File::new(path, Bytes::Held(bytes))?] })
     }
 
     /// The same of the text of an index and of the files that it names.
+    ///
+    /// Errors: an index that is none, names what is not there, or names it twice; a file that is damaged.
     pub fn from_parts(path: &Path, text: &str, mut bytes: impl FnMut(&str) -> Vec<u8>) -> Result<Self> {
         Self::open_all(path, text, &mut |name| File::new(&path.with_file_name(name), Bytes::Held(bytes(name))))
     }
@@ -276,6 +284,8 @@ impl Weights {
     }
 
     /// A tensor's shape.
+    ///
+    /// Errors: there is none of this name.
     pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
         Ok(self.find(name)?.1.shape.clone())
     }
@@ -299,6 +309,8 @@ impl Weights {
     }
 
     /// A tensor's shape and numbers as f32, from f32, f16 or bf16.
+    ///
+    /// Errors: there is none of this name, or its numbers are of another type.
     pub fn numbers(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
         let (file, entry) = self.find(name)?;
         file.check_type(name, entry)?;
@@ -321,7 +333,9 @@ impl Weights {
         Ok((0..length).step_by(4 * AT_ONCE).all(equal))
     }
 
-    /// A tensor of whole numbers: token ids.
+    /// A tensor of whole numbers, such as token ids: its shape and these.
+    ///
+    /// Errors: there is none of this name, or its numbers are of another type.
     pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>)> {
         let (file, entry) = self.find(name)?;
         let integers = file.with(entry, 0..entry.place().len(), |bytes| match entry.dtype {
@@ -334,6 +348,8 @@ impl Weights {
 
     /// Whether every tensor of a store is there, with its shape and of a type that can be read. The store need not have
     /// memory for its values yet.
+    ///
+    /// Errors: one that is not; it is named.
     pub fn check(&self, params: &Params, stored: impl Fn(&str) -> Result<String>) -> Result<()> {
         for piece in params.pieces() {
             let name = stored(piece.name)?;
@@ -350,6 +366,8 @@ impl Weights {
     }
 
     /// Fills every tensor of a store from the one that `stored` says is it, which must have its shape.
+    ///
+    /// Errors: one that is not there, or of another shape or type; it is named.
     pub fn fill(&self, params: &mut Params, stored: impl Fn(&str) -> Result<String>) -> Result<()> {
         self.check(params, &stored)?;
         let pieces: Vec<_> = params.pieces().map(|p| Ok((stored(p.name)?, p.place))).collect::<Result<_>>()?;

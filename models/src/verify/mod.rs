@@ -39,6 +39,8 @@ pub struct Agreement {
 
 /// Opens the checkpoint in `directory` and compares it, computed with products of a precision, with the
 /// reference.safetensors beside it.
+///
+/// Errors: one of the two cannot be opened; a reference that lacks something, or is of other shapes.
 pub fn verify(directory: &Path, precision: Precision) -> Result<Agreement> {
     let (subject, params, _) = Subject::open(directory)?;
     let path = directory.join(REFERENCE);
@@ -51,6 +53,8 @@ pub fn verify(directory: &Path, precision: Precision) -> Result<Agreement> {
 }
 
 /// Compares a model with a reference.
+///
+/// Errors: it lacks something, or is of other shapes.
 pub fn compare(subject: &Subject, params: &Params, reference: &Weights, precision: Precision) -> Result<Agreement> {
     let given = subject.given(reference)?;
     let tape = Tape::no_grad(params).with_precision(precision);

@@ -67,6 +67,8 @@ pub struct Output {
 
 impl Subject {
     /// Opens a checkpoint of any kind.
+    ///
+    /// Errors: those of [`Checkpoint::open`] and [`Checkpoint::fill`].
     pub fn open(directory: &Path) -> Result<(Self, Params, Checkpoint)> {
         let checkpoint = Checkpoint::open(directory)?;
         let Some(kind) = checkpoint.task() else {
