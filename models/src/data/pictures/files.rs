@@ -103,8 +103,8 @@ impl PictureFiles {
 
     /// Says, if it is so, that pictures of these are among others that are learned from.
     pub fn shared_with(&self, learned: &Self) -> Option<String> {
-        let learned: HashSet<_> = learned.items.iter().map(|item| item.place.whereabouts()).collect();
-        let both = |&i: &usize| learned.contains(&self.items[i].place.whereabouts());
+        let learned: HashSet<_> = learned.items.iter().flat_map(|item| item.place.whereabouts()).collect();
+        let both = |&i: &usize| self.items[i].place.whereabouts().any(|whereabouts| learned.contains(&whereabouts));
         let shared: Vec<usize> = (0..self.len()).filter(both).collect();
         let (first, n, all) = (self.name(*shared.first()?), shared.len(), self.len());
         Some(format!(

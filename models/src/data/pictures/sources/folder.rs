@@ -54,7 +54,7 @@ pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
             gone.add(|| name.display().to_string());
             continue;
         };
-        if to.knows(&place) {
+        if to.known(&place).is_some() {
             again.add(|| name.display().to_string());
         }
         to.add(Item::new(place, wording.captions(&record)), wording.class(&record));

@@ -187,16 +187,17 @@ impl Gathering<'_> {
     /// if not, the first counts.
     fn add(&mut self, mut item: Item, class: Option<String>) -> bool {
         if let Form::File = item.place.form {
-            let file = item.place.whereabouts();
-            if let Some(&known) = self.files.get(&file) {
+            let known = self.known(&item.place);
+            let at = known.unwrap_or(self.items.len());
+            self.files.extend(item.place.whereabouts().map(|whereabouts| (whereabouts, at)));
+            if known.is_some() {
                 let class = class.map(|class| self.number_of(class));
-                let known = &mut self.items[known];
+                let known = &mut self.items[at];
                 item.captions.retain(|caption| !known.captions.contains(caption));
                 known.captions.append(&mut item.captions);
                 known.class = known.class.or(class);
                 return class.is_none() || class == known.class;
             }
-            self.files.insert(file, self.items.len());
         } else {
             item.shard = self.shards + 1;
         }
@@ -205,9 +206,9 @@ impl Gathering<'_> {
         true
     }
 
-    /// Whether the source that is being read has had this file before.
-    fn knows(&self, place: &Place) -> bool {
-        self.files.contains_key(&place.whereabouts())
+    /// The item that this file is, if the source that is being read has had it before.
+    fn known(&self, place: &Place) -> Option<usize> {
+        place.whereabouts().find_map(|whereabouts| self.files.get(&whereabouts).copied())
     }
 
     /// Whether something is said of a file of the source that is being read.
@@ -219,7 +220,8 @@ impl Gathering<'_> {
     fn note_shared(&mut self) {
         let mut met = HashSet::new();
         let places = self.items.iter().map(|item| &item.place);
-        let again: Vec<&Place> = places.filter(|place| !met.insert(place.whereabouts())).collect();
+        let mut is_met = |place: &Place| place.whereabouts().filter(|of| !met.insert(of.clone())).count() > 0;
+        let again: Vec<&Place> = places.filter(|place| is_met(place)).collect();
         let Some(first) = again.first().map(|place| place.name()) else { return };
         self.notes.push(match again.len() {
             1 => format!("1 picture is in another source as well, and counts twice: {first}"),

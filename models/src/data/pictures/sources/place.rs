@@ -28,8 +28,8 @@ pub struct Place {
     pub form: Form,
 }
 
-/// What a picture has in common with no other, whatever its file and its source are called: the system's numbers of the file,
-/// and the picture's name in it if there are others; or where the system tells none, the path.
+/// What a picture has in common with no other: the path of its file, or the system's numbers of that, whatever it is called;
+/// and the picture's name in it if there are others.
 pub type Whereabouts = (Option<[u64; 2]>, PathBuf);
 
 /// How a picture lies where it is.
@@ -44,9 +44,10 @@ pub enum Form {
 }
 
 /// What tells a file from others whatever it is called, and from what it was before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Stamp {
-    /// The system's numbers of the disk and of the file on it, where it tells them.
+    /// The system's numbers of the disk and of the file on it, where it tells them. Disks of other machines may give a file
+    /// another number later: so it serves to know a file by another name, and not to see that it changed.
     which: Option<[u64; 2]>,
     bytes: u64,
     /// When it was last written.
@@ -68,6 +69,11 @@ impl Stamp {
     /// Errors: there is none, or it may not be looked at.
     pub fn at(path: &Path) -> Result<Self> {
         Ok(Self::of(&fs::metadata(path).map_err(|e| Error::io(path, "read", &e))?))
+    }
+
+    /// Whether the file is as it was then.
+    fn is_that_of(&self, now: &fs::Metadata) -> bool {
+        (self.bytes, self.modified) == (now.len(), now.modified().ok())
     }
 }
 
@@ -132,18 +138,17 @@ impl Place {
         };
         let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes));
         // Looked at behind the bytes, so that no change before can be missed.
-        if Stamp::of(&file.metadata().map_err(unreadable)?) != self.stamp {
+        if !self.stamp.is_that_of(&file.metadata().map_err(unreadable)?) {
             return Err(Error::Changed(self.source.to_path_buf()));
         }
         read.map(|()| bytes).map_err(unreadable)
     }
 
-    /// What it has in common with no other picture.
-    pub fn whereabouts(&self) -> Whereabouts {
-        match (self.stamp.which, self.form) {
-            (Some(_), Form::File) => (self.stamp.which, PathBuf::new()),
-            (Some(_), _) => (self.stamp.which, self.key.clone()),
-            (None, _) => (None, self.source.join(self.key.strip_prefix(".").unwrap_or(&self.key))),
-        }
+    /// What it has in common with no other picture, by its path and by the system's numbers: who agrees in one is the same.
+    pub fn whereabouts(&self) -> impl Iterator<Item = Whereabouts> {
+        let path = self.source.join(self.key.strip_prefix(".").unwrap_or(&self.key));
+        let within = if let Form::File = self.form { PathBuf::new() } else { self.key.clone() };
+        let by_number = self.stamp.which.map(|which| (Some(which), within));
+        [Some((None, path)), by_number].into_iter().flatten()
     }
 }

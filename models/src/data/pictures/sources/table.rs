@@ -60,7 +60,7 @@ pub(super) fn gather(path: &Path, kind: Kind, to: &mut Gathering) -> Result<()> 
             Some(place) => {
                 let captions = wording.captions(record);
                 if captions.is_empty() {
-                    silent.push((line, file.clone(), place.whereabouts()));
+                    silent.extend(place.whereabouts().next().map(|whereabouts| (line, file.clone(), whereabouts)));
                 }
                 if !to.add(Item::new(place, captions), wording.class(record)) {
                     disputed.add(|| format!("{file} in line {line}"));
