@@ -58,9 +58,8 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let items_per_s = items as f64 / begin.elapsed().as_secs_f64();
 
         run.position.step = step + 1;
-        let done = step + 1 == o.steps;
         let stop = watch.stop();
-        let due = |every: u64| (step + 1) % every == 0 || done;
+        let due = |every: u64| is_due(step + 1, every, o.steps);
         let evaluated = if due(o.eval_every) { run.evaluate(watch) } else { Ok(Validation::default()) };
         run.position.seconds += begin.elapsed().as_secs_f64();
         let Position { step, seconds, .. } = run.position;
@@ -90,10 +89,15 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
     run.outcome()
 }
 
+/// Whether what is done after every so many steps, and after the last of all, is done after this one.
+fn is_due(step: u64, every: u64, steps: u64) -> bool {
+    step.is_multiple_of(every) || step == steps
+}
+
 /// Evaluates after the last step that was made, if that was due and could not be done, for pictures were broken.
 fn catch_up(run: &mut Run, watch: &mut dyn Watch) -> Result<()> {
     let (step, o) = (run.position.step, &run.setup.options);
-    let due = step > 0 && (step.is_multiple_of(o.eval_every) || step == o.steps);
+    let due = step > 0 && is_due(step, o.eval_every, o.steps);
     let path = run.directory.join(METRICS);
     let Some(metric) = read_metrics(&path)?.pop().filter(|of| due && of.step == step && of.validation.loss.is_none())
     else {

@@ -120,7 +120,7 @@ pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
         source(path, &mut to)?;
     }
     if named.len() > 1 {
-        to.note_shared();
+        to.note_counted_twice();
     }
     Ok(to)
 }
@@ -217,7 +217,7 @@ impl Gathering<'_> {
     }
 
     /// Says of pictures that more than one source has that they count more than once.
-    fn note_shared(&mut self) {
+    fn note_counted_twice(&mut self) {
         let mut met = HashSet::new();
         let places = self.items.iter().map(|item| &item.place);
         let mut is_met = |place: &Place| place.whereabouts().filter(|of| !met.insert(of.clone())).count() > 0;

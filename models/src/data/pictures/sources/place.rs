@@ -20,7 +20,7 @@ pub struct Place {
     pub source: Arc<Path>,
     /// Its name within.
     pub key: PathBuf,
-    /// How many it takes there.
+    /// How many bytes it has there.
     pub bytes: u64,
     /// The file's stamp when it was opened.
     pub stamp: Stamp,
@@ -56,7 +56,7 @@ pub struct Stamp {
 
 impl Stamp {
     /// That of the file that this is said of.
-    pub fn of(meta: &fs::Metadata) -> Self {
+    fn of(meta: &fs::Metadata) -> Self {
         #[cfg(unix)]
         let which = Some([std::os::unix::fs::MetadataExt::dev(meta), std::os::unix::fs::MetadataExt::ino(meta)]);
         #[cfg(not(unix))]
@@ -123,22 +123,20 @@ impl Place {
     /// picture may lie now, of which something else is said.
     fn read(&self) -> Result<Vec<u8>> {
         let unreadable = |e| Error::io(self.name(), "read", &e);
-        let path = if let Form::File = self.form { self.source.join(&self.key).into() } else { self.source.clone() };
-        let mut file = File::open(&path).map_err(unreadable)?;
-        let length = match self.form {
-            Form::File => file.metadata().map_err(unreadable)?.len(),
-            _ => self.bytes,
+        let (path, within) = match self.form {
+            Form::File => (self.source.join(&self.key).into(), None),
+            Form::Member { offset } | Form::Grey { offset, .. } => (self.source.clone(), Some(offset)),
         };
+        let mut file = File::open(&path).map_err(unreadable)?;
+        // A file of its own may have been fetched again, and is read whole.
+        let length = if within.is_some() { self.bytes } else { file.metadata().map_err(unreadable)?.len() };
         if length > MOST_BYTES {
             return Err(Error::file(self.name(), "it is larger than any picture: remove it"));
         }
         let mut bytes = vec![0; length as usize];
-        let (Form::Member { offset } | Form::Grey { offset, .. }) = self.form else {
-            return file.read_exact(&mut bytes).map(|()| bytes).map_err(unreadable);
-        };
-        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut bytes));
+        let read = file.seek(SeekFrom::Start(within.unwrap_or(0))).and_then(|_| file.read_exact(&mut bytes));
         // Looked at behind the bytes, so that no change before can be missed.
-        if !self.stamp.is_that_of(&file.metadata().map_err(unreadable)?) {
+        if within.is_some() && !self.stamp.is_that_of(&file.metadata().map_err(unreadable)?) {
             return Err(Error::Changed(self.source.to_path_buf()));
         }
         read.map(|()| bytes).map_err(unreadable)

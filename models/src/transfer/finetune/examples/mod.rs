@@ -1,7 +1,8 @@
 //! From labelled texts, tagged sentences and answered questions to what a model learns from: to learn, to validate on, and to
 //! test on.
 //!
-//! - [`Examples`]: ids and a label's number. [`Sentences`]: words and their tags. [`Questions`]: windows and where the answer is.
+//! - [`Examples`]: ids and a label's number. [`Sentences`]: words and their tags. [`Questions`]: windows and where the answer
+//!   is.
 
 mod questions;
 mod sentences;

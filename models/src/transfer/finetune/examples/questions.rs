@@ -1,4 +1,5 @@
-//! Answered questions.
+//! Answered questions as windows of their texts. All that is asked about one text is held out together, or its answers would be
+//! known.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,5 @@
-//! Labelled texts.
+//! Labelled texts as ids and the number of a label, and what is said of them: cut texts, labels of one example, labels that
+//! training never saw.
 
 use std::collections::BTreeMap;
 
