@@ -16,7 +16,7 @@ use models::transfer::similar;
 use serde_json::json;
 
 use crate::flags::{self, PoolingName, Texts, Threads};
-use crate::pictures::{self, CaptionFlags, PictureFlags};
+use crate::pictures::{self, WordedFlags};
 
 /// Turn texts, and with a CLIP also pictures, into vectors, one JSON line each. Without a word: line by line from --in or
 /// standard input. A text's vector is the mean of its hidden states as it is (a GPT reads the mark that ends a text before it), or
@@ -62,9 +62,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Pictures", requires = "data", conflicts_with = "retrieval")]
     index: Option<PathBuf>,
     #[command(flatten)]
-    pictures: PictureFlags,
-    #[command(flatten)]
-    said: CaptionFlags,
+    pictures: WordedFlags,
 }
 
 /// What is said of pairs.
@@ -79,20 +77,13 @@ const AT_ONCE: usize = 256;
 /// Scenes of the built-in world of which pictures and captions seek each other.
 const SCENES: usize = 1000;
 
-impl Args {
-    /// The options for pictures in files, and whether they were given.
-    fn of_pictures(&self) -> Vec<(&'static str, bool)> {
-        self.pictures.given().into_iter().chain([self.said.given()]).collect()
-    }
-}
-
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     if pictures::is_clip(&args.dir)? {
         return with_pictures(args);
     }
     pictures::refuse(&args.dir, &[("--data", !args.data.is_empty()), ("--index", args.index.is_some())])?;
-    pictures::refuse(&args.dir, &args.of_pictures())?;
+    pictures::refuse(&args.dir, &args.pictures.given())?;
     let with = Pretrained::open(&args.dir)?;
     let of = beside::read_vectors(&args.dir)?;
     let of = args.pooling.map_or(of, |name| Vectors { pooling: name.into(), ..of });
@@ -156,7 +147,7 @@ fn with_pictures(args: &Args) -> Result<()> {
         return Err(crate::Usage(what.to_owned()).into());
     }
     let data: Vec<PathBuf> = args.retrieval.iter().flatten().chain(&args.data).cloned().collect();
-    pictures::need(&data, &args.of_pictures())?;
+    pictures::need(&data, &args.pictures.given())?;
     let with = Encoders::open(&args.dir)?;
     if args.retrieval.is_some() {
         return retrieval(args, &with, &data);
@@ -166,7 +157,7 @@ fn with_pictures(args: &Args) -> Result<()> {
         return Err(crate::Usage(what.to_owned()).into());
     }
     if let [_, ..] = &args.data[..] {
-        let gallery = args.pictures.open_worded(&with, &args.data, &args.said)?;
+        let gallery = args.pictures.open(&with, &args.data)?;
         if let Some(named) = &args.index {
             kept::check_same(named, &with, &gallery, true)?; // as in a search, another index is never put in its place
             models::files::try_at(named).map_err(|error| Error::io(named, "write", &error))?;
@@ -207,7 +198,7 @@ fn with_pictures(args: &Args) -> Result<()> {
 fn retrieval(args: &Args, with: &Encoders, data: &[PathBuf]) -> Result<()> {
     let gallery = match data {
         [] => Gallery::scenes_of_several(SCENES, with.preprocess.size),
-        _ => args.pictures.open_worded(with, data, &args.said)?,
+        _ => args.pictures.open(with, data)?,
     };
     let bar = pictures::counting(gallery.len());
     let measured = recall::retrieval(with, &gallery, |n| bar.set_position(n as u64));

@@ -35,10 +35,12 @@ pub struct PictureFlags {
     ground: Vec<u8>,
 }
 
-/// What is said of pictures, where that counts.
+/// The same where it also counts what is said of them.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Pictures")]
-pub struct CaptionFlags {
+pub struct WordedFlags {
+    #[command(flatten)]
+    pictures: PictureFlags,
     /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; in folders the columns are
     /// text (of the file beside it), folder and file, in IDX files class [default: the columns caption, text and title, or
     /// else label]
@@ -46,10 +48,25 @@ pub struct CaptionFlags {
     captions: Vec<String>,
 }
 
-impl CaptionFlags {
-    /// The option with its name, and whether it was given.
-    pub fn given(&self) -> (&'static str, bool) {
-        ("--captions", !self.captions.is_empty())
+impl WordedFlags {
+    /// The options with their names, and whether they were given.
+    pub fn given(&self) -> Vec<(&'static str, bool)> {
+        self.pictures.given().into_iter().chain([("--captions", !self.captions.is_empty())]).collect()
+    }
+
+    /// The pictures of these sources, for a model.
+    pub fn open(&self, with: &Encoders, data: &[PathBuf]) -> Result<Gallery> {
+        let captions = self.captions.clone();
+        self.pictures.opened(with, PictureOptions { data: data.to_vec(), captions, ..PictureOptions::default() })
+    }
+
+    /// A query: a picture, if it is the name of a file or looks like one, or else a text.
+    pub fn query(&self, with: &Encoders, word: &str) -> models::Result<Query> {
+        if is_picture(word) {
+            let ground = self.pictures.ground(with);
+            return Ok(Query::Picture(word.to_owned(), Box::new(gallery::read(Path::new(word), ground)?)));
+        }
+        Ok(Query::Text(word.to_owned()))
     }
 }
 
@@ -64,15 +81,9 @@ impl PictureFlags {
         ]
     }
 
-    /// The pictures of these sources, for a model, with what is said of them as the columns that are usual say it.
+    /// The pictures of these sources, for a model.
     pub fn open(&self, with: &Encoders, data: &[PathBuf]) -> Result<Gallery> {
         self.opened(with, PictureOptions { data: data.to_vec(), ..PictureOptions::default() })
-    }
-
-    /// The same with what is said of them as the options say it.
-    pub fn open_worded(&self, with: &Encoders, data: &[PathBuf], said: &CaptionFlags) -> Result<Gallery> {
-        let captions = said.captions.clone();
-        self.opened(with, PictureOptions { data: data.to_vec(), captions, ..PictureOptions::default() })
     }
 
     /// The same where classes that are numbers in them have these names.
@@ -96,14 +107,6 @@ impl PictureFlags {
     /// The colour behind transparent pictures: that of the model's training, if none is given.
     pub fn ground(&self, with: &Encoders) -> [u8; 3] {
         <[u8; 3]>::try_from(&self.ground[..]).unwrap_or(with.preprocess.ground)
-    }
-
-    /// A query: a picture, if it is the name of a file or looks like one, or else a text.
-    pub fn query(&self, with: &Encoders, word: &str) -> models::Result<Query> {
-        if is_picture(word) {
-            return Ok(Query::Picture(word.to_owned(), Box::new(gallery::read(Path::new(word), self.ground(with))?)));
-        }
-        Ok(Query::Text(word.to_owned()))
     }
 }
 

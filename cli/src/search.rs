@@ -14,7 +14,7 @@ use models::transfer::embed::{Index, cut, read_at_most};
 use models::transfer::similar;
 
 use crate::flags::{self, Threads};
-use crate::pictures::{self, CaptionFlags, PictureFlags};
+use crate::pictures::{self, WordedFlags};
 
 /// Find what is nearest to a query.
 ///
@@ -55,20 +55,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Pictures")]
     html: Option<PathBuf>,
     #[command(flatten)]
-    pictures: PictureFlags,
-    #[command(flatten)]
-    said: CaptionFlags,
+    pictures: WordedFlags,
 }
 
 /// Scenes of the built-in world that are searched.
 const SCENES: usize = 131_072;
-
-impl Args {
-    /// The options for pictures in files, and whether they were given.
-    fn of_pictures(&self) -> Vec<(&'static str, bool)> {
-        self.pictures.given().into_iter().chain([self.said.given()]).collect()
-    }
-}
 
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
@@ -79,7 +70,7 @@ pub fn run(args: &Args) -> Result<()> {
         return among_pictures(args);
     }
     pictures::refuse(&args.dir, &[("--texts", args.texts), ("--html", args.html.is_some())])?;
-    pictures::refuse(&args.dir, &args.of_pictures())?;
+    pictures::refuse(&args.dir, &args.pictures.given())?;
     pictures::refuse(&args.dir, &[("--in with more than one path", args.data.len() > 1)])?;
     let with = Pretrained::open(&args.dir)?;
     let of = beside::read_vectors(&args.dir)?;
@@ -122,7 +113,7 @@ pub fn run(args: &Args) -> Result<()> {
 fn among_pictures(args: &Args) -> Result<()> {
     pictures::vacant([&args.html])?;
     let with = Encoders::open(&args.dir)?;
-    pictures::need(&args.data, &args.of_pictures())?;
+    pictures::need(&args.data, &args.pictures.given())?;
     let query = args.pictures.query(&with, &args.query)?;
     let (gallery, index) = searched(args, &with)?;
     let wanted = if args.texts || gallery.is_empty() { Wanted::Texts } else { Wanted::Pictures };
@@ -152,7 +143,7 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
     let (gallery, path) = match args.data.first() {
         None => (Gallery::scenes(SCENES, with.preprocess.size), kept::path_of_world(with, args.texts)),
         Some(lines) if lines.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt")) => {
-            let pictures = args.of_pictures().into_iter().find_map(|(name, given)| given.then_some(name));
+            let pictures = args.pictures.given().into_iter().find_map(|(name, given)| given.then_some(name));
             if let Some(more) = pictures.or((args.data.len() > 1).then_some("another path")) {
                 let what = format!(
                     "{} is a file of lines, and {more} is for pictures: leave one of them out",
@@ -162,7 +153,7 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
             }
             (Gallery::lines(lines)?, kept::path(&args.data))
         }
-        Some(_) => (args.pictures.open_worded(with, &args.data, &args.said)?, kept::path(&args.data)),
+        Some(_) => (args.pictures.open(with, &args.data)?, kept::path(&args.data)),
     };
     // Of the world's pictures so much is said that it is encoded only when it is sought.
     let texts = args.texts || !args.data.is_empty();
