@@ -10,7 +10,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 use half::bf16;
 use wide::{f32x8, f32x16, f64x8};
 
-use crate::matmul::bf16::{Fastest, Rounded, round};
+use crate::matmul::bf16::{Pairs, Rounded, round};
 #[cfg(target_arch = "x86_64")]
 use crate::matmul::instructions::processor::Processor;
 use crate::matmul::unit::{InUnit, SplitInUnit};
@@ -45,8 +45,8 @@ pub trait Float:
     fn f64(self) -> f64;
     /// Where freed buffers of this type wait for their next use.
     fn pool() -> &'static Pool<Self>;
-    /// How the product multiplies bf16 on this processor.
-    type Bf16: Pack<Self>;
+    /// How the product multiplies bf16 where the processor is fast at pairs of them.
+    type Pairs: Pack<Self>;
     /// How it multiplies bf16 where there is a matrix unit.
     type UnitBf16: Pack<Self>;
     /// How it multiplies numbers of this type there.
@@ -167,7 +167,7 @@ stored_half!(f64, f64x8, 8);
 
 /// One type and its lanes.
 macro_rules! float {
-    ($t:ty, $lanes:ty, $n:literal, [$bf16:ty, $unit_bf16:ty, $unit_full:ty], $exp:expr, $normal:expr, $square:literal, $transpose:expr) => {
+    ($t:ty, $lanes:ty, $n:literal, [$pairs:ty, $unit_bf16:ty, $unit_full:ty], $exp:expr, $normal:expr, $square:literal, $transpose:expr) => {
         impl Float for $t {
             type Lanes = $lanes;
             const ZERO: Self = 0.0;
@@ -184,7 +184,7 @@ macro_rules! float {
                 static POOL: Pool<$t> = Pool::new();
                 &POOL
             }
-            type Bf16 = $bf16;
+            type Pairs = $pairs;
             type UnitBf16 = $unit_bf16;
             type UnitFull = $unit_full;
             type Half = bf16;
@@ -265,7 +265,7 @@ macro_rules! float {
     };
 }
 
-float!(f32, f32x16, 16, [Fastest, InUnit, SplitInUnit], crate::exp::exp, normal_f32, 8, |rows: [[f32; 8]; 8]| {
+float!(f32, f32x16, 16, [Pairs, InUnit, SplitInUnit], crate::exp::exp, normal_f32, 8, |rows: [[f32; 8]; 8]| {
     f32x8::transpose(rows.map(f32x8::from)).map(f32x8::to_array)
 });
 float!(f64, f64x8, 8, [Rounded, Rounded, Plain], f64x8::exp, normal_f64, 4, |rows: [[f64; 4]; 4]| {

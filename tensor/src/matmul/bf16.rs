@@ -1,12 +1,14 @@
 //! bf16, the upper half of an f32: operands rounded to eight bits of mantissa, sums kept in full.
 //!
-//! Where the processor has `vdpbf16ps`, a word of a packed panel is two neighbours of the inner dimension, and one
+//! Where the processor is fast at `vdpbf16ps`, a word of a packed panel is two neighbours of the inner dimension, and one
 //! instruction does two multiply-adds a lane. Elsewhere the rounded numbers are multiplied as f32: a product of two
 //! eight-bit mantissas is exact in f32, so the two differ in the order of sums alone.
 //!
 //! Reference: Kalamkar et al. 2019, "A Study of BFLOAT16 for Deep Learning Training".
 
 use super::MatMut;
+#[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
+use super::instructions::processor::Processor;
 use super::pack::{Lanewise, Pack, Panels, Rows};
 use super::tile::{self, Start};
 use crate::simd::{Float, Lanes};
@@ -50,10 +52,21 @@ impl<T: Float> Lanewise<T> for Rounded {
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw")))]
-pub use Rounded as Fastest;
-/// What this processor multiplies fastest.
+pub use Rounded as Pairs;
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
-pub use pairs::Pairs as Fastest;
+pub use pairs::Pairs;
+
+/// Whether pairs are multiplied faster than single numbers on this processor. Intel's cores have the instruction, but in the
+/// time of one do four multiply-adds of f32, which are four products a lane to its two; AMD's do one.
+pub fn in_pairs() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
+    {
+        static FAST: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| !Processor::here().intel);
+        *FAST
+    }
+    #[cfg(not(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw")))]
+    false
+}
 
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]
 mod pairs {

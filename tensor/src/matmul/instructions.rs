@@ -18,14 +18,20 @@ pub use pairs::{add_dot_of_pairs, pairs_across, pairs_along};
 /// packing in B. It is worth some hundredths of the peak (`bench matmul`).
 #[inline(always)]
 pub fn fetch<T>(number: &T) {
+    fetch_at(number);
+}
+
+/// As [`fetch`], of a place that need not be there.
+#[inline(always)]
+pub fn fetch_at<T>(place: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 processor has the instruction, it only hints, and the reference is a valid address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) }
+        // SAFETY: every x86-64 processor has the instruction, which only hints: whatever the address, nothing fails.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = number;
+    let _ = place;
 }
 
 #[cfg(all(target_arch = "x86_64", target_feature = "avx512bf16", target_feature = "avx512bw"))]

@@ -38,7 +38,7 @@ pub(crate) mod unit;
 pub(crate) mod unit {
     //! No matrix unit: what is multiplied in one elsewhere is multiplied in lanes.
 
-    pub type InUnit = super::bf16::Fastest;
+    pub type InUnit = super::bf16::Rounded;
     pub type SplitInUnit = super::Plain;
 
     pub const fn here() -> bool {
@@ -151,8 +151,8 @@ pub enum Precision {
     /// these become NaN there.
     #[default]
     Full,
-    /// Rounds them to bf16, eight bits of mantissa: half the width, twice the speed where the processor multiplies it, and more
-    /// where it has a matrix unit.
+    /// Rounds them to bf16, eight bits of mantissa: twice the speed where the processor is fast at multiplying pairs of them, and
+    /// more where it has a matrix unit.
     Bf16,
 }
 
@@ -163,7 +163,8 @@ macro_rules! as_packed {
         match ($precision, $in_unit) {
             (Precision::Full, false) => $f::<$t, Plain>($($argument),*),
             (Precision::Full, true) => $f::<$t, <$t as Float>::UnitFull>($($argument),*),
-            (Precision::Bf16, false) => $f::<$t, <$t as Float>::Bf16>($($argument),*),
+            (Precision::Bf16, false) if $crate::matmul::bf16::in_pairs() => $f::<$t, <$t as Float>::Pairs>($($argument),*),
+            (Precision::Bf16, false) => $f::<$t, $crate::matmul::bf16::Rounded>($($argument),*),
             (Precision::Bf16, true) => $f::<$t, <$t as Float>::UnitBf16>($($argument),*),
         }
     };

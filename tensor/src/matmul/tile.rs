@@ -1,7 +1,7 @@
 //! The heart of the product: a tile of C as sums in registers, one rank-1 update for each inner position.
 
 use super::MatMut;
-use super::instructions::fetch;
+use super::instructions::{fetch, fetch_at};
 use super::pack::{Lanewise, Panels, Rows};
 use crate::simd::{Float, Lanes};
 
@@ -60,11 +60,16 @@ fn sums<T: Float, P: Lanewise<T>, const R: usize>(a: &Rows<T>, i0: usize, height
     tile::<T, P, R>(|k| std::array::from_fn(|i| words[k * stride + i.min(last)]), b)
 }
 
+/// How many inner positions ahead a panel of B is asked for: it streams by from the second-level cache, and a tile takes some
+/// twelve cycles for a position where an answer from there takes fifteen.
+const AHEAD: usize = 8;
+
 /// Σₖ aₖ·bₖ for R rows of A, whose words at inner position k are `a(k)`, and a packed panel of B `[kc, NR]`.
 #[inline(always)]
 fn tile<T: Float, P: Lanewise<T>, const R: usize>(a: impl Fn(usize) -> [T; R], b: &[T::Lanes]) -> Tile<T, R> {
     let mut sums = [[T::Lanes::splat(T::ZERO); NV]; R];
     for (k, b) in b.chunks_exact(NV).enumerate() {
+        (0..NV).for_each(|v| fetch_at(b.as_ptr().wrapping_add(AHEAD * NV + v)));
         for (sums, a) in sums.iter_mut().zip(a(k)) {
             let a = T::Lanes::splat(a);
             for (sum, &b) in sums.iter_mut().zip(b) {

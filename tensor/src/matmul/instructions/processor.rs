@@ -6,6 +6,8 @@ use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 /// detection takes what the program was built for as there without looking.
 #[derive(Clone, Copy, Debug)]
 pub struct Processor {
+    /// Leaf 0: whether the maker's name is GenuineIntel.
+    pub intel: bool,
     /// Leaf 1, ECX.
     pub features: u32,
     /// Leaf 7, EBX.
@@ -23,9 +25,10 @@ impl Processor {
         // says that the system has enabled it.
         #[allow(unused_unsafe)]
         unsafe {
-            let (last, features) = (__cpuid(0).eax, __cpuid(1).ecx);
-            let seventh = (last >= 7).then(|| __cpuid_count(7, 0));
+            let (first, features) = (__cpuid(0), __cpuid(1).ecx);
+            let seventh = (first.eax >= 7).then(|| __cpuid_count(7, 0));
             Self {
+                intel: [first.ebx, first.edx, first.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel",
                 features,
                 extended: seventh.map_or(0, |leaf| leaf.ebx),
                 more: seventh.filter(|leaf| leaf.eax >= 1).map_or(0, |_| __cpuid_count(7, 1).eax),
@@ -40,7 +43,7 @@ impl Processor {
         // parts of those of 512.
         const YMM: u64 = 0b110;
         const ZMM: u64 = 0b1110_0110;
-        let Self { features, extended, more, kept } = *self;
+        let Self { features, extended, more, kept, .. } = *self;
         [
             ("FMA", cfg!(target_feature = "fma"), features >> 12, YMM),
             ("AVX2", cfg!(target_feature = "avx2"), extended >> 5, YMM),
