@@ -33,7 +33,7 @@ pub struct Args {
     file: Option<PathBuf>,
     /// SQuAD's JSON, also without answers: answers all of its questions, as one JSON object of ids and answers, which SQuAD's own
     /// script judges
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["question", "text", "file"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["question", "text", "file", "json"])]
     data: Option<PathBuf>,
     /// Print one JSON line; start and end of the answer count characters
     #[arg(long)]

@@ -345,11 +345,6 @@ impl Options {
 
     /// The validation and test files, where they are given.
     fn others<E>(&self, read: impl Fn(&Path) -> models::Result<E>) -> models::Result<[Option<E>; 2]> {
-        for (other, what) in [(&self.val_data, "validated"), (&self.test_data, "tested")] {
-            if let Some(path) = other.as_ref().filter(|_| *other == self.data) {
-                eprintln!("note: {} is learned from and {what} on: that says nothing of what is new", path.display());
-            }
-        }
         let read = |path: &Option<PathBuf>| path.as_deref().map(&read).transpose();
         Ok([read(&self.val_data)?, read(&self.test_data)?])
     }

@@ -20,7 +20,8 @@ const TAYLOR: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.
 const HIGHEST: f32 = 88.722_83;
 const LOWEST: f32 = -87.336_54;
 
-/// eˣ, to a unit and a half in the last place. NaN stays NaN.
+/// eˣ, to a unit and a half in the last place. NaN stays NaN, if arithmetic made it: one with bits of its own (a payload) may
+/// become a number.
 #[inline(always)]
 pub fn exp(x: f32x16) -> f32x16 {
     let shifted = x.mul_add(f32x16::splat(std::f32::consts::LOG2_E), f32x16::splat(ROUND));

@@ -2,8 +2,9 @@
 //!
 //! This is one of the few files with `unsafe`: the language cannot promise that no other process shortens or
 //! rewrites a mapped file. Pretext maps files that it wrote itself under a temporary name and renamed when they were
-//! complete (shards, checkpoints), and a user's text for as long as it is tokenised, where a change is noticed by the
-//! file's length and time afterwards. A text that is cut short in that moment ends the program.
+//! complete (shards, checkpoints), checkpoints of others while they are read, and a user's text for as long as it is
+//! tokenised, where a change is noticed by the file's length and time afterwards. A file that is cut short in that moment ends
+//! the program.
 #![allow(unsafe_code)]
 
 use std::fs::File;

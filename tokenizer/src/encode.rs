@@ -49,14 +49,6 @@ impl Model {
         }
     }
 
-    /// What becomes of that for which there is no token, if anything does.
-    pub(crate) fn unknown(&self) -> Option<u32> {
-        match self {
-            Self::Bpe(bpe) => bpe.unknown,
-            Self::WordPiece(word_piece) => Some(word_piece.unknown),
-        }
-    }
-
     /// The same with other ids, `tokens` in their order.
     pub(crate) fn renumbered(&self, tokens: &[Token], id: impl Fn(u32) -> u32) -> Self {
         match self {

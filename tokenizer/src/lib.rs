@@ -154,19 +154,35 @@ impl Tokenizer {
 
     /// The same tokenizer for masked prediction: [`FRAME`] are its first ids, all others follow in their order, and
     /// [`END_OF_TEXT`] is gone, since a text's ends are marked by the frame, which its template puts around each. One that
-    /// has a frame stays as it is.
+    /// has a frame stays as it is; of one that has a part of it, these tokens become those of the frame.
     #[must_use]
     pub fn framed(self) -> Self {
         if self.frame().is_some() {
             return self;
         }
-        let n = FRAME.len() as u32;
-        let gone = self.end_of_text().filter(|&id| self.model.unknown() != Some(id));
-        let moved = |id: u32| n + id - u32::from(gone.is_some_and(|gone| gone < id));
+        let used = |id: u32| match &self.model {
+            Model::Bpe(bpe) => {
+                bpe.unknown == Some(id) || bpe.merges.iter().any(|m| [m.left, m.right, m.token].contains(&id))
+            }
+            Model::WordPiece(_) => true,
+        };
+        let gone = self.end_of_text().filter(|&id| !used(id));
+        let mut next = FRAME.len() as u32;
+        let places: Vec<Option<u32>> = (0..)
+            .zip(&self.tokens)
+            .map(|(id, token)| {
+                let named = FRAME.iter().position(|name| name.as_bytes() == &token[..]);
+                let follows = named.is_none() && Some(id) != gone;
+                next += u32::from(follows);
+                named.map(|place| place as u32).or(follows.then(|| next - 1))
+            })
+            .collect();
+        let moved = |id: u32| places[id as usize].expect("what is gone has no use in the model");
+        let follows = |id: u32| places[id as usize].is_some_and(|place| place >= FRAME.len() as u32);
         let frame = FRAME.iter().map(|name| name.as_bytes().into());
-        let kept = self.tokens.iter().zip(0..).filter(|&(_, id)| Some(id) != gone).map(|(token, _)| token.clone());
+        let kept = (0..).zip(&self.tokens).filter(|&(id, _)| follows(id)).map(|(_, token)| token.clone());
         let tokens: Vec<Token> = frame.chain(kept).collect();
-        let others = self.added.iter().filter(|added| Some(added.id) != gone);
+        let others = self.added.iter().filter(|added| follows(added.id));
         let others = others.map(|added| Added { id: moved(added.id), ..added.clone() });
         let mut added: Vec<Added> = FRAME.iter().zip(0..).map(|(name, id)| Added::special(name, id)).collect();
         added[3].lstrip = matches!(self.model, Model::Bpe(_)); // the space before a word is part of it there

@@ -55,7 +55,9 @@ impl Ranks {
     ///
     /// Panics if the word has 4 GiB or more.
     pub(crate) fn merge(&self, word: impl ExactSizeIterator<Item = u32>, ids: &mut Vec<u32>) {
-        if word.len() <= SHORT {
+        if self.0.is_empty() {
+            ids.extend(word);
+        } else if word.len() <= SHORT {
             let mut tokens = [0; SHORT];
             let length = word.len();
             tokens.iter_mut().zip(word).for_each(|(token, id)| *token = id);

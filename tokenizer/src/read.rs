@@ -96,7 +96,9 @@ fn from_older(file: Result<Value, older::Problem>, name: &'static str) -> Result
 /// The text of a file.
 fn text(path: &Path) -> Result<String, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), doing: "read", source })?;
-    String::from_utf8(bytes).map_err(|e| named(path, format!("this is no tokenizer.json, it is not even text ({e})")))
+    String::from_utf8(bytes).map_err(|e| {
+        named(path, format!("this is not text in UTF-8 ({e}): save it as UTF-8, or give a tokenizer.json in its place"))
+    })
 }
 
 fn named(path: &Path, problem: String) -> Error {

@@ -193,7 +193,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     // The permissions of any other file, as the umask says; a temporary one would be its owner's alone.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(".tokenizer-").tempfile_in(directory)?;
+    let mut file = builder.prefix(".tmp-tokenizer-").tempfile_in(directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

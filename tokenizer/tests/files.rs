@@ -181,3 +181,53 @@ fn tokens_are_shown_as_the_file_writes_them_and_only_gpt2_is_called_so() {
     assert!(tokenizer.is_gpt2() && Tokenizer::bytes().is_gpt2());
     assert!(!tokenizer.clone().with_ends().is_gpt2() && !tokenizer.framed().is_gpt2());
 }
+
+#[test]
+fn a_tokenizer_with_a_part_of_the_frame_gets_the_rest_and_is_read_again() {
+    let names = ["[PAD]", "[CLS]", "[SEP]", "[MASK]"];
+    let text = "some words, some more words";
+    let plain = Tokenizer::train(&[text.as_bytes()], 270).unwrap();
+    for subset in 0..15 {
+        let some: Vec<&str> = (0..4).filter(|i| subset >> i & 1 == 1).map(|i| names[i]).collect();
+        // As `add_special_tokens` adds them to a GPT-2: behind all others.
+        let mut file: Value = serde_json::from_str(&plain.to_json()).unwrap();
+        let added = file["added_tokens"].as_array_mut().unwrap();
+        for (i, name) in some.iter().enumerate() {
+            let mut token = added[0].clone();
+            (token["id"], token["content"]) = ((plain.vocab_size() + i).into(), (*name).into());
+            added.push(token);
+        }
+        let bytes = Tokenizer::from_json(&file.to_string()).unwrap();
+        let vocabulary = [&["hello", "[UNK]"], &some[..], &["words"]].concat().join("\n");
+        let pieces = Tokenizer::from_vocab(&vocabulary, None).unwrap();
+        let [most, least] = [plain.vocab_size() - 1 + 4, 3 + 4];
+        for (had, size) in [(bytes, most), (pieces, least)] {
+            let framed = had.clone().framed();
+            assert_eq!((framed.vocab_size(), framed.frame().is_some()), (size, true), "{some:?}");
+            let again = Tokenizer::from_json(&framed.to_json()).unwrap();
+            for t in [&framed, &again] {
+                let ids = t.encode_framed(text.as_bytes(), Special::AsText).unwrap();
+                let frame = t.frame().unwrap();
+                assert_eq!((ids[0], *ids.last().unwrap()), (frame.cls, frame.sep), "{some:?}");
+                let before = had.encode(text.as_bytes(), Special::AsText).unwrap();
+                assert_eq!(t.decode(&ids[1..ids.len() - 1]).unwrap(), had.decode(&before).unwrap(), "{some:?}");
+                assert_eq!(t.encode(b"[MASK]", Special::Allow).unwrap(), [frame.mask]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_special_token_that_is_called_like_a_byte_leaves_the_byte_as_it_is() {
+    let plain = Tokenizer::train(&[b"one two\none two\n"], 270).unwrap();
+    let mut file: Value = serde_json::from_str(&plain.to_json()).unwrap();
+    let added = file["added_tokens"].as_array_mut().unwrap();
+    let mut token = added[0].clone();
+    (token["id"], token["content"]) = (plain.vocab_size().into(), "\n".into());
+    added.push(token);
+    let with = Tokenizer::from_json(&file.to_string()).unwrap();
+    let text = b"one\n\ntwo\none two\n";
+    let [found, wanted] = [&with, &plain].map(|t| t.encode(text, Special::AsText).unwrap());
+    assert_eq!(found, wanted);
+    assert!(with.encode(text, Special::Allow).unwrap().contains(&(plain.vocab_size() as u32)));
+}

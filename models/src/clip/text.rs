@@ -7,6 +7,10 @@ use super::config::TEXT;
 use crate::nn::embedding::positions;
 use crate::nn::{Block, Embedding, LayerNorm, Value, through};
 
+/// The end that OpenAI's checkpoints name in their config.json, though their tokenizer's is another, the largest id of all:
+/// `transformers` reads these at the largest.
+pub(crate) const LEGACY_END: u32 = 2;
+
 /// Ids → one vector a text (Radford et al. 2021, section 2.4): what the token that ends a text has gathered of it.
 #[derive(Clone, Debug)]
 pub struct TextEncoder {
@@ -45,10 +49,7 @@ impl TextEncoder {
 
     /// Where a row of ids is read.
     fn end(&self, ids: &[u32]) -> usize {
-        /// The end that OpenAI's checkpoints name in their config.json, though their tokenizer's is another, the largest id of
-        /// all: `transformers` reads these at the largest.
-        const LEGACY: u32 = 2;
-        if self.config.eos_token_id == LEGACY {
+        if self.config.eos_token_id == LEGACY_END {
             return tensor::rows::argmax(ids);
         }
         ids.iter().position(|&id| id == self.config.eos_token_id).unwrap_or(0) // 0: as there

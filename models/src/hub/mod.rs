@@ -195,7 +195,7 @@ impl Checkpoint {
 }
 
 /// Reads a config.json.
-fn read_config(path: &Path) -> Result<(Config, Value)> {
+pub(crate) fn read_config(path: &Path) -> Result<(Config, Value)> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))?;
     parse_config(&text).map_err(|what| Error::file(path, what))
 }

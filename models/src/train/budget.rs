@@ -11,28 +11,32 @@ use super::step::loss_and_gradients;
 use crate::error::Result;
 use crate::pretext::Batch;
 
-/// How many steps fit into `seconds`, of which an evaluation follows each `eval_every(steps)`: some are made on a copy of the
-/// model and timed, and so are an evaluation and a look at vectors. Nothing of this rehearsal stays, so the run is the same as
-/// with `--steps`.
-pub(super) fn steps_in(seconds: f64, setup: &Setup, eval_every: impl Fn(u64) -> Result<u64>) -> Result<u64> {
+/// How many steps fit into `seconds`, at least one, and whether that one fits; an evaluation follows each `eval_every(steps)`.
+/// Some are made on a copy of the model and timed, and so are an evaluation and a look at vectors. Nothing of this rehearsal
+/// stays, so the run is the same as with `--steps`.
+pub(super) fn steps_in(seconds: f64, setup: &Setup, eval_every: impl Fn(u64) -> Result<u64>) -> Result<(u64, bool)> {
     /// At least so many steps, and this share of the budget: a machine that others use too is now fast and now slow.
     const STEPS: usize = 8;
     const SHARE: f64 = 0.005;
+    /// And no more than this share, though steps be few: it is time that the run goes without.
+    const MOST: f64 = 0.2;
+    /// The first steps fill the buffer pool, and tell nothing of the others.
+    const FIRST: usize = 2;
     let o = &setup.options;
     let begin = Instant::now();
     let mut params = setup.params.clone();
     let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &setup.model, &params));
     let mut batch = Batch::new();
     let mut times = Vec::new();
-    while times.len() < STEPS || begin.elapsed().as_secs_f64() < SHARE * seconds {
+    let spent = || begin.elapsed().as_secs_f64() / seconds;
+    while times.is_empty() || spent() < SHARE || times.len() < STEPS && spent() < MOST {
         let (start, step) = (Instant::now(), times.len() as u64);
         setup.fill(&mut batch, step)?;
         loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);
         optimizer.step(&mut params, &gradients, 0.0, 0.0);
         times.push(start.elapsed().as_secs_f64());
     }
-    // The first steps fill the buffer pool; the mean of the others is the time of a step.
-    times.drain(..2);
+    times.drain(..FIRST.min(times.len() - 1));
     let a_step = times.iter().sum::<f64>() / times.len() as f64;
     let start = Instant::now();
     let few = batch.at_once(o.micro_batch) * o.block_size;
@@ -47,10 +51,11 @@ pub(super) fn steps_in(seconds: f64, setup: &Setup, eval_every: impl Fn(u64) -> 
     let evaluation = a_token * all.min(o.eval_tokens as f64) + vectors;
     // The last evaluation reads the whole, too.
     let left = seconds - begin.elapsed().as_secs_f64() - a_token * all;
-    most(((left / a_step) as u64).max(1), |steps| {
+    let fit = |steps: u64| {
         let evaluations = steps.div_ceil(eval_every(steps)?);
         Ok(steps as f64 * a_step + evaluations as f64 * evaluation <= left)
-    })
+    };
+    Ok((most(((left / a_step) as u64).max(1), fit)?, fit(1)?))
 }
 
 /// The most steps that fit, of so many at most; at least one.

@@ -111,23 +111,28 @@ impl MetricsWriter {
         let Some(old) = read_file(path)? else {
             return Self::create(path);
         };
-        let mut kept = Vec::with_capacity(old.len());
-        for (line, metric) in parse(path, &old)? {
-            if metric.step <= step {
-                kept.extend_from_slice(line);
-                kept.push(b'\n');
-            }
-        }
+        let kept = upto(path, &old, step)?;
         if kept != old {
             write_atomically(path, |out| out.write_all(&kept)).map_err(|source| io_error(path, source))?;
         }
         Self::append(path)
     }
 
+    /// Continues the file at `path` with this line in the place of its step's and of all later ones: the old file is there or
+    /// the new one.
+    ///
+    /// Errors: those of [`Self::resume`].
+    pub fn replace(path: &Path, metric: &Metric) -> crate::Result<Self> {
+        let old = read_file(path)?.unwrap_or_default();
+        let mut lines = upto(path, &old, metric.step - 1)?;
+        lines.extend(line(metric).map_err(|source| io_error(path, source))?);
+        write_atomically(path, |out| out.write_all(&lines)).map_err(|source| io_error(path, source))?;
+        Self::append(path)
+    }
+
     /// Adds one line, in one write.
     pub fn write(&mut self, metric: &Metric) -> crate::Result<()> {
-        let line = serde_json::to_string(metric).map_err(io::Error::from).map(|json| json + "\n");
-        line.and_then(|line| self.file.write_all(line.as_bytes())).map_err(|source| io_error(&self.path, source))
+        line(metric).and_then(|line| self.file.write_all(&line)).map_err(|source| io_error(&self.path, source))
     }
 
     /// Makes sure that what was written outlives a stop of the machine.
@@ -139,6 +144,21 @@ impl MetricsWriter {
         let file = OpenOptions::new().append(true).open(path).map_err(|source| io_error(path, source))?;
         Ok(Self { file, path: path.to_owned() })
     }
+}
+
+/// A line of metrics.
+fn line(metric: &Metric) -> io::Result<Vec<u8>> {
+    Ok((serde_json::to_string(metric)? + "\n").into())
+}
+
+/// The whole lines of a file of metrics up to a step.
+fn upto(path: &Path, file: &[u8], step: u64) -> crate::Result<Vec<u8>> {
+    let mut kept = Vec::with_capacity(file.len());
+    for (line, _) in parse(path, file)?.into_iter().filter(|(_, metric)| metric.step <= step) {
+        kept.extend_from_slice(line);
+        kept.push(b'\n');
+    }
+    Ok(kept)
 }
 
 /// All lines of the metrics file at `path`, in its order; a torn last line is passed over.
@@ -230,6 +250,16 @@ mod tests {
             write(&killed, 5..=9);
             assert_eq!(fs::read(&killed).unwrap(), expected, "after {torn:?}");
         }
+    }
+
+    #[test]
+    fn a_line_is_replaced_with_all_that_come_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        write(&path, 1..=5);
+        let other = Metric { loss: 7.0, ..metric(4) };
+        MetricsWriter::replace(&path, &other).unwrap().write(&metric(5)).unwrap();
+        assert_eq!(read_metrics(&path).unwrap(), [metric(1), metric(2), metric(3), other, metric(5)]);
     }
 
     #[test]

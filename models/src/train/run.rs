@@ -55,7 +55,7 @@ pub struct Run {
 const BEGINNING: &str = ".beginning";
 
 /// What a run writes, or what would be taken for a part of its model: nothing that somebody else keeps is written over.
-const WRITTEN: [&str; 11] = [
+const WRITTEN: [&str; 14] = [
     "model.safetensors",
     "model.safetensors.index.json",
     "config.json",
@@ -63,6 +63,9 @@ const WRITTEN: [&str; 11] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "preprocessor_config.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
     "state.safetensors",
     METRICS,
     BROKEN,
@@ -85,11 +88,16 @@ impl Run {
                 Ok(Options { vocab_size, minutes: Some(minutes), ..Options::resolve(file, &flags)? })
             };
             let left = 60.0 * minutes - begin.elapsed().as_secs_f64();
-            let steps = steps_in(left, &setup, |steps| Ok(with(steps)?.eval_every))
+            let (steps, fit) = steps_in(left, &setup, |steps| Ok(with(steps)?.eval_every))
                 .inspect_err(|_| setup.corpus.broken().values().for_each(|sentence| watch.note(sentence)))?;
             setup.options = with(steps)?;
             let s = if steps == 1 { "" } else { "s" };
-            watch.note(&format!("{minutes} minutes are enough for {steps} step{s}, evaluations included"));
+            watch.note(&match fit {
+                true => format!("{minutes} minutes are enough for {steps} step{s}, evaluations included"),
+                false => {
+                    format!("{minutes} minutes are too few for a step and its evaluation: one is made all the same")
+                }
+            });
         }
         std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let held = files::hold(directory)?;
@@ -227,7 +235,9 @@ fn same_model(directory: &Path, setup: &Setup) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let [had, asked] = [hub::config(directory)?, setup.model.config()].map(|config| config.with_dropout(0.0));
+    // Of the model only this: killed in its first checkpoint, a run has sizes and a state, and no weights beside them yet.
+    let (had, _) = hub::read_config(&path)?;
+    let [had, asked] = [had, setup.model.config()].map(|config| config.with_dropout(0.0));
     if had == asked {
         return Ok(());
     }

@@ -236,6 +236,28 @@ fn of_several_seeds_each_pass_says_its_own_and_the_results_say_the_mean_and_whic
 }
 
 #[test]
+fn of_several_seeds_the_one_that_is_best_on_the_validation_examples_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
+    let data = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    // Nothing of these can be known: which seed guesses best is chance.
+    let guessed: String =
+        ('a'..='z').zip(["good", "bad", "bad"].iter().cycle()).map(|(c, of)| format!("{of}\t{c} {c}\n")).collect();
+    let val = file(here, "valid.tsv", &guessed);
+    let learn = ["finetune", model, "classify", "--scratch", "--data", &data, "--val-data", &val, "--least-steps", "2"];
+    let (content, text) = words(&[&learn[..], &["--seeds", "6", "--json", "--out", out.to_str().unwrap()]].concat());
+    assert!(content, "{text}");
+    let results: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
+    let trials = results["trials"].as_array().unwrap();
+    let best = |i: usize| trials[i]["fitted"]["best"].as_f64().unwrap();
+    let first_best = (0..6).rev().max_by(|&a, &b| best(a).total_cmp(&best(b))).unwrap();
+    assert!((0..6).any(|i| best(i) < best(first_best)), "all seeds are alike: {results}");
+    assert_eq!(results["kept"], trials[first_best]["seed"], "{results}");
+}
+
+#[test]
 fn lines_without_a_mask_are_left_out_and_said_at_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));

@@ -45,8 +45,8 @@ pub struct Sentence {
 
 /// Reads a file of one word and tag a line, with an empty line between sentences.
 ///
-/// Lines `-DOCSTART-`, and empty lines that end no sentence, are passed over and noted. So is a last line without a line
-/// break, with which a file ends that was cut off; the sentence stays.
+/// Lines `-DOCSTART-`, and empty lines that end no sentence, are passed over and noted. So is a last sentence without an empty
+/// line after it, with which a file ends that was cut off; the sentence stays.
 ///
 /// # Errors
 ///
@@ -78,16 +78,17 @@ pub fn read(path: &Path) -> Result<Tagged> {
         after_document = document;
     }
     if !sentence.words.is_empty() {
+        let (file, last) = (path.file_name().unwrap_or_default().display(), text.lines().count());
+        let how = if text.ends_with('\n') { "no empty line after it" } else { "no line break at its end" };
+        let Sentence { line, .. } = sentence;
+        tagged.notes.push(format!(
+            "the last sentence of {file}, lines {line} to {last}, is not closed, having {how}: it is taken as it stands, and if the \
+             file was cut off, so is the sentence"
+        ));
         tagged.sentences.push(sentence);
     }
     if tagged.sentences.is_empty() {
         return Err(Error::file(path, "it has no sentence: write a word, a TAB and its tag on each line"));
-    }
-    if !text.ends_with('\n') {
-        let (file, last) = (path.file_name().unwrap_or_default().display(), text.lines().count());
-        let note =
-            format!("{file} ends within line {last}, without a line break: if it was cut off, so is its last sentence");
-        tagged.notes.push(note);
     }
     empty.note_empty_lines(path, &mut tagged.notes);
     documents.note(path, "mark of a document passed over", "marks of documents passed over", &mut tagged.notes);
@@ -144,9 +145,17 @@ mod tests {
             let tagged = read_as("some.conll", format!("Alice\tB-PER\nsleeps\tO\n\nParis\tB-LOC{end}"), read).unwrap();
             let expected = [sentence(1, &["Alice", "sleeps"], &["B-PER", "O"]), sentence(4, &["Paris"], &["B-LOC"])];
             assert_eq!(tagged.sentences, expected);
-            let said =
-                tagged.notes.iter().any(|note| note.contains("some.conll ends within line 4, without a line break"));
-            assert_eq!((tagged.notes.len(), said), if end.is_empty() { (1, true) } else { (0, false) });
+            let wanted = match end {
+                "" => Some("having no line break at its end"),
+                "\n" => Some("having no empty line after it"),
+                _ => None,
+            };
+            assert_eq!(tagged.notes.len(), usize::from(wanted.is_some()), "{end:?}: {:?}", tagged.notes);
+            let said = |words: &str| tagged.notes.iter().any(|note| note.contains(words));
+            assert!(
+                wanted.is_none_or(|how| said(how) && said("of some.conll, lines 4 to 4, is not closed")),
+                "{end:?}"
+            );
         }
     }
 
@@ -171,7 +180,7 @@ mod tests {
 
     #[test]
     fn marks_of_documents_and_needless_empty_lines_are_passed_over_and_noted() {
-        let content = "\u{feff}-DOCSTART- -X- O O\n\na O\n\n\n\nb O\n-DOCSTART-\tO\n\nc O\n";
+        let content = "\u{feff}-DOCSTART- -X- O O\n\na O\n\n\n\nb O\n-DOCSTART-\tO\n\nc O\n\n";
         let tagged = read_as("some.conll", content, read).unwrap();
         let found: Vec<_> = tagged.sentences.iter().map(|s| (s.line, s.words[0].as_str())).collect();
         assert_eq!(found, [(3, "a"), (7, "b"), (10, "c")]);

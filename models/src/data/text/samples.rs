@@ -22,7 +22,7 @@ pub struct TextData {
     cumulative: Vec<f64>,
     val: Vec<Tokens>,
     vocab: usize,
-    /// What frames a text, and is never to be predicted.
+    /// What frames a text, where that is never to be predicted.
     frame: Option<Frame>,
     /// What should be known about the files, as sentences.
     pub notes: Vec<String>,
@@ -48,6 +48,12 @@ impl TextData {
         };
         let cumulative = weights.iter().map(add).collect();
         Self { train, cumulative, val, vocab: tokenizer.vocab_size(), frame: tokenizer.frame(), notes }
+    }
+
+    /// The same for who predicts what frames a text as it does all else.
+    #[must_use]
+    pub fn with_frames_predicted(self) -> Self {
+        Self { frame: None, ..self }
     }
 
     /// An error unless every source's parts have at least one window of `block + 1` ids: a block's inputs, and the

@@ -69,10 +69,10 @@ impl Run {
         self.name_broken(watch)?;
         let loss = some.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
-            self.position.best = Some((loss, self.position.step));
             let best = self.directory.join("best");
             std::fs::create_dir_all(&best).map_err(|error| Error::io(&best, "create", &error))?;
             self.setup.save_model(&best)?;
+            self.position.best = Some((loss, self.position.step)); // not before it is there
         }
         if !loss.is_finite() {
             watch.note(&format!("the validation loss after step {} is {loss}", self.position.step));

@@ -104,8 +104,7 @@ fn catch_up(run: &mut Run, watch: &mut dyn Watch) -> Result<()> {
         return Ok(());
     };
     let validation = run.evaluate(watch)?;
-    run.metrics = MetricsWriter::resume(&path, step - 1)?;
-    run.metrics.write(&Metric { validation, ..metric })?;
+    run.metrics = MetricsWriter::replace(&path, &Metric { validation, ..metric })?;
     run.save()?;
     run.draw()
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tokenizer::Tokenizer;
 
 use crate::Config;
+use crate::clip::text::LEGACY_END;
 use crate::data::Corpus;
 use crate::data::captioned::{Captioned, Rows, Source, caption_ids};
 use crate::data::labelled::shortened;
@@ -44,6 +45,7 @@ pub fn texts(o: &Options, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Re
     };
     let tokenizer = framed(o, tokenizer);
     let data = files.tokenize(&tokenizer, &mut |_| {})?;
+    let data = if o.model == ModelName::Gpt { data.with_frames_predicted() } else { data };
     data.require_block(o.block_size)?;
     data.notes.iter().for_each(|sentence| watch.note(sentence));
     Ok((tokenizer, Corpus::Text(data)))
@@ -105,6 +107,13 @@ pub fn captioned(
         let what =
             "the tokenizer has no <|endoftext|>, where CLIP reads a text: give another --tokenizer, or leave it out";
         return Err(Error::Options(what.to_owned()));
+    }
+    if tokenizer.end_of_text() == Some(LEGACY_END) {
+        let what = format!(
+            "the tokenizer's <|endoftext|> has the id {LEGACY_END}, by which CLIP's checkpoints mean the largest id of a text: it \
+             would be read elsewhere than at its end, here and in transformers; give another --tokenizer, or leave it out"
+        );
+        return Err(Error::Options(what));
     }
     let tokenizer = tokenizer.with_ends();
     check_captions(&captions, &tokenizer, o.block_size, watch)?;

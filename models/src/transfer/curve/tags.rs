@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::super::finetune::examples::known_sentences;
 use super::super::finetune::tag::{Tagged, finetune, known};
 use super::super::logistic::{Logistic, Row};
 use super::super::score::entity_score;
@@ -39,6 +40,7 @@ impl<'a> Tags<'a> {
             tagged.note(part, &of.path, with.from.model.block_size(), &mut notes);
             tagged
         });
+        known_sentences(&pool, [None, Some(&test)], &mut notes);
         let (pool, test) = (pool.sentences, test.sentences);
         let mut columns = HashMap::new();
         for Sentence { words, .. } in &pool {

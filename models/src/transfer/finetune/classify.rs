@@ -10,7 +10,7 @@ use super::super::logistic::{Logistic, Row};
 use super::super::score;
 use super::examples::{Example, Examples};
 use super::tuned::{Kind, Reading, Tuned};
-use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
+use super::{Fitted, Recipe, Task, Watch, fit, layerwise, shuffled};
 use crate::Model;
 use crate::error::Result;
 use crate::hub::pretrained::Pretrained;
@@ -25,7 +25,7 @@ pub struct Classifier {
     pub tuned: Tuned,
 }
 
-/// Examples that the first fit of the head looks at, at most: more would take long and change little.
+/// Examples that the first fit of the head looks at, at most, but for one of each label: more would take long and change little.
 const PROBED: usize = 2000;
 
 /// How good a classifier is on examples that it did not learn from.
@@ -114,9 +114,8 @@ impl Classifier {
     /// Sets the last layer to what logistic regression makes of the features that it reads, before anything else is trained: a
     /// random one would pull the body out of shape until it fits (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained
     /// Features and Underperform Out-of-Distribution").
-    pub fn probe_first(&mut self, examples: &[Example], labels: usize) {
-        let some = examples.len().div_ceil(PROBED).max(1); // one of so many, for a file may be in order of its labels
-        let examples: Vec<&Example> = examples.iter().step_by(some).collect();
+    pub fn probe_first(&mut self, examples: &[Example], labels: usize, seed: u64) {
+        let examples: Vec<&Example> = probed(examples, labels, seed).into_iter().map(|i| &examples[i]).collect();
         let texts: Vec<&[u32]> = examples.iter().map(|(ids, _)| &ids[..]).collect();
         let of: Vec<usize> = examples.iter().map(|(_, label)| *label).collect();
         let width = self.tuned.model.width();
@@ -173,12 +172,27 @@ pub fn finetune(
 ) -> Result<(Classifier, Fitted)> {
     let labels = examples.labels.len();
     let mut classifier = Classifier { tuned: Tuned::new(from, Kind::Classify, labels, reading, recipe) };
-    classifier.probe_first(&examples.train, labels);
+    classifier.probe_first(&examples.train, labels, recipe.seed);
     let score = |classifier: &Classifier, params: &Params| {
         (!examples.val.is_empty()).then(|| classifier.scores_on(params, &examples.val).accuracy)
     };
     let fitted = classifier.learn(&examples.train, recipe, score, watch)?;
     Ok((classifier, fitted))
+}
+
+/// The places of some examples in their order: drawn, for they may stand in any order of their labels, and one of each label.
+fn probed(examples: &[Example], labels: usize, seed: u64) -> Vec<usize> {
+    let mut seen = vec![false; labels];
+    let mut some = Vec::new();
+    for (n, i) in shuffled(examples.len(), seed, u64::MAX - 2).into_iter().enumerate() {
+        // no pass has this number
+        let new = !std::mem::replace(&mut seen[examples[i].1], true);
+        if new || n < PROBED {
+            some.push(i);
+        }
+    }
+    some.sort_unstable();
+    some
 }
 
 struct Learning<'a> {
@@ -198,5 +212,31 @@ impl Task for Learning<'_> {
         let mut labels = vec![IGNORE; examples.len()];
         labels.iter_mut().zip(examples).for_each(|(label, &i)| *label = self.examples[i].1 as u32);
         self.classifier.scores(tape, &packed, self.dropout).cross_entropy(&labels, divisor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_fit_sees_every_label_in_whatever_order_they_stand() {
+        let of = |label: &dyn Fn(usize) -> usize| (0..2 * PROBED).map(|i| (vec![0], label(i))).collect::<Vec<_>>();
+        for (case, examples) in [
+            ("in turn", of(&|i| i % 2)),
+            ("one after the other", of(&|i| i / PROBED)),
+            ("one of a kind", of(&|i| usize::from(i == 3))),
+        ] {
+            for seed in 0..5 {
+                let some = probed(&examples, 2, seed);
+                let second = some.iter().filter(|&&i| examples[i].1 == 1).count();
+                assert!((PROBED..=PROBED + 1).contains(&some.len()) && some.is_sorted(), "{case}: {}", some.len());
+                assert!(
+                    if case == "one of a kind" { second == 1 } else { second.abs_diff(PROBED / 2) < 150 },
+                    "{case}: {second}"
+                );
+            }
+        }
+        assert_eq!(probed(&of(&|i| i % 2)[..7], 2, 1), [0, 1, 2, 3, 4, 5, 6], "of few all");
     }
 }

@@ -110,8 +110,8 @@ pub struct Fitted {
     pub stopped: bool,
     /// The best validation score, if there was one.
     pub best: Option<f64>,
-    /// The mean loss of the last pass.
-    pub loss: f64,
+    /// The mean loss of the last whole pass, if there was one.
+    pub loss: Option<f64>,
 }
 
 /// Trains `params` on a task. `pace` is each parameter's share of the learning rate, by its name. `score` says after each
@@ -137,7 +137,7 @@ pub fn fit(
     let options = AdamWOptions { beta2: 0.98, weight_decay: recipe.weight_decay, ..AdamWOptions::default() };
     let mut optimizer = AdamW::paced(params, options, |id| pace(params.name(id)));
     let mut gradients = Gradients::new(params);
-    let mut fitted = Fitted { steps: 0, stopped: false, best: None, loss: f64::NAN };
+    let mut fitted = Fitted { steps: 0, stopped: false, best: None, loss: None };
     let (mut kept, mut since) = (None, 0);
     'passes: for pass in 0..passes {
         let order = shuffled(n, recipe.seed, pass);
@@ -154,9 +154,10 @@ pub fn fit(
             check(fitted.steps, loss, norm)?;
             total += loss * examples.len() as f64;
         }
-        fitted.loss = total / n as f64;
+        let loss = total / n as f64;
+        fitted.loss = Some(loss);
         let now = score(params);
-        watch.pass(pass + 1, fitted.loss, now);
+        watch.pass(pass + 1, loss, now);
         since += 1;
         if now.is_some() && (fitted.best.is_none() || now > fitted.best) {
             (fitted.best, kept, since) = (now, Some(params.clone()), 0);
@@ -250,9 +251,81 @@ impl Pretrained {
 mod tests {
     use std::sync::Mutex;
 
+    use autograd::{Init, ParamId};
     use tensor::Tensor;
 
     use super::*;
+    use crate::Config;
+    use crate::bert::BertConfig;
+    use crate::bert::config::Form;
+    use crate::gpt::GptConfig;
+
+    /// A single number, which learning lowers without end.
+    struct Lower(ParamId);
+
+    impl Task for Lower {
+        fn examples(&self) -> usize {
+            4
+        }
+
+        fn loss<'t>(&self, tape: &'t Tape<'t>, _: &[usize], _: f64) -> Value<'t> {
+            tape.param(self.0).sum()
+        }
+    }
+
+    #[test]
+    fn the_best_weights_on_the_way_are_kept_and_learning_ends_when_they_get_no_better() {
+        // Passes of one step each; three passes, or a third of all, without a better one are enough.
+        let recipe = Recipe { epochs: 9, least_steps: 1, patience: 3, ..Recipe::default() };
+        for (scores, best_pass, passes) in [
+            (vec![Some(0.1), Some(0.9), Some(0.9), Some(0.2), Some(0.8)], 2, 5),
+            (vec![Some(0.5), Some(0.4), Some(0.3), Some(0.6), Some(0.1), Some(0.1), Some(0.1)], 4, 7),
+            ((1..=9).map(|pass| Some(f64::from(pass))).collect(), 9, 9),
+            (vec![None; 9], 9, 9),
+        ] {
+            let (id, mut params) = Params::build(1, |mut scope| scope.param("x", [1], Init::Ones));
+            let mut after = Vec::new();
+            let score = |params: &Params| {
+                after.push(params.value(id)[0]);
+                scores[after.len() - 1]
+            };
+            let mut told = Vec::new();
+            let watch = |pass, _, score: Option<f64>| told.push((pass, score));
+            let fitted = fit(&Lower(id), &mut params, &recipe, |_| 1.0, score, watch).unwrap();
+            assert_eq!((after.len(), fitted.steps), (passes, passes as u64), "{scores:?}");
+            assert!(after.is_sorted_by(|before, after| before > after), "each pass is another: {after:?}");
+            assert_eq!(params.value(id)[0], after[best_pass - 1], "{scores:?}");
+            assert_eq!(fitted.best, scores[best_pass - 1]);
+            assert_eq!(told, (1..).zip(scores).take(passes).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn each_block_learns_more_slowly_than_the_one_above_it_and_the_tables_most_slowly() {
+        let [post, pre] =
+            [Form::PostNorm, Form::PreNorm].map(|form| Config::Bert(BertConfig::new(form, 99, 8, 3, 1, 8)));
+        for (config, blocks, tables) in [
+            (Config::Gpt(GptConfig::new(99, 8, 3, 1, 8)), "h.", &["wte", "wpe"][..]),
+            (post, "encoder.layer.", &["embeddings."]),
+            (pre, "encoder.layer.", &["embeddings."]),
+        ] {
+            let (model, params) = config.init(1);
+            let pace = layerwise(&model, 0.5);
+            let layers = model.layers() as i32;
+            let mut seen = [0; 3];
+            for name in params.ids().map(|id| params.name(id)) {
+                let (kind, below) = match name.split_once(blocks) {
+                    Some((_, rest)) => (0, layers - rest.split('.').next().unwrap().parse::<i32>().unwrap()),
+                    None if tables.iter().any(|table| name.contains(table)) => (1, layers + 1),
+                    None => (2, 0),
+                };
+                seen[kind] += 1;
+                assert_eq!(pace(name), 0.5f64.powi(below), "{name}");
+            }
+            assert!(seen.iter().all(|&n| n > 0), "{seen:?}");
+            assert_eq!(pace("classifier.weight"), 1.0);
+        }
+    }
 
     /// Drops half of as many ones as its examples are long: what is left, for each half of a step.
     struct Dropped(Mutex<Vec<Vec<f32>>>);

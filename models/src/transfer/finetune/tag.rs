@@ -166,6 +166,9 @@ impl Tagger {
     /// The entities that it finds in a text, in order.
     pub fn find(&self, tokenizer: &Tokenizer, text: &str) -> Vec<Found> {
         let (places, parts) = words::of_text(tokenizer, self.tuned.model.block_size(), text);
+        if places.is_empty() {
+            return Vec::new(); // where nothing stands around a text, there would be no token at all
+        }
         let tags: Vec<(usize, f32)> = self.predict(&self.tuned.params, &parts).into_iter().flatten().collect();
         let names: Vec<Cow<str>> = tags.iter().map(|&(tag, _)| within_entity(&self.tags[tag])).collect();
         let found = entities(&names).into_iter().map(|entity| {

@@ -10,12 +10,16 @@ mod texts;
 
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::path::Path;
 
 use tensor::random::{Random, Stream};
 
 pub use questions::Questions;
+pub(in crate::transfer) use sentences::known_sentences;
 pub use sentences::{Sentences, world_sentences};
 pub use texts::{Example, Examples, world};
+
+use crate::data::labelled::Tally;
 
 /// Of fewer examples none is held out: all are needed.
 const ENOUGH: usize = 50;
@@ -27,6 +31,30 @@ const WORLD_TEST: u64 = 1000;
 
 /// What stands in the place of a file's name where there is none.
 const BUILT_IN: &str = "the built-in world";
+
+/// The texts of a part with their places in its file.
+type Placed<'a, T> = (&'a Path, Vec<(T, String)>);
+
+/// Says which texts to validate on and to test on are in a part before as well: what is measured on them says nothing of what is
+/// new. Texts are compared and not files, which may be copies. `what` is what a text is called.
+pub(in crate::transfer) fn note_known<T: Eq + Hash>(
+    what: &str,
+    learned: impl Iterator<Item = T>,
+    [val, test]: [Option<Placed<T>>; 2],
+    notes: &mut Vec<String>,
+) {
+    let mut before: Vec<(&str, HashSet<T>)> = vec![("learned from", learned.collect())];
+    for (part, used, of) in [("validation", "validated on", val), ("test", "tested on", test)] {
+        let Some((path, texts)) = of else { continue };
+        for (used, known) in &before {
+            let mut both = Tally::default();
+            texts.iter().filter(|(text, _)| known.contains(text)).for_each(|(_, place)| both.add(|| place.clone()));
+            let [one, many] = [" is", "s are"].map(|is| format!("{part} {what}{is} {used} as well"));
+            both.note(path, &one, &many, notes);
+        }
+        before.push((used, texts.into_iter().map(|(text, _)| text).collect()));
+    }
+}
 
 /// Takes out some of two or more, chosen by `seed`; the others are shuffled.
 fn hold_out<E>(examples: &mut Vec<E>, seed: u64) -> Vec<E> {

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::super::windows::Asked;
-use super::{BUILT_IN, ENOUGH, WORLD_TEST, WORLD_TRAIN, hold_out};
+use super::{BUILT_IN, ENOUGH, WORLD_TEST, WORLD_TRAIN, hold_out, note_known};
 use crate::data::labelled::{Tally, squad};
 use crate::data::world::World;
 use crate::hub::pretrained::Pretrained;
@@ -47,6 +47,11 @@ impl Questions {
         let mut train = answered(train);
         let val = val.map(&mut answered);
         let test = answered(test.unwrap_or_default());
+        let text = |of: &squad::Question| (of.question.clone(), of.context.clone());
+        let placed =
+            |of: &squad::Answered| of.questions.iter().map(|asked| (text(asked), format!("{:?}", asked.id))).collect();
+        let others = [val.as_ref(), Some(&test)].map(|of| of.map(|of| (of.path.as_path(), placed(of))));
+        note_known("question", train.questions.iter().map(text), others, &mut notes);
         let asked = train.questions.len();
         train.questions.retain(|question| question.learned().is_some());
         let left_out = asked - train.questions.len();

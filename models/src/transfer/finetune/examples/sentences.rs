@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::super::super::score::entities;
 use super::super::tag::{self, Tagged};
-use super::{BUILT_IN, ENOUGH, HELD_OUT, WORLD_TEST, WORLD_TRAIN, give_back, hold_out};
+use super::{BUILT_IN, ENOUGH, HELD_OUT, WORLD_TEST, WORLD_TRAIN, give_back, hold_out, note_known};
 use crate::data::labelled::{Tally, conll};
 use crate::data::world::World;
 use crate::hub::pretrained::Pretrained;
@@ -36,6 +36,7 @@ impl Sentences {
     ) -> Self {
         let mut notes = Vec::new();
         note_single(&train, &mut notes);
+        known_sentences(&train, [val.as_ref(), test.as_ref()], &mut notes);
         let val = val.unwrap_or_else(|| {
             let enough = train.sentences.len() >= ENOUGH;
             let mut sentences = if enough { hold_out_sentences(&mut train.sentences, seed) } else { Vec::new() };
@@ -58,6 +59,20 @@ impl Sentences {
         let [train, test] = world_sentences(seed);
         Self::new(with, train, None, Some(test), seed)
     }
+}
+
+/// As [`note_known`], of sentences.
+pub(in crate::transfer) fn known_sentences(
+    train: &conll::Tagged,
+    others: [Option<&conll::Tagged>; 2],
+    notes: &mut Vec<String>,
+) {
+    let words = |sentence: &conll::Sentence| sentence.words.join(" ");
+    let placed = |of: &conll::Tagged| {
+        of.sentences.iter().map(|sentence| (words(sentence), format!("line {}", sentence.line))).collect()
+    };
+    let others = others.map(|of| of.map(|of| (of.path.as_path(), placed(of))));
+    note_known("sentence", train.sentences.iter().map(words), others, notes);
 }
 
 /// Says of which types there is one entity only.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{BUILT_IN, ENOUGH, WORLD_TEST, WORLD_TRAIN, give_back, hold_out};
+use super::{BUILT_IN, ENOUGH, Placed, WORLD_TEST, WORLD_TRAIN, give_back, hold_out, note_known};
 use crate::data::labelled::Tally;
 use crate::data::labelled::classes::Labelled;
 use crate::data::world::World;
@@ -59,6 +59,7 @@ impl Examples {
         single.note(&train.path, &one, &many, &mut notes);
         examples.val = val.map_or_else(Vec::new, |val| examples.of(with, val, "validation", &mut notes));
         examples.test = test.map_or_else(Vec::new, |test| examples.of(with, test, "test", &mut notes));
+        note_known("text", train.texts.iter(), [val, test].map(|of| of.map(placed)), &mut notes);
         examples.notes = notes;
         examples
     }
@@ -97,6 +98,11 @@ impl Examples {
         unseen.note(&from.path, &one, &many, notes);
         examples
     }
+}
+
+/// Texts with their lines.
+fn placed(of: &Labelled) -> Placed<'_, &String> {
+    (&of.path, of.texts.iter().zip(of.lines.iter().map(|line| format!("line {line}"))).collect())
 }
 
 /// The built-in world's openings of stories, labelled by what happens in them: some to learn from, and some to test on.
