@@ -151,8 +151,8 @@ pub enum Precision {
     /// these become NaN there.
     #[default]
     Full,
-    /// Rounds them to bf16, eight bits of mantissa: twice the speed where the processor is fast at multiplying pairs of them, and
-    /// more where it has a matrix unit.
+    /// Rounds them to bf16, eight bits of mantissa: twice the speed where the processor is fast at multiplying pairs of them,
+    /// and more where it has a matrix unit.
     Bf16,
 }
 

@@ -82,8 +82,8 @@ pub fn read(path: &Path) -> Result<Tagged> {
         let how = if text.ends_with('\n') { "no empty line after it" } else { "no line break at its end" };
         let Sentence { line, .. } = sentence;
         tagged.notes.push(format!(
-            "the last sentence of {file}, lines {line} to {last}, is not closed, having {how}: it is taken as it stands, and if the \
-             file was cut off, so is the sentence"
+            "the last sentence of {file}, lines {line} to {last}, is not closed, having {how}: it is taken as it stands, and if \
+             the file was cut off, so is the sentence"
         ));
         tagged.sentences.push(sentence);
     }

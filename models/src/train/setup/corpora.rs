@@ -110,8 +110,8 @@ pub fn captioned(
     }
     if tokenizer.end_of_text() == Some(LEGACY_END) {
         let what = format!(
-            "the tokenizer's <|endoftext|> has the id {LEGACY_END}, by which CLIP's checkpoints mean the largest id of a text: it \
-             would be read elsewhere than at its end, here and in transformers; give another --tokenizer, or leave it out"
+            "the tokenizer's <|endoftext|> has the id {LEGACY_END}, by which CLIP's checkpoints mean the largest id of a text: \
+             it would be read elsewhere than at its end, here and in transformers; give another --tokenizer, or leave it out"
         );
         return Err(Error::Options(what));
     }

@@ -2,9 +2,9 @@
 //!
 //! From a pool of labelled examples n of each class are drawn, for n = 1, 2, 4 and so on, and four learners see the same
 //! ones: one with what was learned before without labels; the same one with random weights; a plain method, which any model
-//! has to beat; and the guess of the most frequent class. (The last is told which that is in the whole pool, and the plain method
-//! how rare each word is there.) All is repeated with several seeds, which draw other examples and other weights; the interval
-//! is that of the mean over them.
+//! has to beat; and the guess of the most frequent class. (The last is told which that is in the whole pool, and the plain
+//! method how rare each word is there.) All is repeated with several seeds, which draw other examples and other weights; the
+//! interval is that of the mean over them.
 //!
 //! A model of text is fine-tuned, and the plain method is logistic regression on words ([`bag`]): [`classes`], [`tags`]. What
 //! an image encoder makes of pictures is left as it is, and logistic regression learns from it as it does from raw pixels:

@@ -182,10 +182,10 @@ pub fn finetune(
 
 /// The places of some examples in their order: drawn, for they may stand in any order of their labels, and one of each label.
 fn probed(examples: &[Example], labels: usize, seed: u64) -> Vec<usize> {
+    let drawn = shuffled(examples.len(), seed, u64::MAX - 2); // no pass has this number
     let mut seen = vec![false; labels];
     let mut some = Vec::new();
-    for (n, i) in shuffled(examples.len(), seed, u64::MAX - 2).into_iter().enumerate() {
-        // no pass has this number
+    for (n, i) in drawn.into_iter().enumerate() {
         let new = !std::mem::replace(&mut seen[examples[i].1], true);
         if new || n < PROBED {
             some.push(i);
