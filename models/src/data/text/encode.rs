@@ -2,7 +2,8 @@
 //!
 //! Documents are cut into pieces of about a megabyte at places where cutting does not change the ids, a few pieces
 //! for each thread are encoded at once, and their ids are written in the order of the text before the next are
-//! begun. So the ids do not depend on the number of threads, and memory does not depend on the length of the text.
+//! begun. So the ids do not depend on the number of threads, and memory does not depend on the length of the text. Where there
+//! is no such place for a long time, as in a genome, a piece ends all the same, between two characters.
 
 use std::io;
 use std::iter;
@@ -14,6 +15,8 @@ use super::shard::{ShardWriter, Totals};
 
 /// Bytes of a piece: enough that starting a task costs nothing beside it, little enough to have several in flight.
 pub(super) const PIECE: usize = 1 << 20;
+/// Bytes of a piece at most, wherever it ends: the tokens beside such a place may be others than in the whole.
+const LONGEST: usize = 64 * PIECE;
 /// Units of work in flight for each thread; more than one evens out units that take longer.
 const IN_FLIGHT: usize = 4;
 
@@ -34,7 +37,7 @@ pub(super) fn encode<'a>(
     progress: &mut dyn FnMut(u64),
 ) -> io::Result<Totals> {
     let mut totals = Totals::default();
-    let mut pieces = documents.enumerate().flat_map(|(i, document)| cut(document, tokenizer, size, i > 0));
+    let mut pieces = documents.enumerate().flat_map(|(i, document)| cut(document, tokenizer, [size, LONGEST], i > 0));
     let mut first = true;
     loop {
         let in_flight = IN_FLIGHT * parallel::threads();
@@ -57,7 +60,7 @@ pub(super) fn encode<'a>(
 
 /// How many ids a document becomes, encoded in pieces on all threads: what a benchmark times.
 pub fn count_tokens(document: &[u8], tokenizer: &Tokenizer) -> usize {
-    let pieces: Vec<Piece> = cut(document, tokenizer, PIECE, false).collect();
+    let pieces: Vec<Piece> = cut(document, tokenizer, [PIECE, LONGEST], false).collect();
     let count = |piece: &Piece| {
         let mut ids = Vec::new();
         tokenizer.encode_ordinary(piece.text, &mut ids);
@@ -66,11 +69,11 @@ pub fn count_tokens(document: &[u8], tokenizer: &Tokenizer) -> usize {
     parallel::map(&pieces, count).iter().sum()
 }
 
-/// A document in pieces of at least `size` bytes, the last one shorter.
+/// A document in pieces of at least `size` bytes and at most `longest`, the last one shorter.
 fn cut<'a>(
     document: &'a [u8],
     tokenizer: &Tokenizer,
-    size: usize,
+    [size, longest]: [usize; 2],
     mut separated: bool,
 ) -> impl Iterator<Item = Piece<'a>> {
     let mut rest = document;
@@ -78,7 +81,10 @@ fn cut<'a>(
         if rest.is_empty() {
             return None;
         }
-        let at = if rest.len() <= size { rest.len() } else { tokenizer.cut(rest, size) };
+        let near = &rest[..rest.len().min(longest)];
+        let mut at = if rest.len() <= size { rest.len() } else { tokenizer.cut(near, size) };
+        let inside = |at: usize| rest.get(at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000); // a character
+        at -= (0..4.min(at)).find(|back| !inside(at - back)).unwrap_or(0);
         let text;
         (text, rest) = rest.split_at(at);
         Some(Piece { text, separated: std::mem::take(&mut separated) })
@@ -114,6 +120,21 @@ mod tests {
     use super::super::shard::Shard;
     use super::*;
     use tensor::random::{Random, Stream};
+
+    #[test]
+    fn a_text_without_a_place_to_cut_is_cut_between_characters() {
+        let text = "añ€𝄞".repeat(50);
+        let tokenizer = Tokenizer::train(&[text.as_bytes()], 300).unwrap();
+        let pieces: Vec<_> = cut(text.as_bytes(), &tokenizer, [9, 33], false).map(|piece| piece.text).collect();
+        assert_eq!(pieces.concat(), text.as_bytes());
+        assert!(pieces.iter().all(|piece| piece.len() <= 33 && std::str::from_utf8(piece).is_ok()));
+        assert!(pieces.iter().rev().skip(1).all(|piece| piece.len() > 29), "no shorter than need be");
+        let bytes = [0x80; 100]; // no text at all
+        assert_eq!(
+            cut(&bytes, &tokenizer, [9, 33], false).map(|piece| piece.text.len()).collect::<Vec<_>>(),
+            [33, 33, 33, 1]
+        );
+    }
 
     fn encoded(documents: &[Vec<u8>], tokenizer: &Tokenizer, size: usize) -> (Vec<u32>, Totals) {
         let dir = tempfile::tempdir().unwrap();
