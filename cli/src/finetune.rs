@@ -332,10 +332,14 @@ impl Options {
         Ok((out, held))
     }
 
-    /// A line for each pass over the examples; of several seeds it says which.
+    /// How a line begins that is of one seed: of several it says which.
+    fn named(&self, seed: u64) -> String {
+        if self.seeds > 1 { format!("seed {seed}  ") } else { String::new() }
+    }
+
+    /// A line for each pass over the examples.
     fn report(&self, kind: Kind, recipe: &Recipe) -> Report {
-        let seed = if self.seeds > 1 { format!("seed {}  ", recipe.seed) } else { String::new() };
-        Report { seed, score: validated_by(kind), stop: Arc::clone(&self.stop) }
+        Report { seed: self.named(recipe.seed), score: validated_by(kind), stop: Arc::clone(&self.stop) }
     }
 
     /// What a trial begins with: what was pre-trained, or the same with random weights.
@@ -378,7 +382,13 @@ impl Options {
                 }
             };
             let stopped = fitted.stopped;
-            if best.as_ref().is_none_or(|(other, ..)| fitted.best > *other) {
+            let named = self.named(seed);
+            match (fitted.best_pass, fitted.best) {
+                (Some(pass), Some(best)) => eprintln!("{named}kept: pass {pass}, {:.1}%", 100.0 * best),
+                _ => eprintln!("{named}kept: the last weights, for there was nothing to choose by"),
+            }
+            // One that was ended early is not tested, and takes the place of none that is.
+            if best.as_ref().is_none_or(|(other, ..)| !stopped && fitted.best > *other) {
                 best = Some((fitted.best, seed, model));
             }
             trials.push(Trial { seed, fitted, test });

@@ -28,8 +28,8 @@ pub(super) fn steps_in(seconds: f64, setup: &Setup, eval_every: impl Fn(u64) -> 
     let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &setup.model, &params));
     let mut batch = Batch::new();
     let mut times = Vec::new();
-    let spent = || begin.elapsed().as_secs_f64() / seconds;
-    while times.is_empty() || spent() < SHARE || times.len() < STEPS && spent() < MOST {
+    let spent = |share: f64| begin.elapsed().as_secs_f64() >= share * seconds; // of less than nothing, all
+    while times.is_empty() || !spent(SHARE) || times.len() < STEPS && !spent(MOST) {
         let (start, step) = (Instant::now(), times.len() as u64);
         setup.fill(&mut batch, step)?;
         loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);

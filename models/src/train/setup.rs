@@ -52,7 +52,7 @@ impl Setup {
         };
         let (tokenizer, corpus) = match &options.clip {
             Some(of) => corpora::captioned(&options, of, run, given, watch)?,
-            None if options.data.is_empty() => corpora::stories(&options, given)?,
+            None if options.data.is_empty() => corpora::stories(&options, given, watch)?,
             None => corpora::texts(&options, given, watch)?,
         };
         if options.from.is_none() {

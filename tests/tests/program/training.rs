@@ -227,6 +227,31 @@ fn a_budget_of_minutes_becomes_a_number_of_steps_that_is_recorded() {
 }
 
 #[test]
+fn a_budget_that_is_over_before_the_first_step_makes_one_and_says_so() {
+    for model in ["gpt", "bert"] {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("run");
+        let output = run(train(&out, &[model, "--minutes", "0.00001"]));
+        assert!(output.status.success() && said(&output).contains("are too few for a step"), "{}", said(&output));
+        assert_eq!(fs::read_to_string(out.join("metrics.jsonl")).unwrap().lines().count(), 1);
+    }
+}
+
+#[test]
+fn a_given_tokenizer_that_gets_other_ids_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let [gpt, bert] = ["gpt", "bert"].map(|name| directory.path().join(name));
+    assert!(run(train(&gpt, &["--steps", "1"])).status.success());
+    let given = ["bert", "--steps", "1", "--tokenizer", gpt.to_str().unwrap()];
+    // A tokenizer that is given has its own size.
+    let words = train(&bert, &given).into_iter().filter(|word| !["--vocab-size", "300"].contains(word));
+    let output = run(words.collect::<Vec<_>>());
+    assert!(output.status.success() && said(&output).contains("all others have other ids"), "{}", said(&output));
+    let output = run(["train", "--resume", bert.to_str().unwrap()]);
+    assert!(output.status.success() && !said(&output).contains("other ids"), "{}", said(&output));
+}
+
+#[test]
 fn a_loss_that_is_no_number_stops_the_run_before_it_reaches_a_checkpoint() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");

@@ -80,9 +80,12 @@ pub fn read(path: &Path) -> Result<Tagged> {
     if !sentence.words.is_empty() {
         let (file, last) = (path.file_name().unwrap_or_default().display(), text.lines().count());
         let how = if text.ends_with('\n') { "no empty line after it" } else { "no line break at its end" };
-        let Sentence { line, .. } = sentence;
+        let lines = match sentence.line {
+            line if line == last => format!("line {line}"),
+            line => format!("lines {line} to {last}"),
+        };
         tagged.notes.push(format!(
-            "the last sentence of {file}, lines {line} to {last}, is not closed, having {how}: it is taken as it stands, and if \
+            "the last sentence of {file}, {lines}, is not closed, having {how}: it is taken as it stands, and if \
              the file was cut off, so is the sentence"
         ));
         tagged.sentences.push(sentence);
@@ -152,10 +155,7 @@ mod tests {
             };
             assert_eq!(tagged.notes.len(), usize::from(wanted.is_some()), "{end:?}: {:?}", tagged.notes);
             let said = |words: &str| tagged.notes.iter().any(|note| note.contains(words));
-            assert!(
-                wanted.is_none_or(|how| said(how) && said("of some.conll, lines 4 to 4, is not closed")),
-                "{end:?}"
-            );
+            assert!(wanted.is_none_or(|how| said(how) && said("of some.conll, line 4, is not closed")), "{end:?}");
         }
     }
 

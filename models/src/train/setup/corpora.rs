@@ -20,7 +20,8 @@ use crate::train::Watch;
 use crate::train::options::{ClipOptions, ModelName, Options};
 
 /// The stories of the built-in world.
-pub fn stories(o: &Options, given: Option<Tokenizer>) -> Result<(Tokenizer, Corpus)> {
+pub fn stories(o: &Options, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Result<(Tokenizer, Corpus)> {
+    note_frame(o, given.as_ref(), watch);
     let tokenizer = match given {
         Some(tokenizer) => tokenizer,
         None => Stories::train_tokenizer(learned(o)).map_err(refused)?,
@@ -33,6 +34,7 @@ pub fn stories(o: &Options, given: Option<Tokenizer>) -> Result<(Tokenizer, Corp
 /// The texts of files.
 pub fn texts(o: &Options, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Result<(Tokenizer, Corpus)> {
     note_shared(o, watch);
+    note_frame(o, given.as_ref(), watch);
     let files = TextFiles::open(&text_options(o)?)?;
     let tokenizer = match given {
         Some(tokenizer) => tokenizer,
@@ -54,6 +56,17 @@ pub fn texts(o: &Options, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Re
 /// How many tokens a tokenizer learns: the frame takes more ids than the end of a text does.
 fn learned(o: &Options) -> usize {
     o.vocab_size - o.model.frame_size()
+}
+
+/// Says so if a tokenizer that was given will have other ids than its file.
+fn note_frame(o: &Options, given: Option<&Tokenizer>, watch: &mut dyn Watch) {
+    if o.model == ModelName::Bert && given.is_some_and(|tokenizer| tokenizer.frame().is_none()) {
+        let names = tokenizer::FRAME.join(", ");
+        watch.note(&format!(
+            "the tokenizer has no whole frame for masked prediction: {names} become its first tokens, and all others have other \
+             ids in this run than in its file"
+        ));
+    }
 }
 
 /// With the tokens in which the model sees a text.

@@ -110,6 +110,8 @@ pub struct Fitted {
     pub stopped: bool,
     /// The best validation score, if there was one.
     pub best: Option<f64>,
+    /// The pass after which it was reached: its weights are kept.
+    pub best_pass: Option<u64>,
     /// The mean loss of the last whole pass, if there was one.
     pub loss: Option<f64>,
 }
@@ -137,7 +139,7 @@ pub fn fit(
     let options = AdamWOptions { beta2: 0.98, weight_decay: recipe.weight_decay, ..AdamWOptions::default() };
     let mut optimizer = AdamW::paced(params, options, |id| pace(params.name(id)));
     let mut gradients = Gradients::new(params);
-    let mut fitted = Fitted { steps: 0, stopped: false, best: None, loss: None };
+    let mut fitted = Fitted { steps: 0, stopped: false, best: None, best_pass: None, loss: None };
     let (mut kept, mut since) = (None, 0);
     'passes: for pass in 0..passes {
         let order = shuffled(n, recipe.seed, pass);
@@ -160,7 +162,8 @@ pub fn fit(
         watch.pass(pass + 1, loss, now);
         since += 1;
         if now.is_some() && (fitted.best.is_none() || now > fitted.best) {
-            (fitted.best, kept, since) = (now, Some(params.clone()), 0);
+            (fitted.best, fitted.best_pass) = (now, Some(pass + 1));
+            (kept, since) = (Some(params.clone()), 0);
         }
         if now.is_some() && since >= recipe.patience.max(passes.div_ceil(3)) {
             break;
@@ -296,6 +299,7 @@ mod tests {
             assert!(after.is_sorted_by(|before, after| before > after), "each pass is another: {after:?}");
             assert_eq!(params.value(id)[0], after[best_pass - 1], "{scores:?}");
             assert_eq!(fitted.best, scores[best_pass - 1]);
+            assert_eq!(fitted.best_pass, fitted.best.map(|_| best_pass as u64));
             assert_eq!(told, (1..).zip(scores).take(passes).collect::<Vec<_>>());
         }
     }

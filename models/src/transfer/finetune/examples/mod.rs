@@ -43,16 +43,35 @@ pub(in crate::transfer) fn note_known<T: Eq + Hash>(
     [val, test]: [Option<Placed<T>>; 2],
     notes: &mut Vec<String>,
 ) {
-    let mut before: Vec<(&str, HashSet<T>)> = vec![("learned from", learned.collect())];
-    for (part, used, of) in [("validation", "validated on", val), ("test", "tested on", test)] {
+    let mut before: Vec<(&str, HashSet<T>)> = vec![("training", learned.collect())];
+    for (part, of) in [("validation", val), ("test", test)] {
         let Some((path, texts)) = of else { continue };
-        for (used, known) in &before {
+        for (other, known) in &before {
             let mut both = Tally::default();
             texts.iter().filter(|(text, _)| known.contains(text)).for_each(|(_, place)| both.add(|| place.clone()));
-            let [one, many] = [" is", "s are"].map(|is| format!("{part} {what}{is} {used} as well"));
+            let [one, many] = [" is", "s are"].map(|is| format!("{part} {what}{is} among the {other} {what}s as well"));
             both.note(path, &one, &many, notes);
         }
-        before.push((used, texts.into_iter().map(|(text, _)| text).collect()));
+        before.push((part, texts.into_iter().map(|(text, _)| text).collect()));
+    }
+}
+
+/// Says how many of what is held out have copies that are learned from.
+fn note_copies<T: Eq + Hash>(
+    what: &str,
+    held: &[T],
+    train: impl Iterator<Item = T>,
+    path: &Path,
+    notes: &mut Vec<String>,
+) {
+    let train: HashSet<T> = train.collect();
+    let (n, all) = (held.iter().filter(|text| train.contains(text)).count(), held.len());
+    if n > 0 {
+        let path = path.display();
+        notes.push(format!(
+            "{n} of the {all} {what}s that are held out to validate on have copies that are learned from: each in {path} once would \
+             say more of what is new"
+        ));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::super::super::score::entities;
 use super::super::tag::{self, Tagged};
-use super::{BUILT_IN, ENOUGH, HELD_OUT, WORLD_TEST, WORLD_TRAIN, give_back, hold_out, note_known};
+use super::{BUILT_IN, ENOUGH, HELD_OUT, WORLD_TEST, WORLD_TRAIN, give_back, hold_out, note_copies, note_known};
 use crate::data::labelled::{Tally, conll};
 use crate::data::world::World;
 use crate::hub::pretrained::Pretrained;
@@ -41,6 +41,9 @@ impl Sentences {
             let enough = train.sentences.len() >= ENOUGH;
             let mut sentences = if enough { hold_out_sentences(&mut train.sentences, seed) } else { Vec::new() };
             give_back(&mut train.sentences, &mut sentences, |sentence| sentence.tags.clone());
+            let held: Vec<_> = sentences.iter().map(|sentence| &sentence.words).collect();
+            let learned = train.sentences.iter().map(|sentence| &sentence.words);
+            note_copies("sentence", &held, learned, &train.path, &mut notes);
             conll::Tagged { sentences, path: train.path.clone(), notes: Vec::new() }
         });
         let tags = tag::known(&train.sentences);

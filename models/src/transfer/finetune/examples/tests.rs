@@ -47,7 +47,7 @@ fn what_is_held_out_leaves_an_example_of_each_class() {
 #[test]
 fn a_tag_of_one_sentence_is_learned_whatever_is_held_out() {
     let sentence = |i: usize| conll::Sentence {
-        words: vec!["word".to_owned(); 2],
+        words: vec![format!("word{i}"), "word".to_owned()],
         tags: vec!["O".to_owned(), if i == 7 { "B-RARE" } else { "B-X" }.to_owned()],
         line: 3 * i + 1,
     };
@@ -63,7 +63,7 @@ fn a_tag_of_one_sentence_is_learned_whatever_is_held_out() {
 #[test]
 fn where_entities_are_rare_some_are_held_out_and_without_any_the_last_weights_are_kept() {
     let sentence = |i: usize| conll::Sentence {
-        words: vec!["word".to_owned(); 2],
+        words: vec![format!("word{i}"), "word".to_owned()],
         tags: vec!["O".to_owned(), if i.is_multiple_of(10) { "B-X" } else { "O" }.to_owned()],
         line: 3 * i + 1,
     };
@@ -103,7 +103,7 @@ fn what_is_odd_about_examples_is_counted_and_said_with_its_first_line() {
             "3 labels have one training example only, the first is \"b\" in line 2 of train.tsv",
             "2 test examples have labels that training never saw, and count as wrong, the first is line 2 (\"x\") of \
              test.tsv",
-            "2 test texts are learned from as well, the first is line 1 of test.tsv",
+            "2 test texts are among the training texts as well, the first is line 1 of test.tsv",
         ]
     );
     let sentence = |line: usize, words: usize, tag: &str| conll::Sentence {
@@ -118,7 +118,7 @@ fn what_is_odd_about_examples_is_counted_and_said_with_its_first_line() {
         Sentences::new(&model(), train, None, Some(test), 1).notes,
         [
             "1 type of entity has one training example only: X in line 3 of train.conll",
-            "1 test sentence is learned from as well: line 2 of test.conll",
+            "1 test sentence is among the training sentences as well: line 2 of test.conll",
             "1 training sentence is longer than the 24 tokens that the model sees, and is read in parts: line 5 of \
              train.conll",
             "2 test words have tags that training never saw, which the model never gives, the first is line 4 (B-Y) of \
@@ -157,9 +157,9 @@ fn a_text_that_is_in_two_parts_is_said_whatever_its_file_is_called() {
     assert_eq!(
         said(Examples::whole(&model(), &train, Some(&val), Some(&test)).notes),
         [
-            "1 validation text is learned from as well: line 1 of b",
-            "2 test texts are learned from as well, the first is line 1 of c",
-            "2 test texts are validated on as well, the first is line 1 of c",
+            "1 validation text is among the training texts as well: line 1 of b",
+            "2 test texts are among the training texts as well, the first is line 1 of c",
+            "2 test texts are among the validation texts as well, the first is line 1 of c",
         ]
     );
     let of = |path: &str, numbers: std::ops::Range<u64>| squad::Answered {
@@ -169,4 +169,23 @@ fn a_text_that_is_in_two_parts_is_said_whatever_its_file_is_called() {
     };
     let notes = Questions::new(&model(), of("a", 0..9), Some(of("b", 8..10)), Some(of("c", 20..25)), 1).notes;
     assert_eq!(said(notes).len(), 1);
+}
+
+#[test]
+fn copies_on_both_sides_of_what_is_held_out_and_torn_texts_are_said() {
+    let mut train = labelled("a", &["x", "y", "z"].repeat(20));
+    let copies = |notes: &[String]| notes.iter().filter(|note| note.contains("copies that are learned from")).count();
+    let notes = Examples::new(&model(), &train, None, None, 1).notes;
+    assert!(notes.len() == 1 && copies(&notes) == 1 && notes[0].starts_with("12 of the 12 texts"), "{notes:?}");
+    for (i, text) in train.texts.iter_mut().enumerate() {
+        *text += &format!(" {i}");
+    }
+    assert_eq!(Examples::new(&model(), &train, None, None, 1).notes, [""; 0]);
+    train.texts[7] = train.texts[3].clone();
+    let notes = Examples::whole(&model(), &train, None, None).notes;
+    assert_eq!(notes, ["1 training text has another label elsewhere: line 8 (\"y\", and \"x\" in line 4) of a"]);
+    let sentence =
+        |line| conll::Sentence { words: vec!["a".into(); 1 + line % 2], tags: vec!["B-X".into(); 1 + line % 2], line };
+    let tagged = conll::Tagged { sentences: (1..61).map(sentence).collect(), path: "a".into(), notes: Vec::new() };
+    assert_eq!(copies(&Sentences::new(&model(), tagged, None, None, 1).notes), 1);
 }

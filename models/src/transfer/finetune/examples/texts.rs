@@ -1,9 +1,9 @@
 //! Labelled texts as ids and the number of a label, and what is said of them: cut texts, labels of one example, labels that
 //! training never saw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::{BUILT_IN, ENOUGH, Placed, WORLD_TEST, WORLD_TRAIN, give_back, hold_out, note_known};
+use super::{BUILT_IN, ENOUGH, Placed, WORLD_TEST, WORLD_TRAIN, give_back, hold_out, note_copies, note_known};
 use crate::data::labelled::Tally;
 use crate::data::labelled::classes::Labelled;
 use crate::data::world::World;
@@ -40,6 +40,8 @@ impl Examples {
         if val.is_none() && examples.train.len() >= ENOUGH {
             examples.val = hold_out(&mut examples.train, seed);
             give_back(&mut examples.train, &mut examples.val, |&(_, class)| vec![class]);
+            let held: Vec<&Vec<u32>> = examples.val.iter().map(|(ids, _)| ids).collect();
+            note_copies("text", &held, examples.train.iter().map(|(ids, _)| ids), &train.path, &mut examples.notes);
         }
         examples
     }
@@ -57,6 +59,7 @@ impl Examples {
         }
         let [one, many] = ["label has", "labels have"].map(|of| format!("{of} one training example only"));
         single.note(&train.path, &one, &many, &mut notes);
+        note_torn(train, &mut notes);
         examples.val = val.map_or_else(Vec::new, |val| examples.of(with, val, "validation", &mut notes));
         examples.test = test.map_or_else(Vec::new, |test| examples.of(with, test, "test", &mut notes));
         note_known("text", train.texts.iter(), [val, test].map(|of| of.map(placed)), &mut notes);
@@ -98,6 +101,20 @@ impl Examples {
         unseen.note(&from.path, &one, &many, notes);
         examples
     }
+}
+
+/// Says which texts have another label elsewhere in the file.
+fn note_torn(train: &Labelled, notes: &mut Vec<String>) {
+    let (mut labels, mut torn) = (HashMap::new(), Tally::default());
+    for ((text, label), line) in train.texts.iter().zip(&train.labels).zip(&train.lines) {
+        let (first, first_line) = *labels.entry(text).or_insert((label, line));
+        if first != label {
+            torn.add(|| format!("line {line} ({label:?}, and {first:?} in line {first_line})"));
+        }
+    }
+    let [one, many] =
+        ["text has another label", "texts have other labels"].map(|of| format!("training {of} elsewhere"));
+    torn.note(&train.path, &one, &many, notes);
 }
 
 /// Texts with their lines.
