@@ -79,15 +79,15 @@ pub fn read(path: &Path) -> Result<Tagged> {
     }
     if !sentence.words.is_empty() {
         let (file, last) = (path.file_name().unwrap_or_default().display(), text.lines().count());
-        let how = if text.ends_with('\n') { "no empty line after it" } else { "no line break at its end" };
+        let how = match text.ends_with('\n') {
+            true => "no empty line closes it",
+            false => "the file ends without a line break, and may have been cut off",
+        };
         let lines = match sentence.line {
             line if line == last => format!("line {line}"),
             line => format!("lines {line} to {last}"),
         };
-        tagged.notes.push(format!(
-            "the last sentence of {file}, {lines}, is not closed, having {how}: it is taken as it stands, and if \
-             the file was cut off, so is the sentence"
-        ));
+        tagged.notes.push(format!("the last sentence of {file}, {lines}, is taken as it stands: {how}"));
         tagged.sentences.push(sentence);
     }
     if tagged.sentences.is_empty() {
@@ -149,13 +149,16 @@ mod tests {
             let expected = [sentence(1, &["Alice", "sleeps"], &["B-PER", "O"]), sentence(4, &["Paris"], &["B-LOC"])];
             assert_eq!(tagged.sentences, expected);
             let wanted = match end {
-                "" => Some("having no line break at its end"),
-                "\n" => Some("having no empty line after it"),
+                "" => Some("may have been cut off"),
+                "\n" => Some("no empty line closes it"),
                 _ => None,
             };
             assert_eq!(tagged.notes.len(), usize::from(wanted.is_some()), "{end:?}: {:?}", tagged.notes);
             let said = |words: &str| tagged.notes.iter().any(|note| note.contains(words));
-            assert!(wanted.is_none_or(|how| said(how) && said("of some.conll, line 4, is not closed")), "{end:?}");
+            assert!(
+                wanted.is_none_or(|how| said(how) && said("of some.conll, line 4, is taken as it stands")),
+                "{end:?}"
+            );
         }
     }
 
