@@ -4,8 +4,8 @@
     python task_texts.py train.tsv train.conll train-10k.json … --without test.tsv test.conll … > tasks.txt
 
 A text that stands in one of the files after `--without` as well, but for case and spaces, is left out: what is tested on is not
-to be learned from, and data sets that are in use have some texts on both sides. How many were left out is said on standard error.
-Takes lines `label TAB text` and `score TAB text TAB text`, CoNLL files (a word and its tag a line, an empty line after each
+to be learned from, and data sets that are in use have some texts on both sides. How many were left out is said on standard
+error. Takes lines `label TAB text` and `score TAB text TAB text`, CoNLL files (a word and its tag a line, an empty line after each
 sentence) and SQuAD's questions. Needs nothing but Python.
 """
 import argparse

@@ -20,8 +20,8 @@ pub(crate) struct Bpe {
 }
 
 impl Bpe {
-    /// `tokens` by id; a byte that is none of them becomes `unknown`, and there is one or all bytes are there. Of equal ones the
-    /// first is the byte: the others are added ones that are called like it.
+    /// `tokens` by id; a byte that is none of them becomes `unknown`, and there is one or all bytes are there. Of equal ones
+    /// the first is the byte: the others are added ones that are called like it.
     pub(crate) fn new(tokens: &[Token], merges: Vec<Merge>, ends_words: bool, unknown: Option<u32>) -> Self {
         let missing = unknown.unwrap_or_default();
         let (mut byte_ids, mut last_ids) = ([missing; 256], [missing; 256]);

@@ -167,16 +167,17 @@ impl Tokenizer {
             Model::WordPiece(_) => true,
         };
         let gone = self.end_of_text().filter(|&id| !used(id));
+        // The new id of each token; none, if it is gone.
         let mut next = FRAME.len() as u32;
-        let places: Vec<Option<u32>> = (0..)
-            .zip(&self.tokens)
-            .map(|(id, token)| {
-                let named = FRAME.iter().position(|name| name.as_bytes() == &token[..]);
-                let follows = named.is_none() && Some(id) != gone;
-                next += u32::from(follows);
-                named.map(|place| place as u32).or(follows.then(|| next - 1))
-            })
-            .collect();
+        let new_id = |(id, token): (u32, &Token)| match FRAME.iter().position(|name| name.as_bytes() == &token[..]) {
+            Some(place) => Some(place as u32),
+            None if Some(id) == gone => None,
+            None => {
+                next += 1;
+                Some(next - 1)
+            }
+        };
+        let places: Vec<Option<u32>> = (0..).zip(&self.tokens).map(new_id).collect();
         let moved = |id: u32| places[id as usize].expect("what is gone has no use in the model");
         let follows = |id: u32| places[id as usize].is_some_and(|place| place >= FRAME.len() as u32);
         let frame = FRAME.iter().map(|name| name.as_bytes().into());

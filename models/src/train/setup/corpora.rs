@@ -63,8 +63,8 @@ fn note_frame(o: &Options, given: Option<&Tokenizer>, watch: &mut dyn Watch) {
     if o.model == ModelName::Bert && given.is_some_and(|tokenizer| tokenizer.frame().is_none()) {
         let names = tokenizer::FRAME.join(", ");
         watch.note(&format!(
-            "the tokenizer has no whole frame for masked prediction: {names} become its first tokens, and all others have other \
-             ids in this run than in its file"
+            "the tokenizer has no whole frame for masked prediction: {names} become its first tokens, and all others have \
+             other ids in this run than in its file"
         ));
     }
 }

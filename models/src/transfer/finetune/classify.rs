@@ -25,7 +25,8 @@ pub struct Classifier {
     pub tuned: Tuned,
 }
 
-/// Examples that the first fit of the head looks at, at most, but for one of each label: more would take long and change little.
+/// Examples that the first fit of the head looks at, at most, but for one of each label: more would take long and change
+/// little.
 const PROBED: usize = 2000;
 
 /// How good a classifier is on examples that it did not learn from.

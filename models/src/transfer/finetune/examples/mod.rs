@@ -35,8 +35,8 @@ const BUILT_IN: &str = "the built-in world";
 /// The texts of a part with their places in its file.
 type Placed<'a, T> = (&'a Path, Vec<(T, String)>);
 
-/// Says which texts to validate on and to test on are in a part before as well: what is measured on them says nothing of what is
-/// new. Texts are compared and not files, which may be copies. `what` is what a text is called.
+/// Says which texts to validate on and to test on are in a part before as well: what is measured on them says nothing of what
+/// is new. Texts are compared and not files, which may be copies. `what` is what a text is called.
 pub(in crate::transfer) fn note_known<T: Eq + Hash>(
     what: &str,
     learned: impl Iterator<Item = T>,
@@ -69,8 +69,8 @@ fn note_copies<T: Eq + Hash>(
     if n > 0 {
         let path = path.display();
         notes.push(format!(
-            "{n} of the {all} {what}s that are held out to validate on have copies that are learned from: each in {path} once would \
-             say more of what is new"
+            "{n} of the {all} {what}s that are held out to validate on have copies that are learned from: each in {path} once \
+             would say more of what is new"
         ));
     }
 }
