@@ -6,10 +6,12 @@ use unicode_categories::UnicodeCategories;
 
 use crate::bpe::END_OF_WORD;
 use crate::encode::{Model, Splitter};
+use crate::normalize::Normalizer;
 pub use crate::normalize::is_chinese;
+use crate::special::Part;
 use crate::split::cut_before;
 use crate::word_piece::CONTINUES;
-use crate::{Tokenizer, words};
+use crate::{Special, Tokenizer, words};
 
 impl Tokenizer {
     /// The words of a run of ids, as ranges of places: what masked prediction may hide as a whole.
@@ -62,25 +64,11 @@ impl Tokenizer {
     /// for. Where a token does not say that, because the text was normalised before, they are those of its word, or of all
     /// that stands between two white spaces.
     pub fn encode_places(&self, text: &str) -> (Vec<u32>, Vec<Range<usize>>) {
-        let mut ids = Vec::new();
         let byte_level = matches!(self.splitter, Splitter::Gpt2 { .. });
-        if let Splitter::Gpt2 { prefix_space } = self.splitter {
-            self.encode_ordinary(text.as_bytes(), &mut ids);
-            let added = usize::from(prefix_space && !text.starts_with(' '));
-            let mut end = 0;
-            let places: Vec<Range<usize>> = ids
-                .iter()
-                .map(|&id| {
-                    let start = end;
-                    end += self.token(id).map_or(0, <[u8]>::len);
-                    start.saturating_sub(added)..end.saturating_sub(added)
-                })
-                .collect();
-            if end == added + text.len() {
-                return (ids, places);
-            }
-            ids.clear(); // an added word took the white space beside it along
+        if byte_level && matches!(self.normalizer, Normalizer::None) {
+            return self.places_of_bytes(text);
         }
+        let mut ids = Vec::new();
         let mut places = Vec::new();
         for chunk in text.split_whitespace() {
             let start = chunk.as_ptr() as usize - text.as_ptr() as usize;
@@ -102,6 +90,42 @@ impl Tokenizer {
             places.extend(if parts.0 == whole { parts.1 } else { vec![start..start + chunk.len(); whole.len()] });
             ids.extend(whole);
         }
+        (ids, places)
+    }
+
+    /// The same where tokens are bytes of the text as it is: what stands between added tokens they fill one after the other.
+    fn places_of_bytes(&self, text: &str) -> (Vec<u32>, Vec<Range<usize>>) {
+        let (mut ids, mut places) = (Vec::new(), Vec::<Range<usize>>::new());
+        let mut place = |from: usize, part: Part| {
+            match part {
+                Part::Token(id, at) => {
+                    ids.push(id);
+                    places.push(from + at.start..from + at.end);
+                }
+                Part::Text(at, text) => {
+                    let (first, start) = (ids.len(), from + at);
+                    self.encode_words(text, &mut ids);
+                    // The space that such a part is given has no place.
+                    let prefix_space = matches!(self.splitter, Splitter::Gpt2 { prefix_space: true });
+                    let given = usize::from(prefix_space && !text.starts_with(b" "));
+                    let mut end = 0;
+                    places.extend(ids[first..].iter().map(|&id| {
+                        let begin = end;
+                        end += self.token(id).map_or(0, <[u8]>::len);
+                        start + begin.saturating_sub(given)..start + end.saturating_sub(given)
+                    }));
+                    if end != given + text.len() {
+                        places[first..].fill(start..start + text.len()); // one of them stands for what is unknown
+                    }
+                }
+            }
+            Ok(())
+        };
+        let split = self.names.split(text.as_bytes(), Special::AsText, |part| match part {
+            Part::Text(from, text) => self.normal_names.split(text, Special::AsText, |part| place(from, part)),
+            token => place(0, token),
+        });
+        split.expect("where names are text, none is refused");
         (ids, places)
     }
 }

@@ -93,7 +93,7 @@ impl Tokenizer {
 
     fn append(&self, text: &[u8], special: Special, ids: &mut Vec<u32>) -> Result<(), Error> {
         self.names.split(text, special, |part| match part {
-            Part::Token(id) => {
+            Part::Token(id, _) => {
                 ids.push(id);
                 Ok(())
             }
@@ -108,14 +108,15 @@ impl Tokenizer {
     fn encode_part(&self, text: &[u8], special: Special, ids: &mut Vec<u32>) -> Result<(), Error> {
         self.normal_names.split(&self.normalizer.apply(text), special, |part| {
             match part {
-                Part::Token(id) => ids.push(id),
+                Part::Token(id, _) => ids.push(id),
                 Part::Text(_, text) => self.encode_words(text, ids),
             }
             Ok(())
         })
     }
 
-    fn encode_words(&self, text: &[u8], ids: &mut Vec<u32>) {
+    /// What stands between any names.
+    pub(crate) fn encode_words(&self, text: &[u8], ids: &mut Vec<u32>) {
         match self.splitter {
             Splitter::Gpt2 { prefix_space } if prefix_space && !text.starts_with(b" ") => {
                 self.encode_each(text.len(), words(&[b" ", text].concat()), ids);

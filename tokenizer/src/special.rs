@@ -4,7 +4,9 @@
 //! separator; the same name in somebody's message is an attempt to write one. So who encodes says which it is: special names
 //! are never tokens by accident. Added tokens that are not special are words like any other and always found.
 
-use std::cmp::Reverse;
+use std::ops::Range;
+
+use rustc_hash::FxHashMap;
 
 use crate::kind::{Kind, last_space};
 use crate::{Error, split};
@@ -83,32 +85,71 @@ impl Added {
     }
 }
 
-/// A part of a text: a token, or what stands between two and where.
+/// A part of a text: a token and where its name stands, or what stands between two and where.
 pub(crate) enum Part<'a> {
-    Token(u32),
+    Token(u32, Range<usize>),
     Text(usize, &'a [u8]),
 }
 
-/// Names to look for in a text, the longest first.
+/// Names to look for in a text.
 #[derive(Clone, Default)]
 pub(crate) struct Names {
-    names: Vec<(Vec<u8>, Added)>, // what is looked for, and whose name it is
-    any_begin: Vec<bool>,         // by byte: whether a name begins with it
-    words_begin: Vec<bool>,       // the same of those that are not special
+    any: Lookup,
+    /// Those that are not special.
+    words: Lookup,
+}
+
+/// Names by their bytes. What a place of a text costs does not grow with how many there are: it is asked for a name of each
+/// length that there is.
+#[derive(Clone, Default)]
+struct Lookup {
+    names: FxHashMap<Vec<u8>, Added>,
+    begins: Vec<bool>,        // by byte: whether a name begins with it
+    lengths: Vec<Vec<usize>>, // by the first byte: those of its names, the longest first
+}
+
+impl Lookup {
+    /// Of names that are equal, that with the lowest id counts. Empty ones are never found.
+    fn new<'a>(names: impl Iterator<Item = &'a (Vec<u8>, Added)>) -> Self {
+        let mut all = Self { names: FxHashMap::default(), begins: vec![false; 256], lengths: vec![Vec::new(); 256] };
+        for (name, added) in names {
+            let Some(&first) = name.first() else { continue };
+            let (begins, lengths) = (&mut all.begins[usize::from(first)], &mut all.lengths[usize::from(first)]);
+            *begins = true;
+            if let Err(at) = lengths.binary_search_by(|length| name.len().cmp(length)) {
+                lengths.insert(at, name.len());
+            }
+            let known = all.names.entry(name.clone()).or_insert_with(|| added.clone());
+            if added.id < known.id {
+                *known = added.clone();
+            }
+        }
+        all
+    }
+
+    /// The first name at or after `from`, and of those that begin there the longest: its place, its length and the token.
+    fn next(&self, text: &[u8], mut from: usize) -> Option<(usize, usize, &Added)> {
+        if self.names.is_empty() {
+            return None;
+        }
+        loop {
+            let at = from + text[from..].iter().position(|&byte| self.begins[usize::from(byte)])?;
+            let mut lengths = self.lengths[usize::from(text[at])].iter();
+            let found = lengths.find_map(|&length| Some((length, self.names.get(text.get(at..at + length)?)?)));
+            if let Some((length, added)) = found {
+                return Some((at, length, added));
+            }
+            from = at + 1;
+        }
+    }
 }
 
 impl Names {
     /// `names` are what is looked for: of an added token its name, perhaps normalised. Empty ones are never found.
     pub(crate) fn new(names: impl Iterator<Item = (Vec<u8>, Added)>) -> Self {
-        let mut names: Vec<_> = names.filter(|(name, _)| !name.is_empty()).collect();
-        names.sort_by_key(|(name, added)| (Reverse(name.len()), added.id));
-        let begin = |special: bool| {
-            let mut begins = vec![false; 256];
-            let kept = names.iter().filter(|(_, added)| special || !added.special);
-            kept.for_each(|(name, _)| begins[usize::from(name[0])] = true);
-            begins
-        };
-        Self { any_begin: begin(true), words_begin: begin(false), names }
+        let names: Vec<_> = names.collect();
+        let words = names.iter().filter(|(_, added)| !added.special);
+        Self { any: Lookup::new(names.iter()), words: Lookup::new(words) }
     }
 
     /// Gives `each` the parts of `text` from left to right; none of the texts is empty.
@@ -118,39 +159,23 @@ impl Names {
         special: Special,
         mut each: impl FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        let meant = if special == Special::AsText { &self.words } else { &self.any };
         let (mut start, mut from) = (0, 0);
-        while let Some((at, name, added)) = self.next(text, from, special) {
+        while let Some((at, length, added)) = meant.next(text, from) {
             if added.special && special == Special::Refuse {
                 return Err(Error::SpecialInText { name: added.name.clone(), at });
             }
-            let end = at + name.len();
+            let end = at + length;
             let before = text.get(start..at).unwrap_or_default(); // a name may begin in white space that was taken along
             let before = if added.lstrip { without_space(before) } else { before };
             if !before.is_empty() {
                 each(Part::Text(start, before))?;
             }
-            each(Part::Token(added.id))?;
+            each(Part::Token(added.id, at..end))?;
             start = end + if added.rstrip { split::run(&text[end..], 0, Kind::Space) } else { 0 };
             from = end;
         }
         if start < text.len() { each(Part::Text(start, &text[start..])) } else { Ok(()) }
-    }
-
-    /// The first name at or after `from`, and of those that begin there the longest.
-    fn next(&self, text: &[u8], mut from: usize, special: Special) -> Option<(usize, &[u8], &Added)> {
-        let is_meant = |added: &Added| !added.special || special != Special::AsText;
-        let begins = if special == Special::AsText { &self.words_begin } else { &self.any_begin };
-        if !self.names.iter().any(|(_, added)| is_meant(added)) {
-            return None;
-        }
-        loop {
-            let at = from + text[from..].iter().position(|&byte| begins[usize::from(byte)])?;
-            let found = self.names.iter().find(|(name, added)| is_meant(added) && text[at..].starts_with(name));
-            if let Some((name, added)) = found {
-                return Some((at, name, added));
-            }
-            from = at + 1;
-        }
     }
 }
 
@@ -184,7 +209,7 @@ mod tests {
         let mut parts = Vec::new();
         let push = |part: Part| {
             parts.push(match part {
-                Part::Token(id) => format!("[{id}]"),
+                Part::Token(id, _) => format!("[{id}]"),
                 Part::Text(_, text) => String::from_utf8(text.to_vec()).unwrap(),
             });
             Ok(())
@@ -199,6 +224,32 @@ mod tests {
         assert_eq!(parts("<<ab>cb><ab>b<ab", &names, Special::Allow), ["<", "[3]", "[2]", "[1]", "b<ab"]);
         assert_eq!(parts("<<ab>", &[], Special::Allow), ["<<ab>"]);
         assert!(parts("", &names, Special::Allow).is_empty());
+    }
+
+    /// As [`Lookup::next`], one name after the other.
+    fn slow<'a>(text: &[u8], added: &'a [Added], special: Special) -> Option<(usize, usize, &'a Added)> {
+        let meant = || added.iter().filter(|added| !added.special || special != Special::AsText);
+        (0..text.len()).find_map(|at| {
+            let here = meant().filter(|added| text[at..].starts_with(added.name.as_bytes()) && !added.name.is_empty());
+            let best = here.min_by_key(|added| (std::cmp::Reverse(added.name.len()), added.id))?;
+            Some((at, best.name.len(), best))
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn names_are_found_as_by_looking_for_one_after_the_other(
+            text in "[ab<]{0,30}",
+            names in proptest::collection::vec(("[ab<]{0,5}", proptest::prelude::any::<bool>()), 0..12),
+        ) {
+            let added: Vec<Added> = names.iter().zip([5u32, 3, 9, 1, 7, 8, 2, 6, 4, 0, 11, 10]).map(|((name, special), id)| {
+                Added { special: *special, ..Added::special(name, id) }
+            }).collect();
+            let names = Names::new(added.iter().map(|added| (added.name.clone().into_bytes(), added.clone())));
+            for (special, lookup) in [(Special::Allow, &names.any), (Special::AsText, &names.words)] {
+                proptest::prop_assert_eq!(lookup.next(text.as_bytes(), 0), slow(text.as_bytes(), &added, special));
+            }
+        }
     }
 
     #[test]

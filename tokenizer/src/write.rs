@@ -32,7 +32,7 @@ impl Tokenizer {
             // Writing into a string cannot fail.
             let _ = writeln!(text, "  \"{part}\": {value},");
         }
-        let names = Names::new(self);
+        let names = Shown::new(self);
         text += "  \"model\": {\n";
         for (option, value) in self.model_options(&names) {
             let _ = writeln!(text, "    \"{option}\": {value},");
@@ -54,11 +54,11 @@ impl Tokenizer {
 
     /// Every token as a `tokenizer.json` writes it, in the order of the ids.
     pub fn shown(&self) -> Vec<String> {
-        let names = Names::new(self);
+        let names = Shown::new(self);
         (0..self.vocab_size() as u32).map(|id| names.show(id)).collect()
     }
 
-    fn model_options(&self, names: &Names) -> Vec<(&'static str, Value)> {
+    fn model_options(&self, names: &Shown) -> Vec<(&'static str, Value)> {
         match &self.model {
             Model::Bpe(bpe) => vec![
                 ("type", json!("BPE")),
@@ -116,7 +116,7 @@ impl Tokenizer {
     }
 
     fn template_json(&self, template: &Template) -> Value {
-        let names = Names::new(self);
+        let names = Shown::new(self);
         let piece = |slot: &Slot| match *slot {
             Slot::Token(id, kind) => json!({"SpecialToken": {"id": names.show(id), "type_id": kind}}),
             Slot::First(kind) => json!({"Sequence": {"id": "A", "type_id": kind}}),
@@ -148,13 +148,13 @@ impl Tokenizer {
 }
 
 /// How a file writes tokens.
-struct Names<'a> {
+struct Shown<'a> {
     tokenizer: &'a Tokenizer,
     added: FxHashMap<u32, &'a str>,
     alphabet: Alphabet,
 }
 
-impl<'a> Names<'a> {
+impl<'a> Shown<'a> {
     fn new(tokenizer: &'a Tokenizer) -> Self {
         let added = tokenizer.added.iter().map(|added| (added.id, added.name.as_str())).collect();
         Self { tokenizer, added, alphabet: Alphabet::new() }

@@ -99,3 +99,23 @@ fn no_cut_is_made_where_white_space_belongs_to_added_words() {
     assert_eq!(Tokenizer::from_json(KINDS[0].1).unwrap().cut(text, 3), text.len());
     assert_eq!(kind("gpt2").cut(text, 3), 4);
 }
+
+#[test]
+fn tokens_stand_where_their_bytes_do_also_beside_added_words() {
+    // "foo-bar" and "Foo-Bar" are added words; this tokenizer puts a space before what begins without one.
+    let tokenizer = Tokenizer::from_json(KINDS[1].1).unwrap();
+    for (text, expected) in [
+        ("foo-bark", &["foo-bar", "k"][..]),
+        ("foo-bar, king", &["foo-bar", ",", " king"]),
+        ("the Foo-Bar  king", &["the", " ", "Foo-Bar", "king"]),
+        ("the king", &["the", " king"]),
+        (" king", &[" king"]),
+    ] {
+        let (ids, places) = tokenizer.encode_places(text);
+        let mut ordinary = Vec::new();
+        tokenizer.encode_ordinary(text.as_bytes(), &mut ordinary);
+        assert_eq!(ids, ordinary, "{text:?}");
+        let said: Vec<&str> = places.into_iter().map(|place| &text[place]).filter(|said| !said.is_empty()).collect();
+        assert_eq!(said, expected, "{text:?}");
+    }
+}

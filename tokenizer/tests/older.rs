@@ -102,6 +102,34 @@ fn a_configuration_beside_older_files_is_heard() {
 }
 
 #[test]
+fn the_special_tokens_that_a_configuration_names_are_special_and_begin_a_text_where_it_asks_for_that() {
+    let gpt2 = older(GPT2);
+    let plain = Tokenizer::open(gpt2.path()).unwrap();
+    let king = ids(&plain, "KING");
+    assert_eq!(king.len(), 1, "one token");
+    configure(
+        &gpt2,
+        json!({"tokenizer_class": "GPT2Tokenizer", "bos_token": {"content": "KING"}, "eos_token": "KING"}),
+    );
+    let named = Tokenizer::open(gpt2.path()).unwrap();
+    assert!(named.encode(b"KING", Special::Refuse).is_err(), "it is special");
+    assert_eq!(ids(&named, "the").len() + king.len(), ids(&named, "theKING").len());
+    configure(&gpt2, json!({"tokenizer_class": "GPT2Tokenizer", "add_bos_token": true, "bos_token": "KING"}));
+    let begun = Tokenizer::open(gpt2.path()).unwrap();
+    assert_eq!(ids(&begun, "a"), [&king[..], &ids(&plain, "a")].concat());
+    let refused = |config: Value| {
+        configure(&gpt2, config);
+        Tokenizer::open(gpt2.path()).unwrap_err().to_string()
+    };
+    let error = refused(json!({"add_bos_token": true, "bos_token": "<nobody>"}));
+    assert!(error.contains("tokenizer_config.json") && error.contains("<nobody>"), "{error}");
+    assert!(refused(json!({"eos_token": 3})).contains("eos_token is 3: it must be a token's name"));
+    let bert = older(BERT);
+    configure(&bert, json!({"do_basic_tokenize": false}));
+    assert!(Tokenizer::open(bert.path()).unwrap_err().to_string().contains("do_basic_tokenize"));
+}
+
+#[test]
 fn what_is_wrong_with_older_files_is_said_with_the_file_s_name() {
     fn write(directory: &TempDir, name: &str, text: &str) {
         fs::write(directory.path().join(name), text).unwrap();

@@ -19,6 +19,9 @@ pub(super) const WORDS: &str = "vocab.txt";
 pub(super) const CONFIG: &str = "tokenizer_config.json";
 pub(super) const MORE: &str = "added_tokens.json";
 
+/// What a configuration calls its special tokens.
+const KINDS: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
 /// What is the matter, and with which of the files.
 pub(super) struct Problem {
     pub file: &'static str,
@@ -55,8 +58,12 @@ pub(super) fn byte_pairs(vocab: &str, merges: &str, config: &Config) -> Result<V
         json!({"type": "RobertaProcessing", "cls": end(cls), "sep": end(sep)})
     };
     let mut file = match class {
-        "GPT2Tokenizer" => json!({"pre_tokenizer": byte_level}),
-        "RobertaTokenizer" => json!({"pre_tokenizer": byte_level, "post_processor": ends("<s>", "</s>")}),
+        "GPT2Tokenizer" => json!({"pre_tokenizer": byte_level, "post_processor": config.begins(&vocab)?}),
+        "RobertaTokenizer" => {
+            let (cls, sep) =
+                (config.named("cls_token")?.unwrap_or("<s>"), config.named("sep_token")?.unwrap_or("</s>"));
+            json!({"pre_tokenizer": byte_level, "post_processor": ends(cls, sep)})
+        }
         _ => clip(ends(START_OF_TEXT, END_OF_TEXT)),
     };
     let model = &mut file["model"];
@@ -108,17 +115,24 @@ pub(super) fn word_pieces(lines: &str, config: &Config) -> Result<Value, Problem
         None | Some("BertTokenizer" | "DistilBertTokenizer" | "ElectraTokenizer") => {}
         Some(other) => return Err(config.unknown(other, "BertTokenizer, DistilBertTokenizer and ElectraTokenizer")),
     }
+    if config.flag("do_basic_tokenize")? == Some(false) {
+        return Err(
+            config.error("do_basic_tokenize is false, which is not supported: texts are split into words first".into())
+        );
+    }
     let normalizer = json!({"type": "BertNormalizer", "clean_text": true,
         "handle_chinese_chars": config.flag("tokenize_chinese_chars")?.unwrap_or(true),
         "strip_accents": config.flag("strip_accents")?,
         "lowercase": config.flag("do_lower_case")?.unwrap_or(true)});
+    let named = |kind: &str, usual: &'static str| Ok(config.named(kind)?.unwrap_or(usual));
     let [_, cls, sep, _] = FRAME;
+    let (cls, sep, unknown) = (named("cls_token", cls)?, named("sep_token", sep)?, named("unk_token", "[UNK]")?);
     let around = vocab.contains_key(cls) && vocab.contains_key(sep);
     let end = |name: &str| json!([name, vocab.get(name)]);
     let post_processor = around.then(|| json!({"type": "BertProcessing", "cls": end(cls), "sep": end(sep)}));
     let added = config.added(&vocab, &["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])?;
     Ok(json!({
-        "model": {"type": "WordPiece", "vocab": vocab, "unk_token": "[UNK]"},
+        "model": {"type": "WordPiece", "vocab": vocab, "unk_token": unknown},
         "normalizer": normalizer,
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "post_processor": post_processor,
@@ -171,6 +185,38 @@ impl Config {
         }
     }
 
+    /// The name of the token that is this `kind` of special token, if it says so.
+    fn named(&self, kind: &str) -> Result<Option<&str>, Problem> {
+        match self.json.get(kind) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(name)) => Ok(Some(name)),
+            Some(token) => match token["content"].as_str() {
+                Some(name) => Ok(Some(name)),
+                None => Err(self.error(format!("{kind} is {}: it must be a token's name", shortened(token)))),
+            },
+        }
+    }
+
+    /// The token that each text of a GPT-2 begins with, where it asks for one, as a post-processor.
+    fn begins(&self, vocab: &Map<String, Value>) -> Result<Value, Problem> {
+        if self.flag("add_bos_token")? != Some(true) {
+            return Ok(Value::Null);
+        }
+        let name = self.named("bos_token")?.unwrap_or(END_OF_TEXT);
+        let Some(id) = vocab.get(name) else {
+            let what = format!("add_bos_token asks for {}, which {VOCAB} does not have", shortened(&json!(name)));
+            return Err(self.error(what));
+        };
+        let begin = |kind: u32| json!({"SpecialToken": {"id": name, "type_id": kind}});
+        let text = |which: &str, kind: u32| json!({"Sequence": {"id": which, "type_id": kind}});
+        Ok(json!({
+            "type": "TemplateProcessing",
+            "single": [begin(0), text("A", 0)],
+            "pair": [begin(0), text("A", 0), begin(1), text("B", 1)],
+            "special_tokens": {name: {"id": name, "ids": [id], "tokens": [name]}},
+        }))
+    }
+
     /// Puts what it says of the text's treatment in the place of what a `tokenizer.json` says, as `transformers` does for the
     /// classes that have such options.
     pub(super) fn lay_over(&self, file: &mut Value) -> Result<(), Problem> {
@@ -202,8 +248,9 @@ impl Config {
         Ok(())
     }
 
-    /// The added tokens that the configuration lists; or those of the class that the vocabulary has.
-    fn added(&self, vocab: &Map<String, Value>, specials: &[&str]) -> Result<Value, Problem> {
+    /// The added tokens that the configuration lists; or those of the class, and those that it calls special, that the vocabulary
+    /// has.
+    fn added<'a>(&'a self, vocab: &Map<String, Value>, specials: &[&'a str]) -> Result<Value, Problem> {
         if let Some(listed) = self.json.get("added_tokens_decoder").and_then(Value::as_object) {
             return listed.iter().map(|(id, token)| self.listed(id, token)).collect();
         }
@@ -211,6 +258,10 @@ impl Config {
             let what =
                 "is not supported without added_tokens_decoder in tokenizer_config.json, which says how they are found";
             return Err(Problem::new(MORE, what));
+        }
+        let mut specials = specials.to_vec();
+        for kind in KINDS {
+            specials.extend(self.named(kind)?.filter(|name| !specials.contains(name)));
         }
         let token = |name: &&str| {
             let takes_space = *name == "<mask>"; // as in RoBERTa's own file

@@ -131,14 +131,23 @@ fn word_pieces(
 fn added_tokens(list: &Value) -> Result<Vec<Added>, String> {
     let mut names = FxHashSet::default();
     let mut all = Vec::new();
-    for (at, token) in list.as_array().into_iter().flatten().enumerate() {
+    let list = match list {
+        Value::Array(list) => &list[..],
+        Value::Null => &[],
+        other => return Err(format!("added_tokens is {}: it must be a list", shortened(other))),
+    };
+    for (at, token) in list.iter().enumerate() {
         let place = format!("added_tokens[{at}] {}", shortened(&token["content"]));
         let name = token["content"].as_str().filter(|name| !name.is_empty());
         let (Some(name), Some(id)) = (name, read_id(&token["id"])) else {
             return Err(format!("{place} must have a content that is not empty and an id below 2^32"));
         };
-        let flag = |flag: &str| token[flag] == json!(true);
-        if flag("single_word") {
+        let flag = |name: &str| match &token[name] {
+            Value::Bool(flag) => Ok(*flag),
+            Value::Null => Ok(false),
+            other => Err(format!("{place} has {name} {}: it must be true or false", shortened(other))),
+        };
+        if flag("single_word")? {
             return Err(format!(
                 "{place} has single_word, which is not supported: an added token must be found wherever its name stands"
             ));
@@ -149,10 +158,10 @@ fn added_tokens(list: &Value) -> Result<Vec<Added>, String> {
         all.push(Added {
             name: name.to_owned(),
             id,
-            special: flag("special"),
-            lstrip: flag("lstrip"),
-            rstrip: flag("rstrip"),
-            normalized: flag("normalized"),
+            special: flag("special")?,
+            lstrip: flag("lstrip")?,
+            rstrip: flag("rstrip")?,
+            normalized: flag("normalized")?,
         });
     }
     Ok(all)
