@@ -105,8 +105,14 @@ impl<T: Float> Operation<T> for LayerNorm<T> {
         // One pass for all three. Each run of rows has its own sums of dγ and dβ, which are then added up in order.
         let run = grain_rows(cols);
         let mut sums = Buffer::<T>::zeros(n.div_ceil(run) * 2 * cols); // [runs, 2, C]
-        let mut nobody = Buffer::scratch(if grads.wanted(self.x) { 0 } else { x.len() });
-        let (dx, start) = grads.product(self.x).unwrap_or((&mut nobody, Start::Zero));
+        let mut nobody;
+        let (dx, start) = match grads.product(self.x) {
+            Some(wanted) => wanted,
+            None => {
+                nobody = Buffer::scratch(x.len()); // the pass goes through the rows of dx, whoever wants it
+                (&mut nobody[..], Start::Zero)
+            }
+        };
         let first = matches!(start, Start::Zero);
         chunks2((dx, run * cols), (&mut sums, 2 * cols), |i, dx, sums| {
             let (d_gain, d_bias) = sums.split_at_mut(cols);

@@ -2,7 +2,8 @@
 //!
 //! Where the processor is fast at `vdpbf16ps`, a word of a packed panel is two neighbours of the inner dimension, and one
 //! instruction does two multiply-adds a lane. Elsewhere the rounded numbers are multiplied as f32: a product of two
-//! eight-bit mantissas is exact in f32, so the two differ in the order of sums alone.
+//! eight-bit mantissas is exact in f32, so the two differ in the order of sums alone, and in that the instruction takes
+//! numbers below 2⁻¹²⁶ for zero.
 //!
 //! Reference: Kalamkar et al. 2019, "A Study of BFLOAT16 for Deep Learning Training".
 

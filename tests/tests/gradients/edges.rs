@@ -54,6 +54,19 @@ fn the_norm_of_a_single_number_is_the_bias_and_passes_no_gradient() {
 }
 
 #[test]
+fn gain_and_bias_have_gradients_also_where_the_gradient_of_the_rows_goes_nowhere() {
+    let (id, params) = Params::build(1, |mut at| at.param("x", [3, 2], Init::Normal(1.0)));
+    let gradients = |is_parameter: bool| {
+        let tape = Tape::new(&params);
+        let x = if is_parameter { tape.param(id) } else { tape.variable(Tensor::of([3, 2], params.value(id))) };
+        let [gain, bias] = [1.5f32, 0.5].map(|x| tape.variable(Tensor::filled([2], x)));
+        x.layer_norm(gain, bias, 1e-5).sum().gradients(&[gain, bias])
+    };
+    let [without, with] = [true, false].map(gradients);
+    assert!(without.iter().zip(&with).all(|(a, b)| a.data() == b.data()) && !with.iter().any(all_zero));
+}
+
+#[test]
 fn an_empty_batch_gives_nothing_and_asks_for_nothing() {
     let empty = |shape: [usize; 3]| Tensor::<f32>::zeros(shape);
     for shape in [[0, 4, 6], [2, 0, 6]] {

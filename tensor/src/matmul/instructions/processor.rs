@@ -6,17 +6,59 @@ use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 /// detection takes what the program was built for as there without looking.
 #[derive(Clone, Copy, Debug)]
 pub struct Processor {
-    /// Leaf 0: whether the maker's name is GenuineIntel.
+    /// Whether the maker's name, of leaf 0, is GenuineIntel.
     pub intel: bool,
-    /// Leaf 1, ECX.
-    pub features: u32,
-    /// Leaf 7, EBX.
-    pub extended: u32,
-    /// Leaf 7, first subleaf, EAX.
-    pub more: u32,
+    /// The words whose bits are instruction sets: of leaf 1 ECX; of leaf 7 EBX, ECX and EDX; of its first subleaf EAX.
+    pub sets: [u32; 5],
     /// XCR0: the registers that the system keeps when threads change.
     pub kept: u64,
 }
+
+/// An instruction set that compilers use by themselves.
+pub struct Set {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether the program was built for it.
+    pub built: bool,
+    /// Which of [`Processor::sets`] has it, and its bit there.
+    pub at: [usize; 2],
+    /// Its registers, as XCR0 counts them.
+    registers: u64,
+}
+
+/// Those of 128 and 256 bits; and for AVX-512 also masks and both parts of those of 512.
+const YMM: u64 = 0b110;
+const ZMM: u64 = 0b1110_0110;
+
+macro_rules! sets {
+    ($($name:literal $feature:literal $at:expr, $registers:expr;)*) => {
+        [$(Set { name: $name, built: cfg!(target_feature = $feature), at: $at, registers: $registers }),*]
+    };
+}
+
+/// What `target-cpu=native` may have chosen where the program was built.
+pub const SETS: [Set; 20] = sets! {
+    "FMA" "fma" [0, 12], YMM;
+    "AVX2" "avx2" [1, 5], YMM;
+    "BMI2" "bmi2" [1, 8], 0;
+    "AVX-512F" "avx512f" [1, 16], ZMM;
+    "AVX-512DQ" "avx512dq" [1, 17], ZMM;
+    "AVX-512IFMA" "avx512ifma" [1, 21], ZMM;
+    "AVX-512CD" "avx512cd" [1, 28], ZMM;
+    "AVX-512BW" "avx512bw" [1, 30], ZMM;
+    "AVX-512VL" "avx512vl" [1, 31], ZMM;
+    "AVX-512VBMI" "avx512vbmi" [2, 1], ZMM;
+    "AVX-512VBMI2" "avx512vbmi2" [2, 6], ZMM;
+    "GFNI" "gfni" [2, 8], 0;
+    "VAES" "vaes" [2, 9], YMM;
+    "VPCLMULQDQ" "vpclmulqdq" [2, 10], YMM;
+    "AVX-512VNNI" "avx512vnni" [2, 11], ZMM;
+    "AVX-512BITALG" "avx512bitalg" [2, 12], ZMM;
+    "AVX-512VPOPCNTDQ" "avx512vpopcntdq" [2, 14], ZMM;
+    "AVX-512FP16" "avx512fp16" [3, 23], ZMM;
+    "AVX-VNNI" "avxvnni" [4, 4], YMM;
+    "AVX-512BF16" "avx512bf16" [4, 5], ZMM;
+};
 
 impl Processor {
     /// The one that this runs on.
@@ -27,11 +69,11 @@ impl Processor {
         unsafe {
             let (first, features) = (__cpuid(0), __cpuid(1).ecx);
             let seventh = (first.eax >= 7).then(|| __cpuid_count(7, 0));
+            let [ebx, ecx, edx] = seventh.map_or([0; 3], |leaf| [leaf.ebx, leaf.ecx, leaf.edx]);
+            let more = seventh.filter(|leaf| leaf.eax >= 1).map_or(0, |_| __cpuid_count(7, 1).eax);
             Self {
                 intel: [first.ebx, first.edx, first.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel",
-                features,
-                extended: seventh.map_or(0, |leaf| leaf.ebx),
-                more: seventh.filter(|leaf| leaf.eax >= 1).map_or(0, |_| __cpuid_count(7, 1).eax),
+                sets: [features, ebx, ecx, edx, more],
                 kept: if features & 1 << 27 == 0 { 0 } else { kept() },
             }
         }
@@ -39,25 +81,8 @@ impl Processor {
 
     /// What the program was built for and is not there, if anything.
     pub fn lacks(&self) -> Option<&'static str> {
-        // The registers of an instruction set, as XCR0 counts them: those of 128 and 256 bits, and for AVX-512 also masks and both
-        // parts of those of 512.
-        const YMM: u64 = 0b110;
-        const ZMM: u64 = 0b1110_0110;
-        let Self { features, extended, more, kept, .. } = *self;
-        [
-            ("FMA", cfg!(target_feature = "fma"), features >> 12, YMM),
-            ("AVX2", cfg!(target_feature = "avx2"), extended >> 5, YMM),
-            ("BMI2", cfg!(target_feature = "bmi2"), extended >> 8, 0),
-            ("AVX-512F", cfg!(target_feature = "avx512f"), extended >> 16, ZMM),
-            ("AVX-512DQ", cfg!(target_feature = "avx512dq"), extended >> 17, ZMM),
-            ("AVX-512CD", cfg!(target_feature = "avx512cd"), extended >> 28, ZMM),
-            ("AVX-512BW", cfg!(target_feature = "avx512bw"), extended >> 30, ZMM),
-            ("AVX-512VL", cfg!(target_feature = "avx512vl"), extended >> 31, ZMM),
-            ("AVX-512BF16", cfg!(target_feature = "avx512bf16"), more >> 5, ZMM),
-        ]
-        .into_iter()
-        .find(|&(_, built, has, state)| built && (has & 1 == 0 || kept & state != state))
-        .map(|(name, ..)| name)
+        let has = |set: &Set| self.sets[set.at[0]] >> set.at[1] & 1 == 1 && self.kept & set.registers == set.registers;
+        SETS.iter().find(|set| set.built && !has(set)).map(|set| set.name)
     }
 }
 
