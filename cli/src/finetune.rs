@@ -1,7 +1,6 @@
 //! `pretext finetune`: a pre-trained model learns a task from labelled examples.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,10 +16,11 @@ use models::train::run::new_directory;
 use models::transfer::finetune::answer;
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
 use models::transfer::finetune::tag::{self, Tagged};
+use models::transfer::finetune::trials::{self, Outcome, Scores, Trial};
 use models::transfer::finetune::tuned::{self, Kind};
 use models::transfer::finetune::windows::{self, Asked};
 use models::transfer::finetune::{Fitted, Recipe, Watch, classify};
-use models::transfer::score::{Counts, Mean, mean};
+use models::transfer::score::Counts;
 use serde::Serialize;
 
 use crate::Stopped;
@@ -134,14 +134,6 @@ struct Told<'a> {
     options: &'a Options,
 }
 
-/// One seed's results: named scores on the test examples, if there are any.
-#[derive(Serialize)]
-struct Trial {
-    seed: u64,
-    fitted: Fitted,
-    test: Scores,
-}
-
 /// A line for each pass over the examples.
 struct Report {
     seed: String,
@@ -169,24 +161,6 @@ fn validated_by(kind: Kind) -> &'static str {
     }
 }
 
-/// Scores by their names.
-type Scores = BTreeMap<&'static str, f64>;
-
-/// What came of all seeds.
-#[derive(Serialize)]
-struct Outcome {
-    /// The seed of the model that is kept.
-    kept: u64,
-    /// The mean of the best validation scores, where there was something to validate on, with its 95% interval.
-    validation: Option<Mean>,
-    /// The mean of the test scores over the seeds, with its 95% interval.
-    test: BTreeMap<&'static str, Mean>,
-    trials: Vec<Trial>,
-    /// Why there are no more trials, if one failed.
-    #[serde(skip)]
-    failed: Option<models::Error>,
-}
-
 pub fn run(args: &Args) -> Result<()> {
     match &args.task {
         Task::Classify { pooling, options } => classify(args, options, *pooling),
@@ -208,8 +182,8 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
     };
     let sizes = [examples.train.len(), examples.val.len(), examples.test.len()];
     introduce(&examples.notes, &(count(examples.labels.len(), "label") + "; "), "example", sizes);
-    let (out, _held) = o.place(Kind::Classify)?;
-    let (classifier, outcome) = o.trials(&recipe, &out, |recipe| {
+    let place = o.place(Kind::Classify)?;
+    let (classifier, outcome) = o.trials(&recipe, &place, |recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Classify, recipe));
         let (classifier, fitted) = classify::finetune(&body, &examples, pooling.into(), recipe, report)?;
         let scores =
@@ -217,8 +191,8 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
         let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
         Ok((classifier, fitted, test))
     })?;
-    classifier.save(&out, &from.tokenizer, &examples.labels)?;
-    o.conclude(args, &out, (Kind::Classify, Some(pooling)), outcome)
+    classifier.save(&place.out, &from.tokenizer, &examples.labels)?;
+    o.conclude(args, &place.out, (Kind::Classify, Some(pooling)), outcome)
 }
 
 fn tag(args: &Args, o: &Options) -> Result<()> {
@@ -234,8 +208,8 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
     };
     let sizes = [&sentences.train, &sentences.val, &sentences.test].map(Tagged::sentences);
     introduce(&sentences.notes, &(count(sentences.tags.len(), "tag") + "; "), "example", sizes);
-    let (out, _held) = o.place(Kind::Tag)?;
-    let (tagger, outcome) = o.trials(&recipe, &out, |recipe| {
+    let place = o.place(Kind::Tag)?;
+    let (tagger, outcome) = o.trials(&recipe, &place, |recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Tag, recipe));
         let parts = [&sentences.train, &sentences.val];
         let (tagger, fitted) = tag::finetune(&body, parts, &sentences.tags, recipe, report)?;
@@ -244,8 +218,8 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
         let named = |s: Counts| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
         Ok((tagger, fitted, score.map_or(Scores::new(), named)))
     })?;
-    tagger.save(&out, &from.tokenizer)?;
-    o.conclude(args, &out, (Kind::Tag, None), outcome)
+    tagger.save(&place.out, &from.tokenizer)?;
+    o.conclude(args, &place.out, (Kind::Tag, None), outcome)
 }
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
@@ -265,8 +239,8 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
     };
     let sizes = [&questions.train, &questions.val, &questions.test].map(Asked::len);
     introduce(&questions.notes, "", "question", sizes);
-    let (out, _held) = o.place(Kind::Answer)?;
-    let (answerer, outcome) = o.trials(&recipe, &out, |recipe| {
+    let place = o.place(Kind::Answer)?;
+    let (answerer, outcome) = o.trials(&recipe, &place, |recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Answer, recipe));
         let parts = [&questions.train, &questions.val];
         let (answerer, fitted) = answer::finetune(&body, parts, recipe, report)?;
@@ -275,13 +249,31 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
         let named = |s: answer::Scores| [("exact match", s.exact_match), ("answer F1", s.f1)].into();
         Ok((answerer, fitted, score.map_or(Scores::new(), named)))
     })?;
-    answerer.save(&out, &from.tokenizer)?;
-    o.conclude(args, &out, (Kind::Answer, None), outcome)
+    answerer.save(&place.out, &from.tokenizer)?;
+    o.conclude(args, &place.out, (Kind::Answer, None), outcome)
 }
 
 fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: [usize; 3]) {
     notes.iter().for_each(|note| eprintln!("note: {note}"));
     eprintln!("{labels}{} to learn from, {val} to validate on, {test} to test on", count(train, example));
+}
+
+/// Where the result goes.
+struct Place {
+    out: PathBuf,
+    /// Whether the directory was not there before.
+    made: bool,
+    /// Keeps others out of it.
+    _held: Option<File>,
+}
+
+impl Place {
+    /// Nothing came of it: the directory goes, if it is of now and nothing was put into it.
+    fn leave(&self) {
+        if self.made {
+            let _ = std::fs::remove_dir(&self.out);
+        }
+    }
 }
 
 impl Options {
@@ -324,12 +316,13 @@ impl Options {
     }
 
     /// Where the result goes: made before the training, so that nothing is lost for want of a place; and locked.
-    fn place(&self, kind: Kind) -> models::Result<(PathBuf, Option<File>)> {
+    fn place(&self, kind: Kind) -> models::Result<Place> {
+        let made = self.out.as_ref().is_none_or(|out| !out.exists());
         let out = self.out.clone().map_or_else(|| new_directory(kind.command()), Ok)?;
         tuned::prepare(&out)?;
         let held = files::hold(&out)?;
         tuned::vacant(&out)?; // who held it may have put a model there
-        Ok((out, held))
+        Ok(Place { out, made, _held: held })
     }
 
     /// How a line begins that is of one seed: of several it says which.
@@ -353,66 +346,35 @@ impl Options {
         Ok([read(&self.val_data)?, read(&self.test_data)?])
     }
 
-    /// Learns once a seed. Keeps the model that validates best. Ctrl-C, or a seed that fails after others, ends it early, with
-    /// what there is by then.
+    /// Learns once a seed, and says of each which weights it keeps. Ctrl-C, or a seed that fails after others, ends it early,
+    /// with what there is by then.
     fn trials<M: Send>(
         &self,
         recipe: &Recipe,
-        out: &Path,
+        place: &Place,
         learn: impl Fn(&Recipe) -> models::Result<(M, Fitted, Scores)> + Sync,
     ) -> Result<(M, Outcome)> {
         flags::on_ctrl_c(&self.stop)?;
-        let mut trials: Vec<Trial> = Vec::new();
-        let mut best: Option<(Option<f64>, u64, M)> = None;
-        let mut failed = None;
-        for seed in self.seed..self.seed + self.seeds {
-            let recipe = Recipe { seed, ..recipe.clone() };
-            let (model, fitted, test) = match tensor::parallel::inside(|| learn(&recipe)) {
-                Ok(learned) => learned,
-                Err(error) if best.is_some() => {
-                    eprintln!("note: seed {seed} failed, and what was learned before is kept");
-                    failed = Some(error);
-                    break;
-                }
-                Err(error) => {
-                    if self.out.is_none() {
-                        let _ = std::fs::remove_dir(out); // if nothing was put into it
-                    }
-                    return Err(error.into());
-                }
-            };
-            let stopped = fitted.stopped;
-            let named = self.named(seed);
-            match (fitted.best_pass, fitted.best) {
+        let told = |trial: &Trial| {
+            let named = self.named(trial.seed);
+            match (trial.fitted.best_pass, trial.fitted.best) {
                 (Some(pass), Some(best)) => eprintln!("{named}kept: pass {pass}, {:.1}%", 100.0 * best),
                 _ => eprintln!("{named}kept: the last weights, for there was nothing to choose by"),
             }
-            // One that was ended early is not tested, and takes the place of none that is.
-            if best.as_ref().is_none_or(|(other, ..)| !stopped && fitted.best > *other) {
-                best = Some((fitted.best, seed, model));
-            }
-            trials.push(Trial { seed, fitted, test });
-            if stopped {
-                break;
-            }
+        };
+        let (model, outcome) = trials::trials(recipe, self.seeds, learn, told).inspect_err(|_| place.leave())?;
+        if outcome.failed.is_some() {
+            let seed = outcome.trials.last().map_or(self.seed, |trial| trial.seed + 1);
+            eprintln!("note: seed {seed} failed, and what was learned before is kept");
         }
-        let (_, kept, model) = best.expect("there is at least one seed");
-        if let Some(Trial { seed, fitted, .. }) = trials.last().filter(|trial| trial.fitted.stopped) {
-            let is_kept = match *seed == kept {
+        if let Some(Trial { seed, fitted, .. }) = outcome.stopped() {
+            let is_kept = match *seed == outcome.kept {
                 true => "what was learned by then is kept, untested".to_owned(),
-                false => format!("seed {seed} is left out, and seed {kept} is kept"),
+                false => format!("seed {seed} is left out, and seed {} is kept", outcome.kept),
             };
             eprintln!("note: stopped after {}: {is_kept}", count(fitted.steps as usize, "step"));
         }
-        let over_seeds = |scores: Vec<f64>| (!scores.is_empty()).then(|| mean(&scores));
-        let through = || trials.iter().filter(|trial| !trial.fitted.stopped);
-        let validation = over_seeds(through().filter_map(|trial| trial.fitted.best).collect());
-        let test = trials[0].test.keys().filter_map(|name| {
-            let scores = through().filter_map(|trial| trial.test.get(name).copied());
-            Some((*name, over_seeds(scores.collect())?))
-        });
-        let test = test.collect();
-        Ok((model, Outcome { kept, validation, test, trials, failed }))
+        Ok((model, outcome))
     }
 
     /// Writes and says how it went.
@@ -425,7 +387,7 @@ impl Options {
     ) -> Result<()> {
         let end = match outcome.failed.take() {
             Some(error) => Err(error.into()),
-            None if outcome.trials.iter().any(|trial| trial.fitted.stopped) => Err(Stopped.into()),
+            None if outcome.stopped().is_some() => Err(Stopped.into()),
             None => Ok(()),
         };
         tuned::save_options(out, &Told { from: &args.dir, task: kind.command(), pooling, options: self })?;
@@ -439,7 +401,7 @@ impl Options {
         let validation = chosen.map(|mean| ("validation", validated_by(kind), mean));
         let test = outcome.test.iter().map(|(name, mean)| ("test", *name, mean));
         for (part, name, mean) in validation.chain(test) {
-            let seeds = outcome.trials.iter().filter(|trial| !trial.fitted.stopped).count();
+            let seeds = outcome.through();
             let interval =
                 mean.half_width.map_or(String::new(), |half| format!(" ± {:.1} ({seeds} seeds)", 100.0 * half));
             writeln!(to, "{part} {name} {:.1}%{interval}", 100.0 * mean.value)?;

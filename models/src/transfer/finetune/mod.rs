@@ -10,7 +10,7 @@
 //! - [`tag`]: a label for each word, which [`words`] makes ids of. [`answer`]: a passage that answers a question.
 //!   [`windows`]: what a model sees of the question and the text.
 //! - [`examples`]: from labelled texts to what is learned from. [`head`]: the layers on top. [`tuned`]: a model with them, and
-//!   its directory.
+//!   its directory. [`trials`]: all of it with several seeds.
 
 use autograd::{AdamW, AdamWOptions, DropoutKey, Gradients, Params, Schedule, Tape, schedule::Shape};
 use tensor::matmul::Precision;
@@ -26,6 +26,7 @@ pub mod classify;
 pub mod examples;
 pub mod head;
 pub mod tag;
+pub mod trials;
 pub mod tuned;
 pub mod windows;
 pub mod words;

@@ -1,0 +1,161 @@
+//! One fine-tuning with several seeds: each learns and is tested, and the model that validates best is kept.
+//!
+//! What a fine-tuning is worth varies with its seed, which draws the new layer, the order of examples and dropout's masks: so
+//! the score that is told is the mean over the seeds, with its interval ([`mean`]).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Fitted, Recipe};
+use crate::error::{Error, Result};
+use crate::transfer::score::{Mean, mean};
+
+/// Scores by their names, from 0 to 1.
+pub type Scores = BTreeMap<&'static str, f64>;
+
+/// What came of one seed.
+#[derive(Debug, Serialize)]
+pub struct Trial {
+    /// What made it different from the others.
+    pub seed: u64,
+    /// How the learning went.
+    pub fitted: Fitted,
+    /// How good it is on the test examples, if there are any; empty if it was told to end before it was through.
+    pub test: Scores,
+}
+
+/// What came of all seeds.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// The seed of the model that is kept.
+    pub kept: u64,
+    /// The mean of the best validation scores, if there was something to validate on.
+    pub validation: Option<Mean>,
+    /// The mean of each test score.
+    pub test: BTreeMap<&'static str, Mean>,
+    /// The trials, in order. If the last was told to end, it counts in neither mean.
+    pub trials: Vec<Trial>,
+    /// Why there are no more trials, if one failed after others had not.
+    #[serde(skip)]
+    pub failed: Option<Error>,
+}
+
+impl Outcome {
+    /// The trial that was told to end before it was through, if one was.
+    pub fn stopped(&self) -> Option<&Trial> {
+        self.trials.last().filter(|trial| trial.fitted.stopped)
+    }
+
+    /// How many trials were through.
+    pub fn through(&self) -> usize {
+        self.trials.len() - usize::from(self.stopped().is_some())
+    }
+}
+
+/// Learns with `seeds` seeds, from the recipe's on, and keeps the model that validates best: of equals the first, and none
+/// that was told to end in the place of one that was tested. `told` hears of each trial when it is over. A trial that was told
+/// to end, or one that fails after others, is the last, and what there is by then is the outcome.
+///
+/// Errors: that of the first trial.
+pub fn trials<M: Send>(
+    recipe: &Recipe,
+    seeds: u64,
+    learn: impl Fn(&Recipe) -> Result<(M, Fitted, Scores)> + Sync,
+    mut told: impl FnMut(&Trial),
+) -> Result<(M, Outcome)> {
+    assert!(seeds > 0, "trials of no seed");
+    let mut trials: Vec<Trial> = Vec::new();
+    let mut best: Option<(Option<f64>, u64, M)> = None;
+    let mut failed = None;
+    for seed in recipe.seed..recipe.seed + seeds {
+        let recipe = Recipe { seed, ..recipe.clone() };
+        let (model, fitted, test) = match tensor::parallel::inside(|| learn(&recipe)) {
+            Ok(learned) => learned,
+            Err(error) if best.is_none() => return Err(error),
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        };
+        let (score, stopped) = (fitted.best, fitted.stopped);
+        if best.as_ref().is_none_or(|(other, ..)| !stopped && score > *other) {
+            best = Some((score, seed, model));
+        }
+        let trial = Trial { seed, fitted, test };
+        told(&trial);
+        trials.push(trial);
+        if stopped {
+            break;
+        }
+    }
+    let (_, kept, model) = best.expect("the first trial is kept if no other is");
+    let through = || trials.iter().filter(|trial| !trial.fitted.stopped);
+    let over_seeds = |scores: Vec<f64>| (!scores.is_empty()).then(|| mean(&scores));
+    let validation = over_seeds(through().filter_map(|trial| trial.fitted.best).collect());
+    let of_test = |name: &'static str| {
+        let scores = through().filter_map(|trial| trial.test.get(name).copied());
+        Some((name, over_seeds(scores.collect())?))
+    };
+    let test = trials[0].test.keys().filter_map(|name| of_test(name)).collect();
+    Ok((model, Outcome { kept, validation, test, trials, failed }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a trial comes to: its validation score and whether it was told to end, or nothing where it fails.
+    type Made = Option<(Option<f64>, bool)>;
+
+    /// The model's name is its seed; its test score is a tenth of that.
+    fn of(made: &[Made]) -> Result<(u64, Outcome)> {
+        let recipe = Recipe { seed: 5, ..Recipe::default() };
+        let learn = |recipe: &Recipe| {
+            let made = made[(recipe.seed - 5) as usize];
+            let (best, stopped) = made.ok_or_else(|| Error::Training("no number".to_owned()))?;
+            let fitted = Fitted { steps: 9, stopped, best, best_pass: best.map(|_| 1), loss: None };
+            let test = [("accuracy", recipe.seed as f64 / 10.0)].into_iter().filter(|_| !stopped);
+            Ok((recipe.seed, fitted, test.collect()))
+        };
+        let mut told = Vec::new();
+        let (model, outcome) = trials(&recipe, made.len() as u64, learn, |trial| told.push(trial.seed))?;
+        assert_eq!(model, outcome.kept);
+        assert_eq!(told, outcome.trials.iter().map(|trial| trial.seed).collect::<Vec<_>>());
+        Ok((model, outcome))
+    }
+
+    #[test]
+    fn the_model_that_validates_best_is_kept_and_of_equals_the_first() {
+        let through = |score: f64| Some((Some(score), false));
+        for (made, kept) in [
+            (vec![through(0.5), through(0.9), through(0.7)], 6),
+            (vec![through(0.9), through(0.9)], 5),
+            (vec![Some((None, false)), Some((None, false))], 5),
+            (vec![through(0.1), Some((Some(0.9), true))], 5),
+            (vec![Some((Some(0.9), true)), through(1.0)], 5),
+            (vec![through(0.1), None, through(0.9)], 5),
+        ] {
+            assert_eq!(of(&made).unwrap().0, kept, "{made:?}");
+        }
+    }
+
+    #[test]
+    fn a_trial_that_was_told_to_end_is_the_last_and_counts_in_no_mean() {
+        let (_, outcome) =
+            of(&[Some((Some(0.4), false)), Some((Some(0.6), false)), Some((Some(0.1), true)), None]).unwrap();
+        assert_eq!((outcome.trials.len(), outcome.through()), (3, 2));
+        assert_eq!(outcome.stopped().map(|trial| trial.seed), Some(7));
+        assert_eq!((outcome.validation.unwrap().value, outcome.test["accuracy"].value), (0.5, 0.55));
+        let (_, outcome) = of(&[Some((Some(0.4), true))]).unwrap();
+        assert_eq!((outcome.validation, outcome.test.len(), outcome.through()), (None, 0, 0));
+    }
+
+    #[test]
+    fn a_trial_that_fails_after_others_ends_it_with_what_they_learned_and_the_first_that_fails_is_an_error() {
+        let (_, outcome) = of(&[Some((Some(0.4), false)), None, Some((Some(0.6), false))]).unwrap();
+        assert_eq!((outcome.trials.len(), outcome.through()), (1, 1));
+        assert!(outcome.failed.is_some() && outcome.stopped().is_none());
+        assert!(of(&[None, Some((Some(0.6), false))]).is_err());
+    }
+}
