@@ -165,7 +165,7 @@ fn with_pictures(args: &Args, o: &Options) -> Result<()> {
             "a CLIP is not fine-tuned: leave --pooling, --lr, --epochs, --least-steps, --dropout and --precision out";
         return Err(crate::Usage(what.to_owned()).into());
     }
-    pictures::need(&o.data, &o.pictures.given())?;
+    pictures::need(&o.data, false, &o.pictures.given())?;
     let with = Encoders::open(&args.dir)?;
     let bar = pictures::counting(0);
     let done = |n, all| {
@@ -231,7 +231,8 @@ impl Options {
         let points = tensor::parallel::inside(|| curve(subject, plan, report, stopped))?;
         said?;
         if stopped() {
-            eprintln!("note: stopped with {}; what was not finished is left out", count(points.len(), "point"));
+            let left = if points.is_empty() { "and so without a picture" } else { "what was not finished is left out" };
+            eprintln!("note: stopped with {}, {left}", count(points.len(), "point"));
         }
         if self.json {
             let points: Vec<_> = points.iter().map(told::<S>).collect();

@@ -82,6 +82,8 @@ pub struct Documents {
     /// The scratch file first, if there is one.
     maps: Vec<Mapped>,
     regions: Vec<Region>,
+    /// How many lines of JSON are without text, and so no documents.
+    pub(super) empty: u64,
     _scratch: Option<TempPath>, // after the maps, so that it is removed when nothing maps it any more
 }
 
@@ -116,13 +118,14 @@ impl Documents {
             };
             regions.push(Region { map, bytes, framed: file.format == Format::JsonLines });
         }
+        let empty = scratch.empty;
         let Some((map, scratch)) = scratch.finish()? else {
             regions.retain(|region| region.map > 0); // the others are empty
             regions.iter_mut().for_each(|region| region.map -= 1);
-            return Ok(Self { maps, regions, _scratch: None });
+            return Ok(Self { maps, regions, empty, _scratch: None });
         };
         maps.insert(0, map);
-        Ok(Self { maps, regions, _scratch: Some(scratch) })
+        Ok(Self { maps, regions, empty, _scratch: Some(scratch) })
     }
 
     /// The documents in the files' order, without separators and without empty ones.
@@ -193,6 +196,8 @@ struct Scratch<'a> {
     dir: &'a Path,
     out: Option<BufWriter<NamedTempFile>>,
     len: usize,
+    /// Lines without text.
+    empty: u64,
 }
 
 /// A line of a JSON-lines file; other keys are passed over.
@@ -204,7 +209,7 @@ struct Line<'a> {
 
 impl<'a> Scratch<'a> {
     fn new(dir: &'a Path) -> Self {
-        Self { dir, out: None, len: 0 }
+        Self { dir, out: None, len: 0, empty: 0 }
     }
 
     fn add_text(&mut self, file: &RawFile, part: Part) -> Result<Range<usize>, DataError> {
@@ -221,7 +226,11 @@ impl<'a> Scratch<'a> {
             _ => part.of(lines(file, |_, _| Ok(()))?),
         };
         lines(file, |i, line| {
-            if !wanted.contains(&i) || line.trim_ascii().is_empty() {
+            if !wanted.contains(&i) {
+                return Ok(());
+            }
+            if line.trim_ascii().is_empty() {
+                self.empty += 1;
                 return Ok(());
             }
             let Line { text } = serde_json::from_slice(line).map_err(|e| DataError::Line {
@@ -229,6 +238,7 @@ impl<'a> Scratch<'a> {
                 line: i + 1,
                 why: e.to_string(),
             })?;
+            self.empty += u64::from(text.is_empty());
             self.write(&(text.len() as u64).to_ne_bytes())?;
             self.write(text.as_bytes())
         })?;

@@ -50,7 +50,7 @@ pub use encode::count_tokens;
 pub use error::DataError;
 pub use samples::TextData;
 use samples::Tokens;
-use shard::{Shard, ShardWriter, Sum, VERSION};
+use shard::{Shard, ShardWriter, Sum, Totals, VERSION};
 pub use source::Source;
 use source::{Format, RawFile};
 use utf8::Utf8;
@@ -164,14 +164,21 @@ impl TextFiles {
         for corpus in &self.val {
             val.push(self.part(corpus, Part::Whole, &[corpus.digest(&mut odd)?, named], tokenizer, progress)?);
         }
-        let notes = odd.first().map(|(path, at)| {
+        let not_utf8 = odd.first().map(|(path, at)| {
             let files = if odd.len() == 1 { "1 file is".to_owned() } else { format!("{} files are", odd.len()) };
             let first = format!("byte {} of {}", at + 1, path.display());
             format!(
                 "{files} not UTF-8, and learned as the bytes that stand there; the first that is no text is {first}"
             )
         });
-        Ok(TextData::new(train, val, tokenizer, notes.into_iter().collect()))
+        let parts = || train.iter().chain(&val);
+        let empty = parts().find(|part| part.shard.totals().empty > 0).map(|first| {
+            let count: u64 = parts().map(|part| part.shard.totals().empty).sum();
+            let lines = if count == 1 { "1 line is".to_owned() } else { format!("{count} lines are") };
+            format!("{lines} without text and passed over; the first is of {}", first.path.display())
+        });
+        let notes = not_utf8.into_iter().chain(empty).collect();
+        Ok(TextData::new(train, val, tokenizer, notes))
     }
 
     /// What of the training sources is trained on, and what is held out.
@@ -223,7 +230,7 @@ impl TextFiles {
             progress(bytes);
         };
         let totals = encode::encode(documents.iter(), tokenizer, encode::PIECE, &mut writer, &mut release_and_tell);
-        let totals = totals.map_err(failed)?;
+        let totals = Totals { empty: documents.empty, ..totals.map_err(failed)? };
         corpus.files.iter().try_for_each(RawFile::check_unchanged)?;
         writer.finish(path, key, totals).map_err(failed)
     }

@@ -2,7 +2,7 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0..64 | magic number, version, bytes an id (2 or 4), vocabulary V, tokens N, documents, bytes of text, 0 |
+//! | 0..64 | magic number, version, bytes an id (2 or 4), vocabulary V, tokens N, documents, bytes of text, lines without text |
 //! | 64..96 | the key: SHA-256 of everything that the ids depend on |
 //! | 96..128 | checksum: SHA-256 of the ids, then of bytes 0..96, then of the counts |
 //! | 128..128+8V | how often each id occurs |
@@ -36,6 +36,8 @@ pub(super) struct Totals {
     pub documents: u64,
     /// Bytes of text, without separators.
     pub bytes: u64,
+    /// Lines of JSON that were passed over, for there was no text in them.
+    pub empty: u64,
 }
 
 /// Bytes an id takes: two where they suffice.
@@ -75,8 +77,9 @@ impl ShardWriter {
     /// Writes the header and gives the file its name.
     pub fn finish(mut self, path: &Path, key: &Sum, totals: Totals) -> io::Result<()> {
         let tokens = self.counts.iter().sum();
-        let numbers =
-            [MAGIC, VERSION, width(self.vocab) as u64, self.vocab as u64, tokens, totals.documents, totals.bytes, 0];
+        let Totals { documents, bytes, empty } = totals;
+        let width = width(self.vocab) as u64;
+        let numbers = [MAGIC, VERSION, width, self.vocab as u64, tokens, documents, bytes, empty];
         let mut head: Vec<u8> = numbers.iter().flat_map(|n| n.to_ne_bytes()).collect();
         head.extend_from_slice(key);
         let counts: Vec<u8> = self.counts.iter().flat_map(|n| n.to_ne_bytes()).collect();
@@ -117,7 +120,7 @@ impl Shard {
             map.release();
         }
         let sum = hash.chain_update(&head[..96]).chain_update(&bytes[HEADER..HEADER + 8 * vocab]).finalize();
-        let totals = Totals { documents: number(5), bytes: number(6) };
+        let totals = Totals { documents: number(5), bytes: number(6), empty: number(7) };
         (head[96..] == sum[..]).then_some(Self { map, vocab, tokens, totals })
     }
 
@@ -155,11 +158,12 @@ mod tests {
     use std::fs;
 
     const KEY: Sum = [7; 32];
+    const TOTALS: Totals = Totals { documents: 2, bytes: 11, empty: 3 };
 
     fn write(path: &Path, vocab: usize, ids: &[u32]) {
         let mut writer = ShardWriter::create(path.parent().unwrap(), vocab).unwrap();
         ids.chunks(3).for_each(|ids| writer.push(ids).unwrap());
-        writer.finish(path, &KEY, Totals { documents: 2, bytes: 11 }).unwrap();
+        writer.finish(path, &KEY, TOTALS).unwrap();
     }
 
     #[test]
@@ -175,7 +179,7 @@ mod tests {
                 let mut read = vec![0; ids.len()];
                 shard.read(0, &mut read);
                 assert_eq!(read, ids);
-                assert_eq!((shard.tokens(), shard.totals()), (len.into(), Totals { documents: 2, bytes: 11 }));
+                assert_eq!((shard.tokens(), shard.totals()), (len.into(), TOTALS));
                 assert_eq!(shard.counts().sum::<u64>(), u64::from(len));
                 for (id, count) in shard.counts().enumerate().filter(|&(_, count)| count > 0) {
                     assert_eq!(count, ids.iter().filter(|&&i| i as usize == id).count() as u64);

@@ -201,3 +201,16 @@ fn a_file_in_another_encoding_is_learned_and_named() {
     let said = notes(&["good.txt", "old.txt"]).join("");
     assert!(said.contains("1 file is not UTF-8") && said.contains("byte 3 of") && said.ends_with("old.txt"), "{said}");
 }
+
+#[test]
+fn lines_without_text_are_counted_also_when_the_ids_are_kept_from_before() {
+    let lines = b"{\"text\": \"one\"}\n\n{\"text\": \"\"}\n{\"text\": \"two\"}\n";
+    let room = Room::new(&[("a.txt", b"one two"), ("full.jsonl", b"{\"text\": \"one two\"}\n"), ("some.jsonl", lines)]);
+    let notes = |names: &[&str], val: &[&str]| room.bytes(names, val).unwrap().notes.join("");
+    assert_eq!(notes(&["a.txt", "full.jsonl"], &["full.jsonl"]), "");
+    for _ in 0..2 {
+        let said = notes(&["full.jsonl", "some.jsonl"], &["a.txt"]);
+        assert!(said.starts_with("2 lines are without text") && said.ends_with("some.jsonl"), "{said}");
+    }
+    assert!(notes(&["some.jsonl"], &["some.jsonl"]).starts_with("4 lines"));
+}
