@@ -8,7 +8,7 @@ use clap::builder::RangedU64ValueParser;
 use models::pretext::texts;
 use models::transfer::clip::encode::{Layer, Seen};
 use models::transfer::clip::gallery::Gallery;
-use models::transfer::clip::zero_shot::{self, Named, ZeroShot, mistakes};
+use models::transfer::clip::zero_shot::{self, Confusion, Named, ZeroShot, mistakes};
 use models::transfer::clip::{Encoders, chosen, confusion};
 use models::transfer::finetune::classify::Classifier;
 use serde_json::json;
@@ -66,10 +66,11 @@ const MISTAKES: usize = 5;
 pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     if pictures::is_clip(&args.dir)? {
+        let words = args.texts.given()?;
         pictures::vacant([&args.svg])?;
-        pictures::need(&args.data, &args.pictures.given())?;
+        pictures::need(&args.data, words.is_some(), &args.pictures.given())?;
         let with = Encoders::open(&args.dir)?;
-        return match args.texts.given()? {
+        return match words {
             Some(words) => label(args, &with, words),
             None if args.data.is_empty() => world(args, &with),
             None => measure(args, &with),
@@ -91,14 +92,14 @@ pub fn run(args: &Args) -> Result<()> {
         first += texts.len();
         let ids: Vec<&[u32]> = ids.iter().map(|ids| &ids.ids[..]).collect();
         let probabilities = classifier.probabilities(&classifier.tuned.params, &ids);
-        texts.iter().zip(probabilities).try_for_each(|(text, p)| show(args, ("text", text), &labels, &p))
+        texts.iter().zip(probabilities).try_for_each(|(text, p)| show(args, ("text", text), &labels, [&p, &p]))
     })
 }
 
-/// The likeliest labels of a text or a picture with their probabilities, the likeliest first.
-fn show(args: &Args, (kind, what): (&str, &str), labels: &[String], p: &[f32]) -> Result<()> {
+/// The labels of a text or a picture that have the best scores, the best first, with their probabilities.
+fn show(args: &Args, (kind, what): (&str, &str), labels: &[String], [scores, p]: [&[f32]; 2]) -> Result<()> {
     let top = args.top.unwrap_or(if kind == "text" { 1 } else { 5 });
-    let order = tensor::rows::best(p, top);
+    let order = tensor::rows::best(scores, top);
     let mut out = std::io::stdout().lock();
     if args.json {
         let best: Vec<_> = order.iter().map(|&i| json!({"label": labels[i], "probability": p[i]})).collect();
@@ -122,20 +123,24 @@ fn names(args: &Args, with: &Encoders, labels: Vec<String>) -> Result<ZeroShot> 
     Ok(names)
 }
 
-/// Whether a run learned other pictures than those of the built-in world.
-fn learned_from_data(run: &Path) -> bool {
+/// Whether a model, a run's last or its best, is known to have learned the built-in world's pictures.
+fn learned_world(model: &Path) -> bool {
+    let model = model.canonicalize().unwrap_or_else(|_| model.to_owned());
+    let run = if model.ends_with("best") { model.parent().unwrap_or(&model) } else { &model };
     let options = models::train::Options::read_table(&run.join("train.toml"));
-    options.is_ok_and(|table| table.get("data").and_then(|data| data.as_array()).is_some_and(|data| !data.is_empty()))
+    options.is_ok_and(|table| table.get("data").and_then(|data| data.as_array()).is_none_or(Vec::is_empty))
 }
 
 /// Labels pictures one by one.
 fn label(args: &Args, with: &Encoders, words: Vec<String>) -> Result<()> {
     let names = match &args.labels {
         Some(file) => names(args, with, zero_shot::read_names(file)?)?,
-        None if learned_from_data(&args.dir) => {
-            let what =
-                "name the labels with --labels FILE, one a line: this model has not learned the built-in world's";
-            return Err(crate::Usage(what.to_owned()).into());
+        None if !args.template.is_empty() || !learned_world(&args.dir) => {
+            let why = match args.template.is_empty() {
+                true => "nothing says that this model has learned the built-in world's",
+                false => "--template is for these",
+            };
+            return Err(crate::Usage(format!("name the labels with --labels FILE, one a line: {why}")).into());
         }
         None => {
             eprintln!("note: without --labels, the names are the 64 of the built-in world");
@@ -144,9 +149,11 @@ fn label(args: &Args, with: &Encoders, words: Vec<String>) -> Result<()> {
     };
     let gallery = Gallery::Files(words.into_iter().map(PathBuf::from).collect(), args.pictures.ground(with));
     let seen = seen(with, &gallery)?;
-    let probabilities = names.probabilities(&seen.vectors);
-    for (&number, p) in seen.numbers.iter().zip(probabilities.data().chunks_exact(names.names().len())) {
-        show(args, ("image", &gallery.name(number)), names.names(), p)?;
+    let (cosines, k) = (names.cosines(&seen.vectors), names.names().len());
+    let probabilities = names.probabilities(&cosines);
+    for (row, &number) in seen.numbers.iter().enumerate() {
+        let of_it = [&cosines, &probabilities].map(|all| &all.data()[row * k..][..k]);
+        show(args, ("image", &gallery.name(number)), names.names(), of_it)?;
     }
     pictures::all_read(&seen.faults, gallery.len())
 }
@@ -173,36 +180,42 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
         return Err(crate::Usage(what.to_owned()).into());
     }
     let names = names(args, with, given.unwrap_or_else(|| gallery.classes().to_vec()))?;
+    let truth = zero_shot::truth(&gallery, names.names())?;
     let seen = seen(with, &gallery)?;
     pictures::note(&seen.faults);
     if seen.numbers.is_empty() {
         return Err(anyhow!("none of {} can be read, as said above", count(gallery.len(), "picture")));
     }
-    let (rows, truth) = zero_shot::truth(&gallery, &seen.numbers, names.names())?;
+    let known = seen.numbers.iter().enumerate().filter_map(|(row, &number)| Some((row, truth[number]?)));
+    let (rows, truth): (Vec<_>, Vec<_>) = known.unzip();
     if rows.len() < seen.numbers.len() {
         eprintln!("note: {} without a class left out", count(seen.numbers.len() - rows.len(), "picture"));
     }
-    let named = zero_shot::judge(&names.probabilities(&chosen(&seen.vectors, &rows)), &truth);
-    draw(args, &names, &named.confusion)?;
+    let named = zero_shot::judge(&names, &chosen(&seen.vectors, &rows), &truth);
+    tell(args, &named, &names, gallery.len() + gallery.missing())?;
+    draw(args, &names, &named.confusion)
+}
+
+/// The figures of `all` pictures whose classes are known.
+fn tell(args: &Args, named: &Named, names: &ZeroShot, all: usize) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if args.json {
         let labels = names.names().len();
-        let left_out = gallery.len() + gallery.missing() - named.pictures;
-        let Named { pictures, top_1, top_5, .. } = named;
+        let (left_out, Named { pictures, top_1, top_5, .. }) = (all - named.pictures, named);
         let line =
             json!({"pictures": pictures, "left_out": left_out, "labels": labels, "top_1": top_1, "top_5": top_5});
         return Ok(writeln!(out, "{line}")?);
     }
     writeln!(out, "pictures named among {} labels", names.names().len())?;
     heading(&mut out)?;
-    row(&mut out, "all", &named)?;
+    row(&mut out, "all", named)?;
     tell_mistakes(&mut out, &named.confusion, names.names())
 }
 
 /// Draws which names are taken for which, if that is wanted.
-fn draw(args: &Args, names: &ZeroShot, confusion: &[Vec<usize>]) -> Result<()> {
+fn draw(args: &Args, names: &ZeroShot, confusion: &Confusion) -> Result<()> {
     if let Some(path) = &args.svg {
-        let pictures: usize = confusion.iter().flatten().sum();
+        let pictures: usize = confusion.values().sum();
         let title = format!("{}, named among {} labels", count(pictures, "picture"), names.names().len());
         confusion::draw(path, &title, names.names(), confusion)?;
         eprintln!("note: the picture is {}", path.display());
@@ -216,9 +229,15 @@ fn world(args: &Args, with: &Encoders) -> Result<()> {
         let what = "labels and templates are for pictures of your own: give some, or --data, or leave them out";
         return Err(crate::Usage(what.to_owned()).into());
     }
-    if learned_from_data(&args.dir) {
+    if args.top.is_some() {
+        let what = "--top is for pictures that are labelled one by one, and of the built-in world's figures are told: leave it \
+                    out";
+        return Err(crate::Usage(what.to_owned()).into());
+    }
+    if !learned_world(&args.dir) {
         eprintln!(
-            "note: these are the built-in world's pictures, which this model has not learned: give some, or --data"
+            "note: these are the built-in world's pictures, and nothing says that this model has learned them: give some, or \
+             --data"
         );
     }
     let names = ZeroShot::world(with);
@@ -228,18 +247,19 @@ fn world(args: &Args, with: &Encoders) -> Result<()> {
         bar.set_position(n as u64);
     });
     bar.finish_and_clear();
-    let confusion = of.unseen.confusion.iter().zip(&of.seen.confusion);
-    let confusion: Vec<Vec<usize>> = confusion.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a + b).collect()).collect();
-    draw(args, &names, &confusion)?;
+    let mut confusion = of.unseen.confusion.clone();
+    of.seen.confusion.iter().for_each(|(&pair, times)| *confusion.entry(pair).or_default() += times);
     let mut out = std::io::stdout().lock();
     if args.json {
-        return Ok(writeln!(out, "{}", serde_json::to_string(&of)?)?);
+        writeln!(out, "{}", serde_json::to_string(&of)?)?;
+    } else {
+        writeln!(out, "one object in the built-in world, named among the 64 combinations of a colour and a shape")?;
+        heading(&mut out)?;
+        row(&mut out, "never shown in training", &of.unseen)?;
+        row(&mut out, "shown in training", &of.seen)?;
+        tell_mistakes(&mut out, &confusion, names.names())?;
     }
-    writeln!(out, "one object in the built-in world, named among the 64 combinations of a colour and a shape")?;
-    heading(&mut out)?;
-    row(&mut out, "never shown in training", &of.unseen)?;
-    row(&mut out, "shown in training", &of.seen)?;
-    tell_mistakes(&mut out, &confusion, names.names())
+    draw(args, &names, &confusion)
 }
 
 fn heading(out: &mut impl std::io::Write) -> Result<()> {
@@ -252,13 +272,13 @@ fn row(out: &mut impl std::io::Write, what: &str, named: &Named) -> Result<()> {
 }
 
 /// The most frequent mistakes, in words.
-fn tell_mistakes(out: &mut impl std::io::Write, confusion: &[Vec<usize>], names: &[String]) -> Result<()> {
+fn tell_mistakes(out: &mut impl std::io::Write, confusion: &Confusion, names: &[String]) -> Result<()> {
     let mistakes = mistakes(confusion);
     if !mistakes.is_empty() {
         writeln!(out, "most often taken for another:")?;
     }
     for &(truth, said, times) in mistakes.iter().take(MISTAKES) {
-        let all: usize = confusion[truth].iter().sum();
+        let all = confusion::pictures_of(confusion, truth);
         let [truth, said] = [truth, said].map(|name| on_a_line(&names[name]));
         writeln!(out, "  {truth} for {said}: {times} of {all}")?;
     }

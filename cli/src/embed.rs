@@ -147,7 +147,7 @@ fn with_pictures(args: &Args) -> Result<()> {
         return Err(crate::Usage(what.to_owned()).into());
     }
     let data: Vec<PathBuf> = args.retrieval.iter().flatten().chain(&args.data).cloned().collect();
-    pictures::need(&data, &args.pictures.given())?;
+    pictures::need(&data, args.retrieval.is_none(), &args.pictures.given())?;
     let with = Encoders::open(&args.dir)?;
     if args.retrieval.is_some() {
         return retrieval(args, &with, &data);
@@ -160,9 +160,11 @@ fn with_pictures(args: &Args) -> Result<()> {
         let gallery = args.pictures.open(&with, &args.data)?;
         if let Some(named) = &args.index {
             kept::check_same(named, &with, &gallery, true)?; // as in a search, another index is never put in its place
-            models::files::try_at(named).map_err(|error| Error::io(named, "write", &error))?;
         }
         let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
+        models::files::try_at(&path).map_err(|error| {
+            Error::file(&path, format!("cannot be written ({error}): name another place with --index"))
+        })?;
         let (index, new) = pictures::index(&with, &gallery, true, &path)?;
         if new {
             index.keep(&path, &with, &gallery)?;

@@ -110,9 +110,11 @@ impl PictureFlags {
     }
 }
 
-/// An error if one of these options was given, which are for pictures in files, and there are none.
-pub fn need(data: &[PathBuf], options: &[(&'static str, bool)]) -> Result<(), crate::Usage> {
-    match options.iter().find(|(name, given)| *given && *name != "--ground" && data.is_empty()) {
+/// An error if one of these options was given, which are for pictures in files, and there are none. `named` says that pictures
+/// may be named one by one, which have a ground at least.
+pub fn need(data: &[PathBuf], named: bool, options: &[(&'static str, bool)]) -> Result<(), crate::Usage> {
+    let applies = |name: &str| !data.is_empty() || named && name == "--ground";
+    match options.iter().find(|(name, given)| *given && !applies(name)) {
         Some((name, _)) => Err(crate::Usage(format!("{name} is for pictures in files: name them, or leave it out"))),
         None => Ok(()),
     }
@@ -181,9 +183,13 @@ pub fn note(faults: &[Error]) {
     }
 }
 
-/// An error if one of these files, which are to be written, is there already.
+/// An error if one of these files, which are to be written, is there already, or cannot be written.
 pub fn vacant<'a>(files: impl IntoIterator<Item = &'a Option<PathBuf>>) -> Result<()> {
-    Ok(files.into_iter().flatten().try_for_each(|file| page::vacant(file))?)
+    for file in files.into_iter().flatten() {
+        page::vacant(file)?;
+        models::files::try_at(file).map_err(|error| Error::io(file, "write", &error))?;
+    }
+    Ok(())
 }
 
 /// The index of a gallery at `path`: the one that is kept there, or a new one. Says what became of pictures that cannot be

@@ -113,7 +113,7 @@ pub fn run(args: &Args) -> Result<()> {
 fn among_pictures(args: &Args) -> Result<()> {
     pictures::vacant([&args.html])?;
     let with = Encoders::open(&args.dir)?;
-    pictures::need(&args.data, &args.pictures.given())?;
+    pictures::need(&args.data, pictures::is_picture(&args.query), &args.pictures.given())?;
     let query = args.pictures.query(&with, &args.query)?;
     let (gallery, index) = searched(args, &with)?;
     let wanted = if args.texts || gallery.is_empty() { Wanted::Texts } else { Wanted::Pictures };
@@ -151,7 +151,9 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
                 );
                 return Err(crate::Usage(what).into());
             }
-            (Gallery::lines(lines)?, kept::path(&args.data))
+            let gallery = Gallery::lines(lines)?;
+            gallery.notes().iter().for_each(|note| eprintln!("note: {note}"));
+            (gallery, kept::path(&args.data))
         }
         Some(_) => (args.pictures.open(with, &args.data)?, kept::path(&args.data)),
     };

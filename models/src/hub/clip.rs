@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::clip::ClipConfig;
-use crate::clip::config::{TEXT, VISION};
+use crate::clip::config::{TEXT, TextConfig, VISION, VisionConfig};
 use crate::data::pictures::Preprocess;
 use crate::data::pictures::decode::WHITE;
 use crate::error::{Error, Result};
@@ -153,9 +153,12 @@ pub fn parse_preprocess(
 /// The sizes in a config.json, unless it asks for what is not computed here. Old files say the parts once more in
 /// `text_config_dict` and `vision_config_dict`, which are believed, as `transformers` does.
 pub(super) fn config(mut json: Value) -> std::result::Result<ClipConfig, String> {
-    for part in ["text_config", "vision_config"] {
-        if let Some(Value::Object(again)) = json.get(format!("{part}_dict")).cloned() {
-            let known = again.into_iter().filter(|(_, value)| !value.is_null());
+    for (part, usual) in
+        [("text_config", json!(TextConfig::default())), ("vision_config", json!(VisionConfig::default()))]
+    {
+        if let (Some(Value::Object(again)), Value::Object(usual)) = (json.get(format!("{part}_dict")).cloned(), usual) {
+            // What the second does not say has its usual value then, whatever the first says.
+            let known = usual.into_iter().chain(again.into_iter().filter(|(_, value)| !value.is_null()));
             match json.get_mut(part).and_then(Value::as_object_mut) {
                 Some(fields) => fields.extend(known),
                 None => json[part] = known.collect(),

@@ -109,6 +109,25 @@ fn pictures_of_ones_own_are_named_and_what_is_no_picture_is_said_when_the_others
     assert_eq!(said.lines().nth(1).unwrap().matches('%').count(), 3, "{said}");
     succeeds(&[&named[..], &["--top", "1", "--json"]].concat(), &["{\"image\":", "\"labels\":[{\"label\":\"a "]);
     succeeds(&["classify", model, &rgb], &["the names are the 64 of the built-in world"]);
+    fails(&["classify", model, &rgb, "--template", "a {}"], 2, &["--labels FILE", "--template is for these"]);
+    for (only, said) in
+        [(&["--top", "3"][..], "leave it out"), (&["--ground", "0", "0", "0"], "--ground is for pictures")]
+    {
+        fails(&[&["classify", model][..], only].concat(), 2, &[said]);
+    }
+    fails(&["search", model, "a red ball", "--ground", "0", "0", "0"], 2, &["--ground is for pictures"]);
+    // Where no run tells what was learned, the world's names are not taken for granted.
+    let (copied, best) = (here.join("copied"), Path::new(model).join("best"));
+    fs::create_dir(&copied).unwrap();
+    for entry in fs::read_dir(model).unwrap().map(|entry| entry.unwrap()) {
+        if entry.file_name() != "train.toml" && entry.path().is_file() {
+            fs::copy(entry.path(), copied.join(entry.file_name())).unwrap();
+        }
+    }
+    fails(&["classify", copied.to_str().unwrap(), &rgb], 2, &["name the labels with --labels"]);
+    let _ = fs::remove_dir_all(&best);
+    fs::rename(&copied, &best).unwrap();
+    succeeds(&["classify", best.to_str().unwrap(), &rgb], &["the names are the 64 of the built-in world"]);
     let text = file(here, "text.png", "not a picture");
     let more = ["classify", model, &rgb, &text, "nowhere.png", "--labels", &labels];
     fails(
@@ -160,7 +179,7 @@ fn a_set_of_pictures_is_named_found_and_learned_from() {
     let embed = [&["embed", model, "--data", &table][..], &captions].concat();
     succeeds(&embed, &["the index of 6 pictures and 6 texts is made"]);
     let nowhere = [&embed[..], &["--index", "nowhere/x.idx"]].concat();
-    fails(&nowhere, 1, &["nowhere/x.idx", "cannot write it"]);
+    fails(&nowhere, 1, &["nowhere/x.idx", "cannot be written", "name another place with --index"]);
     fails(&[&embed[..], &["--retrieval", &table]].concat(), 2, &["both name pictures"]);
     succeeds(&embed, &["was there already", "broken.png: it is text"]);
     let index = folder.join("all.tsv.index.safetensors");
@@ -200,6 +219,7 @@ fn a_set_of_pictures_is_named_found_and_learned_from() {
     );
     let lines = file(here, "lines.txt", "a cat\n\na dog\n");
     succeeds(&["search", model, own.to_str().unwrap(), "--in", &lines], &["line 1\ta cat", "line 3\ta dog"]);
+    succeeds(&["search", model, "a cat", "--in", &lines], &["1 empty line passed over: line 2 of lines.txt"]);
     fails(&["search", model, "a cat", "--in", &lines, &table], 2, &["is a file of lines", "another path"]);
     fails(&["search", model, "a cat", "--in", &lines, "--where", "a=b"], 2, &["is a file of lines", "--where"]);
     fails(&["search", model, "nowhere.tif", "--in", &table], 1, &["nowhere.tif"]);

@@ -62,11 +62,10 @@ impl Source {
             all.split(val_share)?
         } else {
             let val = open(&PictureOptions { data: val_data.to_vec(), ..options.clone() })?;
-            if let Some(sentence) = val.shared_with(&all) {
-                note(&sentence);
-            }
             (all, val)
         };
+        // A picture that counts twice may be on both sides of a share that is held out, too.
+        val.shared_with(&train).iter().for_each(|sentence| note(sentence));
         let numbers = |files: &PictureFiles| {
             let mut first = HashMap::new();
             let number = |i: usize| *first.entry(files.captions(i).to_vec()).or_insert(i as u64);

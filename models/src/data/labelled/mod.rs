@@ -156,7 +156,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn note_empty_lines(&self, path: &Path, notes: &mut Vec<String>) {
+    pub(crate) fn note_empty_lines(&self, path: &Path, notes: &mut Vec<String>) {
         self.note(path, "empty line passed over", "empty lines passed over", notes);
     }
 }

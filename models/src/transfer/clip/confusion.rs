@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::page::{escaped, vacant};
+use super::zero_shot::Confusion;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -18,15 +19,15 @@ const WRITTEN: usize = 80;
 /// Letters of a name that are written.
 const LETTERS: usize = 24;
 
-/// Draws the counts `[K, K]` as an SVG file at `path`, where nothing may be yet, complete or not at all.
+/// Draws which of the names were said of which as an SVG file at `path`, where nothing may be yet, complete or not at all.
 ///
 /// Errors: a file that is there already, or cannot be written.
-pub fn draw(path: &Path, title: &str, names: &[String], counts: &[Vec<usize>]) -> Result<()> {
+pub fn draw(path: &Path, title: &str, names: &[String], counts: &Confusion) -> Result<()> {
     vacant(path)?;
     files::write_new(path, render(title, names, counts).as_bytes()).map_err(|error| Error::io(path, "write", &error))
 }
 
-fn render(title: &str, names: &[String], counts: &[Vec<usize>]) -> String {
+fn render(title: &str, names: &[String], counts: &Confusion) -> String {
     let side = (SQUARE / names.len() as f64).clamp(SIDES[0], SIDES[1]);
     let (square, letter) = (side * names.len() as f64, side.clamp(7.0, 13.0));
     let written: Vec<String> = names.iter().map(|name| shortened(name)).collect();
@@ -43,28 +44,24 @@ fn render(title: &str, names: &[String], counts: &[Vec<usize>]) -> String {
          <rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{square:.1}\" height=\"{square:.1}\" fill=\"#f7f6f4\"/>\n",
         escaped(title)
     );
-    for (row, of) in counts.iter().enumerate() {
-        let all = of.iter().sum::<usize>();
-        for (column, &count) in of.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let (x, y) = (left + column as f64 * side, top + row as f64 * side);
-            let share = count as f64 / all as f64;
-            let colour = if row == column { "#1f77b4" } else { "#d6601e" };
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{side:.1}\" height=\"{side:.1}\" fill=\"{colour}\" \
-                 fill-opacity=\"{:.2}\"><title>{} for {}: {count} of {all}</title></rect>",
-                0.1 + 0.9 * share,
-                escaped(&names[column]),
-                escaped(&names[row]),
-            );
-            if names.len() <= NUMBERED {
-                let (x, y) = (x + side / 2.0, y + side / 2.0 + letter / 3.0);
-                let ink = if share > 0.5 { "#fff" } else { "#333" };
-                let _ = writeln!(
-                    svg,
-                    "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"{ink}\">{count}</text>"
-                );
-            }
+    for (&(row, column), &count) in counts {
+        let all = pictures_of(counts, row);
+        let (x, y) = (left + column as f64 * side, top + row as f64 * side);
+        let share = count as f64 / all as f64;
+        let colour = if row == column { "#1f77b4" } else { "#d6601e" };
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{side:.1}\" height=\"{side:.1}\" fill=\"{colour}\" \
+             fill-opacity=\"{:.2}\"><title>{} for {}: {count} of {all}</title></rect>",
+            0.1 + 0.9 * share,
+            escaped(&names[column]),
+            escaped(&names[row]),
+        );
+        if names.len() <= NUMBERED {
+            let (x, y) = (x + side / 2.0, y + side / 2.0 + letter / 3.0);
+            let ink = if share > 0.5 { "#fff" } else { "#333" };
+            let _ =
+                writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"{ink}\">{count}</text>");
         }
     }
     for (i, name) in written.iter().enumerate().filter(|_| names.len() <= WRITTEN) {
@@ -76,6 +73,11 @@ fn render(title: &str, names: &[String], counts: &[Vec<usize>]) -> String {
         let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" {turned}>{}</text>", escaped(name));
     }
     svg + "</svg>\n"
+}
+
+/// How many pictures of a name there are.
+pub fn pictures_of(counts: &Confusion, name: usize) -> usize {
+    counts.range((name, 0)..(name + 1, 0)).map(|(_, count)| count).sum()
 }
 
 fn shortened(name: &str) -> String {
@@ -92,13 +94,11 @@ mod tests {
     #[test]
     fn every_field_with_pictures_is_drawn_and_names_stand_beside_unless_there_are_too_many() {
         let names = ["a <b>", "dog"].map(str::to_owned);
-        let svg = render("what & what", &names, &[vec![3, 1], vec![0, 2]]);
+        let svg = render("what & what", &names, &Confusion::from([((0, 0), 3), ((0, 1), 1), ((1, 1), 2)]));
         assert!(svg.contains("what &amp; what") && svg.contains("dog for a &lt;b&gt;: 1 of 4"), "{svg}");
         assert_eq!((svg.matches("<title>").count(), svg.matches(">dog</text>").count()), (3, 2));
         let many: Vec<String> = (0..1000).map(|i| format!("name {i}")).collect();
-        let mut counts = vec![vec![0; 1000]; 1000];
-        counts[7][9] = 1;
-        let svg = render("many", &many, &counts);
+        let svg = render("many", &many, &Confusion::from([((7, 9), 1)]));
         assert!(svg.contains("name 9 for name 7: 1 of 1") && !svg.contains(">name 3</text>") && svg.len() < 2000);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tensor::random::Stream;
 
-use crate::data::labelled::utf8_of;
+use crate::data::labelled::{Tally, utf8_of};
 use crate::data::pictures::decode::decode;
 use crate::data::pictures::{Picture, PictureFiles, PictureOptions};
 use crate::data::world::World;
@@ -28,8 +28,8 @@ pub enum Gallery {
     Files(Vec<PathBuf>, [u8; 3]),
     /// Tables, folders, shards and IDX files.
     Data(Box<PictureFiles>),
-    /// Texts with the numbers of their lines, and no picture.
-    Lines(Vec<(usize, String)>),
+    /// Texts with the numbers of their lines, and no picture; and what was passed over, a sentence each.
+    Lines(Vec<(usize, String)>, Vec<String>),
 }
 
 impl Gallery {
@@ -76,11 +76,14 @@ impl Gallery {
     pub fn lines(file: &Path) -> Result<Self> {
         let text = utf8_of(file)?;
         let numbered = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim().to_owned()));
-        let lines: Vec<_> = numbered.filter(|(_, line)| !line.is_empty()).collect();
+        let (lines, without): (Vec<_>, Vec<_>) = numbered.partition(|(_, line)| !line.is_empty());
         if lines.is_empty() {
             return Err(Error::file(file, "has no line to search: give a file with a text on each line"));
         }
-        Ok(Self::Lines(lines))
+        let (mut empty, mut notes) = (Tally::default(), Vec::new());
+        without.iter().for_each(|(number, _)| empty.add(|| format!("line {number}")));
+        empty.note_empty_lines(file, &mut notes);
+        Ok(Self::Lines(lines, notes))
     }
 
     /// How many pictures there are.
@@ -89,7 +92,7 @@ impl Gallery {
             Self::World { scenes, .. } => scenes.len(),
             Self::Files(files, _) => files.len(),
             Self::Data(files) => files.len(),
-            Self::Lines(_) => 0,
+            Self::Lines(..) => 0,
         }
     }
 
@@ -110,6 +113,7 @@ impl Gallery {
     pub fn notes(&self) -> &[String] {
         match self {
             Self::Data(files) => files.notes(),
+            Self::Lines(_, notes) => notes,
             _ => &[],
         }
     }
@@ -128,7 +132,7 @@ impl Gallery {
             Self::World { scenes, .. } => format!("scene {}", scenes[i].1),
             Self::Files(files, _) => files[i].display().to_string(),
             Self::Data(files) => files.name(i),
-            Self::Lines(lines) => format!("line {}", lines[i].0),
+            Self::Lines(lines, _) => format!("line {}", lines[i].0),
         }
     }
 
@@ -139,7 +143,7 @@ impl Gallery {
             Self::Files(..) => Vec::new(),
             Self::Data(files) if files.speaks() => files.captions(i).to_vec(),
             Self::Data(files) => files.class(i).map(str::to_owned).into_iter().collect(),
-            Self::Lines(lines) => vec![lines[i].1.clone()],
+            Self::Lines(lines, _) => vec![lines[i].1.clone()],
         }
     }
 
@@ -151,7 +155,7 @@ impl Gallery {
                 _ => None,
             },
             Self::Data(files) => files.class(i),
-            Self::Files(..) | Self::Lines(_) => None,
+            Self::Files(..) | Self::Lines(..) => None,
         }
     }
 
@@ -171,7 +175,7 @@ impl Gallery {
             Self::World { side, .. } => self.shown(i, *side),
             Self::Files(files, ground) => Ok(Arc::new(read(&files[i], *ground)?)),
             Self::Data(files) => files.picture(i),
-            Self::Lines(_) => unreachable!("lines are no pictures"),
+            Self::Lines(..) => unreachable!("lines are no pictures"),
         }
     }
 
@@ -230,6 +234,7 @@ mod tests {
         let lines = Gallery::lines(&file).unwrap();
         let named = [0, 1].map(|i| (lines.name(i), lines.captions(i).concat()));
         assert_eq!(named, [("line 1", "a cat"), ("line 4", "a dog")].map(|(name, text)| (name.into(), text.into())));
+        assert_eq!(lines.notes(), ["2 empty lines passed over, the first is line 2 of lines.txt"]);
         fs::write(&file, b"a cat\na caf\xe9\n").unwrap();
         let refused = Gallery::lines(&file).err().unwrap().to_string();
         assert!(refused.contains("lines.txt: line 2 is not UTF-8"), "{refused}");

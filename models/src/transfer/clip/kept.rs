@@ -117,7 +117,7 @@ fn made(with: &Encoders, gallery: &Gallery) -> Made {
         Gallery::Data(files) => files.version(),
         _ => {
             let mut hash = Sha256::new_with_prefix(world::VERSION);
-            let lines = if let Gallery::Lines(lines) = gallery { lines.len() } else { 0 };
+            let lines = if let Gallery::Lines(lines, _) = gallery { lines.len() } else { 0 };
             for i in 0..gallery.len().max(lines) {
                 hash.update(gallery.name(i) + "\n" + &gallery.captions(i).join("\n") + "\n");
             }

@@ -32,7 +32,7 @@ pub struct Recall {
 }
 
 /// Numbers of scores that are kept at once, whatever the size of both sides: 16 MiB.
-const SCORES: usize = 1 << 22;
+pub(super) const SCORES: usize = 1 << 22;
 
 /// Seeks what belongs to each query: `queries` `[Q, E]`, `candidates` `[C, E]`, and for each query the candidates that belong
 /// to it, at least one.

@@ -102,7 +102,7 @@ impl Index {
 /// The different captions of these pictures, and the first picture of each; or the different lines.
 pub(super) fn told(gallery: &Gallery, numbers: &[usize]) -> (Vec<String>, Vec<usize>) {
     let lines: Vec<usize> = match gallery {
-        Gallery::Lines(lines) => (0..lines.len()).collect(),
+        Gallery::Lines(lines, _) => (0..lines.len()).collect(),
         _ => Vec::new(),
     };
     let numbers = if lines.is_empty() { numbers } else { &lines };

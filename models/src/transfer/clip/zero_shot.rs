@@ -10,7 +10,7 @@
 //!
 //! So a probability is one among these names: what else the picture might show is not asked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -19,6 +19,7 @@ use tensor::{Tensor, matmul, rows};
 use super::Encoders;
 use super::encode::Layer;
 use super::gallery::Gallery;
+use super::recall::SCORES;
 use crate::data::labelled::utf8;
 use crate::data::world::pictured::{combinations, name};
 use crate::error::{Error, Result};
@@ -96,13 +97,20 @@ impl ZeroShot {
         self.cut
     }
 
-    /// Pictures' vectors `[n, E]` → the probability of each name for each picture, `[n, K]`.
-    pub fn probabilities(&self, pictures: &Tensor) -> Tensor {
+    /// Pictures' vectors `[n, E]` → their cosines with each name, `[n, K]`. They say which name is the nearest; where the scale
+    /// is large, probabilities of those that are far are all zero.
+    pub fn cosines(&self, pictures: &Tensor) -> Tensor {
         let ([n, e], k) = ([pictures.shape().rows(), pictures.shape().cols()], self.names.len());
-        let mut p = Tensor::zeros([n, k]);
+        let mut cosines = Tensor::zeros([n, k]);
         let [x, t] = [(pictures, n), (&self.vectors, k)].map(|(of, rows)| matmul::Mat::new(of.data(), rows, e));
-        matmul::matmul(p.data_mut(), x, t.t(), matmul::Precision::Full);
-        for row in p.data_mut().chunks_exact_mut(k) {
+        matmul::matmul(cosines.data_mut(), x, t.t(), matmul::Precision::Full);
+        cosines
+    }
+
+    /// Cosines `[n, K]` → the probability of each name for each picture, `[n, K]`.
+    pub fn probabilities(&self, cosines: &Tensor) -> Tensor {
+        let mut p = cosines.clone();
+        for row in p.data_mut().chunks_exact_mut(self.names.len()) {
             row.iter_mut().for_each(|score| *score *= self.scale as f32);
             rows::softmax(row);
         }
@@ -110,30 +118,39 @@ impl ZeroShot {
     }
 }
 
+/// How often the pictures of a name got a name: (the true one, the one that was said) → pictures. Of many names most pairs never
+/// occur, so only those that do are kept.
+pub type Confusion = BTreeMap<(usize, usize), usize>;
+
 /// How well pictures were named.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Named {
     /// How many pictures.
     pub pictures: usize,
-    /// The share whose likeliest name is the true one.
+    /// The share whose nearest name is the true one.
     pub top_1: f64,
-    /// The share whose true name is among the five likeliest.
+    /// The share whose true name is among the five nearest.
     pub top_5: f64,
-    /// For each name, how often its pictures got each name: `[K, K]`.
+    /// Which names were said of which.
     #[serde(skip)]
-    pub confusion: Vec<Vec<usize>>,
+    pub confusion: Confusion,
 }
 
-/// Holds probabilities `[n, K]` against the true names' places. Of equals, the earlier name is the likelier.
-pub fn judge(probabilities: &Tensor, truth: &[usize]) -> Named {
-    let k = probabilities.shape().cols();
-    let mut confusion = vec![vec![0; k]; k];
+/// Names pictures, `[n, E]`, and holds that against the true names' places. Of equals, the earlier name is the nearer. Pictures
+/// are named so many at once that memory stays bounded.
+pub fn judge(names: &ZeroShot, pictures: &Tensor, truth: &[usize]) -> Named {
+    let (e, k) = (pictures.shape().cols(), names.names.len());
+    let at_once = (SCORES / k).max(1);
+    let mut confusion = Confusion::new();
     let [mut first, mut among_five] = [0, 0];
-    for (p, &truth) in probabilities.data().chunks_exact(k).zip(truth) {
-        let best = rows::best(p, 5);
-        confusion[truth][best[0]] += 1;
-        first += usize::from(best[0] == truth);
-        among_five += usize::from(best.contains(&truth));
+    for (pictures, truth) in pictures.data().chunks(at_once * e).zip(truth.chunks(at_once)) {
+        let cosines = names.cosines(&Tensor::of([truth.len(), e], pictures));
+        for (cosines, &truth) in cosines.data().chunks_exact(k).zip(truth) {
+            let best = rows::best(cosines, 5);
+            *confusion.entry((truth, best[0])).or_default() += 1;
+            first += usize::from(best[0] == truth);
+            among_five += usize::from(best.contains(&truth));
+        }
     }
     let share = |count: usize| count as f64 / truth.len().max(1) as f64;
     Named { pictures: truth.len(), top_1: share(first), top_5: share(among_five), confusion }
@@ -160,54 +177,47 @@ pub fn on_world(with: &Encoders, names: &ZeroShot, mut done: impl FnMut(usize, u
         let seen = seen.expect("the built-in world is not written anew");
         let place = |i| names.names.iter().position(|name| *name == gallery.captions(i)[0]);
         let truth: Vec<usize> = (0..gallery.len()).map(|i| place(i).expect("a name of the world")).collect();
-        judge(&names.probabilities(&seen.vectors), &truth)
+        judge(names, &seen.vectors, &truth)
     };
     OfWorld { unseen: named(false), seen: named(true) }
 }
 
-/// The pictures of a gallery, among those of these numbers, whose class is known: their rows, and their classes' places among
-/// the names. Classes that are whole numbers, as in many shards, and no names, are places already.
+/// Of each picture of a gallery the place of its class among the names, if its class is known. Classes that are whole numbers, as
+/// in many shards, and no names, are places already.
 ///
 /// Errors: no picture has a class, or one has a class that is no name.
-pub fn truth(gallery: &Gallery, numbers: &[usize], names: &[String]) -> Result<(Vec<usize>, Vec<usize>)> {
-    let rows: Vec<usize> = (0..numbers.len()).filter(|&row| gallery.class(numbers[row]).is_some()).collect();
-    let class = |row: usize| gallery.class(numbers[row]).unwrap_or_default();
-    if rows.is_empty() {
+pub fn truth(gallery: &Gallery, names: &[String]) -> Result<Vec<Option<usize>>> {
+    let classes: Vec<Option<&str>> = (0..gallery.len()).map(|i| gallery.class(i)).collect();
+    if classes.iter().all(Option::is_none) {
         let what = "no picture has a class, so none can be right: name the column of classes with --class-column";
         return Err(Error::Options(what.to_owned()));
     }
     let places: HashMap<&str, usize> = names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
-    let named: Vec<Option<usize>> = rows.iter().map(|&row| places.get(class(row)).copied()).collect();
-    let counted = |&row: &usize| class(row).parse().ok().filter(|&place: &usize| place < names.len());
-    let found = match named.iter().all(Option::is_none) {
-        true => rows.iter().map(counted).collect(),
-        false => named,
-    };
-    if let Some(at) = found.iter().position(Option::is_none) {
-        const TOLD: usize = 5;
-        let (class, first) = (class(rows[at]), names[..names.len().min(TOLD)].join(", "));
-        let more = if names.len() > TOLD { ", …" } else { "" };
-        let what = format!(
-            "the class {class:?} of {} is none of the {} labels ({first}{more})",
-            gallery.name(numbers[rows[at]]),
-            names.len()
-        );
-        return Err(Error::Options(what + ": write the labels as the data has them, or leave --labels out"));
+    let named = |class: &str| places.get(class).copied();
+    let counted = |class: &str| class.parse().ok().filter(|&place: &usize| place < names.len());
+    let by_name = classes.iter().flatten().any(|class| named(class).is_some());
+    let found = |class: &str| if by_name { named(class) } else { counted(class) };
+    for (i, class) in classes.iter().enumerate() {
+        if let Some(class) = class.filter(|class| found(class).is_none()) {
+            const TOLD: usize = 5;
+            let (first, more) =
+                (names[..names.len().min(TOLD)].join(", "), if names.len() > TOLD { ", …" } else { "" });
+            let (name, labels) = (gallery.name(i), names.len());
+            return Err(Error::Options(format!(
+                "the class {class:?} of {name} is none of the {labels} labels ({first}{more}): write the labels as the data has \
+                 them, or leave --labels out"
+            )));
+        }
     }
-    Ok((rows, found.into_iter().flatten().collect()))
+    Ok(classes.into_iter().map(|class| found(class?)).collect())
 }
 
-/// Names and what they are most often taken for: true name, other name, how often; the most frequent first.
-pub fn mistakes(confusion: &[Vec<usize>]) -> Vec<(usize, usize, usize)> {
-    let pairs = confusion.iter().enumerate().flat_map(|(truth, row)| {
-        row.iter()
-            .enumerate()
-            .filter(move |&(said, &times)| said != truth && times > 0)
-            .map(move |(s, &n)| (truth, s, n))
-    });
-    let mut pairs: Vec<_> = pairs.collect();
-    pairs.sort_by_key(|&(truth, said, times)| (std::cmp::Reverse(times), truth, said));
-    pairs
+/// What names are most often taken for: true name, other name, how often; the most frequent first.
+pub fn mistakes(confusion: &Confusion) -> Vec<(usize, usize, usize)> {
+    let wrong = confusion.iter().filter(|((truth, said), _)| truth != said);
+    let mut wrong: Vec<_> = wrong.map(|(&(truth, said), &times)| (truth, said, times)).collect();
+    wrong.sort_by_key(|&(truth, said, times)| (std::cmp::Reverse(times), truth, said));
+    wrong
 }
 
 /// Reads names, one a line; empty lines are none.
@@ -235,18 +245,44 @@ mod tests {
         let of = ZeroShot::of(vec!["a".into(), "b".into()], &sayings, 2.0);
         let half = 0.5f32.sqrt();
         assert!(of.vectors.data().iter().zip([half, half, 0.0, -1.0]).all(|(a, b)| (a - b).abs() < 1e-6));
-        let p = of.probabilities(&Tensor::of([1, 2], &[0.0, 1.0]));
+        let p = of.probabilities(&of.cosines(&Tensor::of([1, 2], &[0.0, 1.0])));
         let want = 1.0 / (1.0 + (-2.0 - 2.0 * half).exp());
         assert!((p.data()[0] - want).abs() < 1e-6 && (p.data()[0] + p.data()[1] - 1.0).abs() < 1e-6);
     }
 
+    /// Names whose vectors are these, at the largest scale.
+    fn named(vectors: &[&[f32]]) -> ZeroShot {
+        let names = (0..vectors.len()).map(|i| i.to_string()).collect();
+        ZeroShot::of(names, &Tensor::of([vectors.len(), vectors[0].len()], &vectors.concat()), 100.0)
+    }
+
     #[test]
-    fn of_equally_likely_names_the_earlier_is_taken() {
-        let p = Tensor::of([3, 3], &[0.4, 0.4, 0.2, 0.2, 0.4, 0.4, 0.1, 0.1, 0.8]);
-        let named = judge(&p, &[1, 1, 2]);
+    fn of_equally_near_names_the_earlier_is_taken() {
+        let names = named(&[&[1.0, 0.0, 0.0], &[0.0, 1.0, 0.0], &[0.0, 0.0, 1.0]]);
+        let pictures = Tensor::of([3, 3], &[0.4, 0.4, 0.2, 0.2, 0.4, 0.4, 0.1, 0.1, 0.8]);
+        let named = judge(&names, &pictures, &[1, 1, 2]);
         assert_eq!((named.pictures, named.top_1, named.top_5), (3, 2.0 / 3.0, 1.0));
-        assert_eq!(named.confusion, [[0, 0, 0], [1, 1, 0], [0, 0, 1]]);
+        assert_eq!(named.confusion, Confusion::from([((1, 0), 1), ((1, 1), 1), ((2, 2), 1)]));
         assert_eq!(mistakes(&named.confusion), [(1, 0, 1)]);
+    }
+
+    #[test]
+    fn names_that_are_so_far_that_their_probability_is_zero_are_ordered_all_the_same() {
+        let circle = |degrees: f32| [degrees.to_radians().cos(), degrees.to_radians().sin()];
+        let around = [180.0, 170.0, 160.0, 150.0, 140.0, 130.0, 0.0].map(circle);
+        let names = named(&around.each_ref().map(|of| &of[..]));
+        let picture = Tensor::of([1, 2], &circle(0.0));
+        let p = names.probabilities(&names.cosines(&picture));
+        assert_eq!(p.data(), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+        assert_eq!([1, 2, 5].map(|truth| judge(&names, &picture, &[truth]).top_5), [0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn pictures_among_very_many_names_take_no_more_memory_than_they_need() {
+        let many: Vec<[f32; 1]> = vec![[1.0]; 200_000]; // a field for each pair of them would take 320 GB
+        let names = named(&many.iter().map(|of| &of[..]).collect::<Vec<_>>());
+        let named = judge(&names, &Tensor::of([3, 1], &[1.0, 1.0, -1.0]), &[0, 199_999, 4]);
+        assert_eq!((named.top_1, named.top_5, named.confusion.len()), (1.0 / 3.0, 2.0 / 3.0, 3));
     }
 
     #[test]
@@ -256,7 +292,7 @@ mod tests {
         let seen = with.pictures(Layer::Space, gallery.len(), |i| gallery.picture(i), |_| {}).unwrap();
         let truth: Vec<usize> =
             (0..64).map(|i| names.names().iter().position(|name| *name == gallery.captions(i)[0]).unwrap()).collect();
-        let named = judge(&names.probabilities(&seen.vectors), &truth);
+        let named = judge(&names, &seen.vectors, &truth);
         assert!(named.top_1 < 0.1 && named.pictures == 64, "{named:?}");
         let refused = |names: &[&str], templates: &[&str]| {
             let [names, templates] = [names, templates].map(|of| of.iter().map(|&x| x.to_owned()).collect::<Vec<_>>());

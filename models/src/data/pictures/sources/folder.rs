@@ -26,9 +26,9 @@ const TEXTS: [&str; 3] = ["txt", "TXT", "Txt"];
 
 /// Adds the folder's pictures, sorted by name.
 pub(super) fn gather(folder: &Path, to: &mut Gathering) -> Result<()> {
-    let Found { pictures: files, foreign, alone, linked, sources } = Found::within(folder)?;
-    let (one, many) = ("link to a folder not followed", "links to folders not followed");
-    linked.note(folder, one, many, &mut to.notes);
+    let found = Found::within(folder)?;
+    found.note_linked(&mut to.notes, folder);
+    let Found { pictures: files, foreign, alone, sources, .. } = found;
     if files.is_empty() && foreign.count > 0 {
         return Err(only_foreign(&foreign, folder));
     }
@@ -120,6 +120,21 @@ impl Found {
         let mut found = Self::default();
         found.walk(folder)?;
         Ok(found)
+    }
+
+    fn note_linked(&self, notes: &mut Vec<String>, folder: &Path) {
+        self.linked.note(folder, "link to a folder not followed", "links to folders not followed", notes);
+    }
+
+    /// Says what lies beside a folder's shards, which are what it is read by.
+    pub fn note_beside(&self, notes: &mut Vec<String>, folder: &Path) {
+        self.note_linked(notes, folder);
+        note_foreign(&self.foreign, folder, notes);
+        note_alone(&self.alone, folder, notes);
+        let mut beside = Tally::default();
+        self.pictures.iter().for_each(|path| beside.add(|| path.display().to_string()));
+        let (one, many) = ("picture beside the shards passed over", "pictures beside the shards passed over");
+        beside.note(folder, one, many, notes);
     }
 
     fn walk(&mut self, folder: &Path) -> Result<()> {

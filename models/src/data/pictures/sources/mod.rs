@@ -119,9 +119,7 @@ pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
         }
         source(path, &mut to)?;
     }
-    if named.len() > 1 {
-        to.note_counted_twice();
-    }
+    to.note_counted_twice();
     Ok(to)
 }
 
@@ -174,11 +172,8 @@ fn in_folder(folder: &Path, to: &mut Gathering) -> Result<()> {
     if shards.is_empty() {
         return folder::gather(folder, to);
     }
+    found.note_beside(&mut to.notes, folder);
     folder::note_sources(&others, folder, &mut to.notes);
-    let mut beside = Tally::default();
-    found.pictures.iter().for_each(|path| beside.add(|| path.display().to_string()));
-    let (one, many) = ("picture beside the shards passed over", "pictures beside the shards passed over");
-    beside.note(folder, one, many, &mut to.notes);
     shards.iter().try_for_each(|shard| shard::gather(shard, to))
 }
 
@@ -216,7 +211,7 @@ impl Gathering<'_> {
         self.files.get(file).is_some_and(|&item| !self.items[item].captions.is_empty())
     }
 
-    /// Says of pictures that more than one source has that they count more than once.
+    /// Says of pictures that more than one source has, or more than one shard of a folder, that they count more than once.
     fn note_counted_twice(&mut self) {
         let mut met = HashSet::new();
         let places = self.items.iter().map(|item| &item.place);
@@ -224,8 +219,8 @@ impl Gathering<'_> {
         let again: Vec<&Place> = places.filter(|place| is_met(place)).collect();
         let Some(first) = again.first().map(|place| place.name()) else { return };
         self.notes.push(match again.len() {
-            1 => format!("1 picture is in another source as well, and counts twice: {first}"),
-            n => format!("{n} pictures are in other sources as well, and count twice, the first is {first}"),
+            1 => format!("1 picture is in another source or shard as well, and counts twice: {first}"),
+            n => format!("{n} pictures are in other sources or shards as well, and count twice, the first is {first}"),
         });
     }
 

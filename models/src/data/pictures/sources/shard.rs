@@ -43,7 +43,7 @@ struct Sample {
 pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     // Asked before it is read: if it is written anew meanwhile, that is seen when a picture is.
     let stamp = Stamp::at(path)?;
-    let (samples, Odd { replaced, links, foreign, alone, unseen }) = samples(path)?;
+    let (samples, Odd { replaced, links, sparse, foreign, alone, unseen }) = samples(path)?;
     let samples: Vec<_> = samples.into_iter().filter(|sample| sample.picture.is_some()).collect();
     if samples.is_empty() && foreign.count > 0 {
         return Err(only_foreign(&foreign, path));
@@ -70,6 +70,11 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     let (one, many) = ("link to another member passed over", "links to other members passed over");
     links.note(path, one, many, &mut to.notes);
     let (one, many) = (
+        "member with holes passed over: make the shard without tar's --sparse",
+        "members with holes passed over: make the shard without tar's --sparse",
+    );
+    sparse.note(path, one, many, &mut to.notes);
+    let (one, many) = (
         "picture passed over, for its name has a second dot",
         "pictures passed over, for their names have a second dot",
     );
@@ -79,12 +84,13 @@ pub(super) fn gather(path: &Path, to: &mut Gathering) -> Result<()> {
     to.close(path, &wording)
 }
 
-/// What is said about a shard's members: those there were more than once, links, pictures in formats that are not read, texts
-/// that stand alone, and pictures whose names leave them no key of their own.
+/// What is said about a shard's members: those there were more than once, links, files that are stored without their holes,
+/// pictures in formats that are not read, texts that stand alone, and pictures whose names leave them no key of their own.
 #[derive(Default)]
 struct Odd {
     replaced: Tally,
     links: Tally,
+    sparse: Tally,
     foreign: Tally,
     alone: Tally,
     unseen: Tally,
@@ -106,15 +112,20 @@ fn samples(path: &Path) -> Result<(Vec<Sample>, Odd)> {
     let (mut odd, mut foreign, mut dotted) = (Odd::default(), Vec::new(), Vec::new());
     for entry in archive.entries_with_seek().map_err(unreadable)? {
         let mut entry = entry.map_err(|e| cut_off(path, whole, samples.len(), &shortened(&e.to_string())))?;
-        let (offset, bytes) = (entry.raw_file_position(), entry.size());
+        let kind = entry.header().entry_type();
+        // Of a file with holes `size` counts these, too, and they are not in the archive.
+        let stored = if kind.is_gnu_sparse() { entry.header().entry_size().ok() } else { Some(entry.size()) };
+        let (offset, bytes) = (entry.raw_file_position(), stored.unwrap_or(u64::MAX));
         if offset.saturating_add(bytes) > length {
             return Err(cut_off(path, whole, samples.len(), "the file ends within its next member"));
         }
-        let kind = entry.header().entry_type();
+        let called = || String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         if kind.is_hard_link() || kind.is_symlink() {
-            odd.links.add(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+            odd.links.add(called);
+        } else if kind.is_gnu_sparse() {
+            odd.sparse.add(called);
         }
-        if kind.is_file()
+        if (kind.is_file() || kind.is_contiguous())
             && let Some((key, ending)) = name(path, &entry)?
         {
             let at = *places.entry(key.clone()).or_insert(samples.len());

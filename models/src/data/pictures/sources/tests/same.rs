@@ -37,10 +37,13 @@ fn pictures_that_are_named_twice_are_refused_or_told() {
     refused(&both("in/../t.tsv"), &["t.tsv", "named twice"]);
     let notes = |more| PictureFiles::open(&both(more)).unwrap().notes().concat();
     let said = notes("u.tsv");
-    assert!(said.starts_with("2 pictures are in other sources as well, and count twice, the first is "), "{said}");
+    assert!(
+        said.starts_with("2 pictures are in other sources or shards as well, and count twice, the first is "),
+        "{said}"
+    );
     assert!(said.ends_with("a.png"), "{said}");
     let said = notes("in/v.tsv");
-    assert!(said.starts_with("1 picture is in another source as well, and counts twice: "), "{said}");
+    assert!(said.starts_with("1 picture is in another source or shard as well, and counts twice: "), "{said}");
     assert!(said.ends_with("in/../b.png"), "{said}");
     // Within one source it is one picture, of which more is said.
     write(&dir, &[("o.tsv", b"path\tlabel\na.png\tA\nin/../a.png\tletter\nb.png\tB\n")]);
@@ -54,6 +57,18 @@ fn pictures_that_are_named_twice_are_refused_or_told() {
     );
     write(&dir, &[("x.tsv", b"path\tlabel\nc.png\tC\n")]);
     assert_eq!((open("x.tsv").shared_with(&open("t.tsv")), notes("x.tsv")), (None, String::new()));
+}
+
+#[test]
+fn pictures_that_count_twice_are_told_where_a_share_of_them_is_held_out() {
+    let shard = tar_of(&[("1.png", &png(1)), ("1.txt", b"one"), ("2.png", &png(2)), ("2.txt", b"two")]);
+    let dir = folder(&[("in/s.tar", &shard)]);
+    fs::hard_link(dir.path().join("in/s.tar"), dir.path().join("in/t.tar")).unwrap();
+    let set = PictureFiles::open(&options(&dir, "in")).unwrap();
+    assert!(set.notes().concat().starts_with("2 pictures are in other sources or shards as well"), "{:?}", set.notes());
+    let mut notes = Vec::new();
+    crate::data::captioned::Source::open(&options(&dir, "in"), &[], 0.25, |note| notes.push(note.to_owned())).unwrap();
+    assert!(notes.concat().contains("1 of 1 pictures to validate or test on are learned from as well"), "{notes:?}");
 }
 
 #[cfg(unix)]

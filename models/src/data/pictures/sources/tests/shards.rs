@@ -77,6 +77,32 @@ fn shards_that_were_joined_by_cat_are_read_to_the_end_and_a_compressed_one_is_ca
 }
 
 #[test]
+fn a_member_whose_holes_are_left_out_is_passed_over_and_told_and_one_of_the_old_contiguous_kind_is_read() {
+    // A shard of two pictures whose first header is changed.
+    let read = |change: fn(&mut tar::Header)| {
+        let mut shard = tar_of(&[("1.png", &png(1)), ("1.txt", b"one"), ("2.png", &png(2)), ("2.txt", b"two")]);
+        let mut header = tar::Header::from_byte_slice(&shard[..512]).clone();
+        change(&mut header);
+        header.set_cksum();
+        shard[..512].copy_from_slice(header.as_bytes());
+        PictureFiles::open(&options(&folder(&[("s.tar", &shard)]), "s.tar")).unwrap()
+    };
+    let set = read(|header| header.set_entry_type(tar::EntryType::Continuous));
+    assert_eq!((set.len(), set.notes().len()), (2, 0));
+    let set = read(|header| {
+        const REAL: u64 = 1 << 30; // all but its end is a hole
+        let stored = header.entry_size().unwrap();
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.set_real_size(REAL);
+        gnu.sparse[0].set_offset(REAL - stored);
+        gnu.sparse[0].set_length(stored);
+    });
+    let note = "1 member with holes passed over: make the shard without tar's --sparse: 1.png of s.tar";
+    assert!(set.len() == 1 && set.notes().contains(&note.to_owned()), "{:?}", set.notes());
+}
+
+#[test]
 fn a_shard_that_is_cut_off_anywhere_is_an_error_that_says_how_far_it_is_whole() {
     let shard = tar_of(&[("1.png", &png(1)), ("1.txt", b"one"), ("2.png", &png(2)), ("2.txt", b"two")]);
     let whole = shard.len() - 1024; // two blocks of zeros end it
