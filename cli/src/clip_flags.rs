@@ -8,31 +8,24 @@ use serde::Serialize;
 pub struct ClipFlags {
     /// Side of a picture in pixels, to which its shorter side is resized
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     image_size: Option<usize>,
     /// Side of a patch in pixels; it divides the image size
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     patch_size: Option<usize>,
     /// Transformer blocks of the image encoder (--layers are the text encoder's)
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     vision_layers: Option<usize>,
     /// Attention heads of the image encoder
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     vision_heads: Option<usize>,
     /// Width of the image encoder
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     vision_width: Option<usize>,
     /// Numbers of a vector of the common space
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     embed_dim: Option<usize>,
     /// The column of a table that names the picture [default: the first of path, image, file, … that is there]
     #[arg(long, value_name = "COLUMN")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     image_column: Option<String>,
     /// What is said of a picture, as templates over a table's columns, such as "{label}, {tags}"; in folders the columns are
     /// text (of the file beside it), folder and file, in IDX files class; of several, one is drawn at each visit [default: the
@@ -47,24 +40,19 @@ pub struct ClipFlags {
     /// The least share of a picture's area that a random crop leaves; 1 means no crop [default: 1; of the preset
     /// mini 0.6]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     crop: Option<f64>,
     /// By how much of its side a picture is moved at most [default: 0; of mini 0.05]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     shift: Option<f64>,
     /// By how much brightness, contrast and saturation change at most, from 0 to 1 [default: 0; of mini 0.4]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     colour: Option<f64>,
     /// By how much of the circle hues are turned at most, up to 0.5: then a thing is known by its shape (captions that name
     /// colours are then wrong) [default: 0]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     hue: Option<f64>,
     /// The share of pictures that are seen in grey (as for --hue) [default: 0]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     grey: Option<f64>,
     /// Mirror half of the pictures (captions that speak of left and right are then wrong)
     #[arg(long)]
@@ -76,7 +64,6 @@ pub struct ClipFlags {
     ground: Vec<u8>,
     /// The largest set of decoded pictures that is kept in memory, in MiB [default: 1024]
     #[arg(long, value_name = "MIB")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<usize>,
 }
 

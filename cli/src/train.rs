@@ -16,10 +16,10 @@ use models::train::run::{Outcome, Run, new_directory, train};
 use models::transfer::generate::{Generator, Sampling};
 use serde::Serialize;
 
+use crate::Stopped;
 use crate::clip_flags::ClipFlags;
 use crate::flags::{self, Placed, Threads};
 use crate::progress::Progress;
-use crate::{Stopped, Usage};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,17 +91,14 @@ enum Model {
 struct Flags {
     /// Sizes and recipe: see below
     #[arg(long, value_name = "NAME")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
     /// Begin with the model and the tokenizer of another run, or of a Hugging Face checkpoint, which stays as it is
     #[arg(long, value_name = "DIR")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<PathBuf>,
     /// BERT: what it learns from, masked (hidden tokens) or simcse (the two views that dropout makes of a sentence, for a
     /// model that --from names); CLIP: clip (which caption of the batch) or siglip (each pair by itself) [default: masked;
     /// clip]
     #[arg(long, value_name = "NAME", value_parser = named::<ObjectiveName>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     objective: Option<ObjectiveName>,
     /// Text files and folders, each with an optional weight; for CLIP, without weights, tables of pictures with captions,
     /// folders with a text file for each picture, tar shards [default: the built-in world]
@@ -115,145 +112,111 @@ struct Flags {
     val_data: Vec<String>,
     /// The share of --data held out for validation [default: 0.1]
     #[arg(long, value_name = "SHARE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     val_share: Option<f64>,
     /// A tokenizer.json to use [default: one trained on the data]
     #[arg(long, value_name = "DIR")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     tokenizer: Option<PathBuf>,
     /// Tokens of the vocabulary; 256 means bytes, which a GPT can learn from
     #[arg(long, value_name = "N", conflicts_with = "tokenizer")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     vocab_size: Option<usize>,
     /// Steps to train
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u64>,
     /// A budget instead of --steps: the first steps are timed and the number of steps set
     #[arg(long, value_name = "M")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     minutes: Option<f64>,
-    /// Rows of a step
+    /// Batch size: rows of a step
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     batch_size: Option<usize>,
     /// Rows computed at once, to save memory; the result is the whole batch's [default: the batch]
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     micro_batch: Option<usize>,
     /// Positions that the model sees
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     block_size: Option<usize>,
     /// Transformer blocks
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<usize>,
     /// Attention heads; they divide the width
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     heads: Option<usize>,
     /// Width of the model
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     width: Option<usize>,
     /// BERT: where the norms stand, pre (before the layers) or post (after the sums, as published) [default: pre]
     #[arg(long, value_name = "PLACE", value_parser = named::<NormName>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     norm: Option<NormName>,
     /// BERT: share of the tokens that training hides [default: 0.15; of the presets nano 0.3, mini 0.2]
     #[arg(long, value_name = "SHARE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     mask_share: Option<f64>,
     /// BERT: what is hidden together: token, word or span [default: token]
     #[arg(long, value_name = "UNIT", value_parser = named::<Unit>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     mask_unit: Option<Unit>,
-    /// simcse: by how much a difference of cosines counts; less is more [default: 0.05]
+    /// simcse: the temperature τ, by which cosines are divided; a smaller one is sharper [default: 0.05]
     #[arg(long, value_name = "TAU")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    /// simcse: by how much the nearest other sentences of a batch count more; 0 means all alike [default: 5]
+    /// simcse: the weight β of hard negatives, the nearest other sentences of a batch; 0 means all alike [default: 5]
     #[arg(long, value_name = "BETA")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     hardness: Option<f64>,
     /// Share that dropout drops [default: 0; 0.1 for simcse]
     #[arg(long, value_name = "SHARE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     dropout: Option<f64>,
-    /// Deviation of the initial weights [default: 0.02]
+    /// Standard deviation of the initial weights [default: 0.02]
     #[arg(long, value_name = "SIGMA")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     initializer_range: Option<f64>,
     /// How weights follow gradients: adamw, or muon for the blocks' matrices with adamw for the rest [default: adamw]
     #[arg(long, value_name = "NAME", value_parser = named::<OptimizerName>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     optimizer: Option<OptimizerName>,
     /// Full learning rate; AdamW's, where Muon is beside it
     #[arg(long, value_name = "RATE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
     /// Muon's full learning rate, which rises and falls in step with --lr [default: 0.02]
     #[arg(long, value_name = "RATE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     muon_lr: Option<f64>,
-    /// Muon's memory for gradients; less suits runs of a few hundred steps [default: 0.95]
+    /// Muon's momentum μ; a smaller one suits runs of a few hundred steps [default: 0.95]
     #[arg(long, value_name = "MU")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     muon_momentum: Option<f64>,
     /// Learning rate at the end [default: a tenth of --lr]
     #[arg(long, value_name = "RATE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     min_lr: Option<f64>,
     /// Steps of warm-up
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     warmup: Option<u64>,
     /// After warm-up: constant, cosine or warmup-stable-decay [default: cosine]
     #[arg(long, value_name = "NAME", value_parser = named::<ScheduleName>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<ScheduleName>,
     /// The share of the run over which warmup-stable-decay falls, in a straight line [default: 0.2]
     #[arg(long, value_name = "SHARE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     decay_share: Option<f64>,
-    /// AdamW's memory for squared gradients
+    /// AdamW's β₂, the decay of its mean of squared gradients
     #[arg(long, value_name = "BETA")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     beta2: Option<f64>,
-    /// Decay of matrices [default: 0.1]
+    /// Weight decay λ, of matrices alone [default: 0.1]
     #[arg(long, value_name = "RATE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     weight_decay: Option<f64>,
-    /// Largest norm of the gradient; 0 means no limit [default: 1]
+    /// Clip the gradient's norm to this; 0 means no limit [default: 1]
     #[arg(long, value_name = "NORM")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     grad_clip: Option<f64>,
     /// What matrix products do with their operands: nothing (f32), or round them to bf16 [default: as
     /// the preset has it, and train.toml then says]
     #[arg(long, value_name = "NAME", value_parser = named::<PrecisionName>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<PrecisionName>,
     /// Keep less of the blocks' values and compute them again for the gradient: for long contexts
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recompute: bool,
-    /// What makes one run different from another with the same options [default: 1]
+    /// Random seed: what makes one run different from another with the same options [default: 1]
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u32>,
     /// Steps between evaluations [default: a tenth of the run]
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     eval_every: Option<u64>,
     /// Validation tokens of an evaluation on the way; the last one reads them all, or all whole batches where texts or
     /// pictures are told apart [default: 20000]
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     eval_tokens: Option<usize>,
     /// Steps between checkpoints [default: as --eval-every]
     #[arg(long, value_name = "N")]
-    #[serde(skip_serializing_if = "Option::is_none")]
     save_every: Option<u64>,
     #[command(flatten)]
     #[serde(skip_serializing_if = "ClipFlags::nothing")]
@@ -358,7 +321,7 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
     let sampling = Sampling { vocab: tokenizer.vocab_size(), ..Sampling::default() };
     let ids = Generator::new(model, params, &[], start, sampling, 0);
     let ids: Vec<u32> = ids.take(120).take_while(|&id| Some(id) != tokenizer.end_of_text()).collect();
-    let text = tokenizer.decode(&ids).map_err(|error| Usage(error.to_string()))?;
+    let text = tokenizer.decode(&ids)?;
     writeln!(out, "\na sample:\n{}\n", String::from_utf8_lossy(&text).trim_end())?;
     let word = quoted(&directory.to_string());
     writeln!(out, "the run is in {directory}; generate more with\n  pretext generate {word}")?;

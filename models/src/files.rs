@@ -79,7 +79,8 @@ pub fn hold(directory: &Path) -> crate::Result<Option<File>> {
     let Ok(file) = File::open(directory) else { return Ok(None) };
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => {
-            let what = "somebody trains in it at this moment: wait for the end of that, or give another --out";
+            let what =
+                "somebody trains in it at this moment: wait for the end of that, or, for a new run, give another --out";
             Err(crate::Error::file(directory, what))
         }
         _ => Ok(Some(file)),

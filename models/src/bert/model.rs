@@ -114,7 +114,7 @@ impl Bert {
         let Part { ids, places, rows: batch, .. } = part;
         let (time, block, first) = (ids.len() / batch, self.config.block_size(), self.config.first_position() as u32);
         assert!(time <= block, "{time} tokens for a block size of {block}");
-        let positions = positions(ids.len(), time, places, first, 0);
+        let positions = positions(ids.len(), time, places, first);
         let mut segments = Indices::scratch(ids.len());
         match part.segments {
             Some(given) => segments.copy_from_slice(given),

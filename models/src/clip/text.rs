@@ -40,7 +40,7 @@ impl TextEncoder {
     pub fn forward<'t>(&self, tape: &'t Tape<'t>, ids: &[u32], batch: usize) -> Value<'t> {
         let (time, longest) = (ids.len() / batch, self.config.max_position_embeddings);
         assert!(time <= longest, "{time} tokens for a text of at most {longest}");
-        let positions = positions(ids.len(), time, None, 0, 0);
+        let positions = positions(ids.len(), time, None, 0);
         let x = self.tokens.forward(tape, ids, batch) + self.positions.forward(tape, &positions, batch); // [B, T, C]
         let ends: Vec<u32> =
             ids.chunks_exact(time).enumerate().map(|(row, ids)| (row * time + self.end(ids)) as u32).collect();

@@ -58,7 +58,7 @@ impl ImageEncoder {
         let x = tape.constant(cut).linear_t(weight, None); // [B, 1 + N, C]
         let classes = tape.constant(patches::first_of(batch, rows)); // [B·(1 + N), 1]: 1 where a class token stands
         let class = classes.matmul(tape.param(self.class).reshape([1, width]));
-        let places = positions(batch * rows, rows, None, 0, 0);
+        let places = positions(batch * rows, rows, None, 0);
         let x = x + class.reshape([batch, rows, width]) + self.positions.forward(tape, &places, batch);
         let x = self.pre_norm.forward(x);
         let first: Vec<u32> = (0..batch).map(|i| (i * rows) as u32).collect();

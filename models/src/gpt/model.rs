@@ -58,7 +58,7 @@ impl Gpt {
         let Part { ids, places, rows: batch, .. } = part;
         let time = ids.len() / batch;
         assert!(time <= self.config.n_positions, "{time} tokens for a block size of {}", self.config.n_positions);
-        let positions = positions(ids.len(), time, places, 0, 0);
+        let positions = positions(ids.len(), time, places, 0);
         let x = self.wte.forward(tape, ids, batch) + self.wpe.forward(tape, &positions, batch); // [B, T, C]
         let x = x.dropout(self.config.embd_pdrop);
         self.ln_f.forward(through(&self.h, x, places, at))

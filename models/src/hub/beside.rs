@@ -110,7 +110,13 @@ fn said(directory: &Path, field: &str) -> Result<Vec<u32>> {
         let ids = ids.iter().filter(|id| id.as_i64().is_none_or(|id| id >= 0));
         let ids = ids.map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect::<Option<_>>();
         return ids.ok_or_else(|| {
-            Error::file(path, format!("{field} is {}, which is no id", shortened(&json[field].to_string())))
+            Error::file(
+                path,
+                format!(
+                    "{field} is {}, which is no id: write a number of the vocabulary, or leave it out",
+                    shortened(&json[field].to_string())
+                ),
+            )
         });
     }
     Ok(Vec::new())
@@ -166,7 +172,10 @@ pub fn read_vectors(directory: &Path) -> Result<Vectors> {
         let path = directory.join(name);
         let value = &read_if_there(&path)?[field];
         if !value.is_null() && *value != Value::Bool(false) {
-            return Err(Error::file(path, format!("{field} is {value}, which is not done here")));
+            return Err(Error::file(
+                path,
+                format!("{field} is {value}, which is not done here: set it to null if the model does without"),
+            ));
         }
     }
     for (name, field) in [(of_texts, "max_seq_length"), (TOKENIZER_CONFIG, "model_max_length")] {

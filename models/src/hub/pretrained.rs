@@ -90,6 +90,13 @@ impl Pretrained {
         Ok(Self { model, params, tokenizer })
     }
 
+    /// The same model with random weights: what there would be without pre-training.
+    #[must_use]
+    pub fn from_scratch(&self, seed: u64) -> Self {
+        let (model, params) = self.model.config().init(seed);
+        Self { model, params, tokenizer: self.tokenizer.clone() }
+    }
+
     /// A text as the model knows texts: in its frame, or after the mark that ends the text before. Of more tokens than the
     /// model sees the first are taken.
     pub fn ids(&self, text: &str) -> Ids {

@@ -270,7 +270,15 @@ impl Weights {
 
     fn find(&self, name: &str) -> Result<(&File, &Entry)> {
         let held = self.files.iter().find_map(|file| Some((file, file.header.tensors.get(name)?)));
-        held.ok_or_else(|| Error::file(&self.path, format!("has no tensor {}", shortened(name))))
+        held.ok_or_else(|| {
+            Error::file(
+                &self.path,
+                format!(
+                    "has no tensor {}: copy the files again, or check that config.json belongs to them",
+                    shortened(name)
+                ),
+            )
+        })
     }
 
     /// The metadata line under `key`.

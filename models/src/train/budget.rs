@@ -5,38 +5,37 @@ use std::time::Instant;
 use autograd::Gradients;
 
 use super::evaluate::evaluate;
-use super::run::optimizer;
 use super::setup::Setup;
 use super::step::loss_and_gradients;
 use crate::error::Result;
 use crate::pretext::Batch;
 
-/// How many steps fit into `seconds`, at least one, and whether that one fits; an evaluation follows each `eval_every(steps)`.
-/// Some are made on a copy of the model and timed, and so are an evaluation and a look at vectors. Nothing of this rehearsal
-/// stays, so the run is the same as with `--steps`.
+/// How many steps fit into `seconds` (at least one), and whether even one does; an evaluation follows each `eval_every(steps)`.
+/// A few steps, an evaluation and a measurement of vectors are timed on a copy of the model, which is thrown away: so the run is
+/// the same as with `--steps`.
 pub(super) fn steps_in(seconds: f64, setup: &Setup, eval_every: impl Fn(u64) -> Result<u64>) -> Result<(u64, bool)> {
     /// At least so many steps, and this share of the budget: a machine that others use too is now fast and now slow.
-    const STEPS: usize = 8;
-    const SHARE: f64 = 0.005;
+    const LEAST_STEPS: usize = 8;
+    const LEAST_SHARE: f64 = 0.005;
     /// And no more than this share, though steps be few: it is time that the run goes without.
-    const MOST: f64 = 0.2;
+    const MOST_SHARE: f64 = 0.2;
     /// The first steps fill the buffer pool, and tell nothing of the others.
-    const FIRST: usize = 2;
+    const WARM_UP: usize = 2;
     let o = &setup.options;
     let begin = Instant::now();
     let mut params = setup.params.clone();
-    let (mut gradients, mut optimizer) = (Gradients::new(&params), optimizer(o, &setup.model, &params));
+    let (mut gradients, mut optimizer) = (Gradients::new(&params), setup.optimizer());
     let mut batch = Batch::new();
     let mut times = Vec::new();
     let spent = |share: f64| begin.elapsed().as_secs_f64() >= share * seconds; // of less than nothing, all
-    while times.is_empty() || !spent(SHARE) || times.len() < STEPS && !spent(MOST) {
+    while times.is_empty() || !spent(LEAST_SHARE) || times.len() < LEAST_STEPS && !spent(MOST_SHARE) {
         let (start, step) = (Instant::now(), times.len() as u64);
         setup.fill(&mut batch, step)?;
         loss_and_gradients(&setup.model, &params, &mut gradients, &batch, o.compute(), o.seed, step);
         optimizer.step(&mut params, &gradients, 0.0, 0.0);
         times.push(start.elapsed().as_secs_f64());
     }
-    times.drain(..FIRST.min(times.len() - 1));
+    times.drain(..WARM_UP.min(times.len() - 1));
     let a_step = times.iter().sum::<f64>() / times.len() as f64;
     let start = Instant::now();
     let few = batch.at_once(o.micro_batch) * o.block_size;

@@ -52,9 +52,9 @@ pub fn position(directory: &Path) -> Result<Position> {
 
 fn read_position(file: &Weights) -> Result<Position> {
     let says = file.metadata(KEY);
-    let says = says.ok_or_else(|| Error::file(file.path(), "is no state of a run: it says no step"))?;
+    let says = says.ok_or_else(|| Error::file(file.path(), "is no state of a run, for it says no step: bring it back from a copy, or begin a new run with --from this directory"))?;
     serde_json::from_str(&says)
-        .map_err(|error| Error::file(file.path(), format!("is no state of a run that this version knows ({error})")))
+        .map_err(|error| Error::file(file.path(), format!("is no state of a run that this version knows ({error}): bring it back from a copy, or begin a new run with --from this directory")))
 }
 
 /// Reads the state of a run into a model's parameters and optimiser, and returns where it stands.
@@ -78,7 +78,10 @@ pub fn load(directory: &Path, params: &mut Params, optimizer: &mut Muon) -> Resu
             let name = format!("{prefix}{}", piece.name);
             let (_, numbers) = file.numbers(&name)?;
             if numbers.len() != piece.place.len() {
-                return Err(Error::file(&path, format!("{name} does not fit {}: the file is damaged", piece.name)));
+                return Err(Error::file(
+                    &path,
+                    format!("{name} does not fit {}, the file is damaged: bring it back from a copy", piece.name),
+                ));
             }
             moment[piece.place.clone()].copy_from_slice(&numbers);
         }

@@ -41,12 +41,10 @@ pub struct Options {
     #[serde(default)]
     pub model: ModelName,
     /// What BERT or CLIP learns from.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub objective: Option<ObjectiveName>,
     /// The preset that the rest was laid over.
     pub preset: String,
     /// The run, or checkpoint, whose model this one began with.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
     /// Files and folders to train on, each `PATH` or `PATH=WEIGHT`; none means the built-in world.
     pub data: Vec<String>,
@@ -55,7 +53,6 @@ pub struct Options {
     /// The share of `data` that is held out when there is no `val_data`.
     pub val_share: f64,
     /// A tokenizer.json, or a directory that holds one; none means one trained on the data.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
     /// How many tokens there are; 256 means bytes.
     pub vocab_size: usize,
@@ -68,32 +65,26 @@ pub struct Options {
     /// The width.
     pub width: usize,
     /// Where BERT's norms stand.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub norm: Option<NormName>,
     /// The share of tokens that masked prediction hides in training.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_share: Option<f64>,
     /// What it hides together.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_unit: Option<Unit>,
-    /// By how much a difference of cosines counts in contrastive prediction: less is more.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The temperature τ of contrastive prediction, by which cosines are divided: a smaller one is sharper.
     pub temperature: Option<f64>,
-    /// By how much near negatives count more there; 0 means all alike.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The weight β of hard negatives there, the nearest others of a batch; 0 means all alike.
     pub hardness: Option<f64>,
     /// The share that dropout drops.
     pub dropout: f64,
-    /// Deviation of the initial weights.
+    /// Standard deviation of the initial weights.
     pub initializer_range: f64,
-    /// Rows of a step.
+    /// The batch size: rows of a step.
     pub batch_size: usize,
     /// Rows computed at once; the gradients of a step's micro-batches are added up.
     pub micro_batch: usize,
     /// Steps of the run.
     pub steps: u64,
     /// The budget that `steps` was measured from, if it was.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes: Option<f64>,
     /// How weights follow gradients.
     pub optimizer: OptimizerName,
@@ -101,7 +92,7 @@ pub struct Options {
     pub lr: f64,
     /// Muon's full learning rate, which rises and falls in step with the other.
     pub muon_lr: f64,
-    /// Muon's memory for gradients.
+    /// Muon's momentum μ.
     pub muon_momentum: f64,
     /// The learning rate at the end.
     pub min_lr: f64,
@@ -111,17 +102,17 @@ pub struct Options {
     pub schedule: ScheduleName,
     /// The share of the run over which warmup-stable-decay falls.
     pub decay_share: f64,
-    /// AdamW's memory for squared gradients.
+    /// AdamW's β₂, the decay of its mean of squared gradients.
     pub beta2: f64,
-    /// The decay of matrices.
+    /// The weight decay λ, of matrices alone.
     pub weight_decay: f64,
-    /// The largest norm of the gradient; 0 means no limit.
+    /// What the gradient's norm is clipped to; 0 means no limit.
     pub grad_clip: f64,
     /// What matrix products do with their operands.
     pub precision: PrecisionName,
     /// Whether blocks are computed again for the gradient instead of kept.
     pub recompute: bool,
-    /// What makes one run different from another with the same options.
+    /// The random seed: what makes one run different from another with the same options.
     pub seed: u64,
     /// Steps between evaluations.
     pub eval_every: u64,
@@ -130,7 +121,6 @@ pub struct Options {
     /// Steps between checkpoints.
     pub save_every: u64,
     /// What only CLIP has.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<ClipOptions>,
 }
 

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use autograd::{Muon, Params, Profile};
+use autograd::{Muon, Profile};
 use toml::{Table, Value};
 
 pub use record::Outcome;
@@ -20,10 +20,9 @@ use super::advice::Advice;
 use super::budget::steps_in;
 use super::checkpoint::{self, Position};
 use super::metrics::{MetricsWriter, read_metrics};
-use super::options::{OptimizerName, Options};
+use super::options::Options;
 use super::setup::Setup;
 use super::watch::Watch;
-use crate::Model;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hub;
@@ -111,7 +110,7 @@ impl Run {
         setup.tokenizer.save(&tokenizer).map_err(|error| Error::file(&tokenizer, error))?;
         if setup.options.from.is_some() {
             // What the run begins with is its first checkpoint: from here on it does without the other.
-            let optimizer = optimizer(&setup.options, &setup.model, &setup.params);
+            let optimizer = setup.optimizer();
             let position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
             checkpoint::save(directory, &position, &setup.params, &optimizer)?;
             setup.save_model(directory)?;
@@ -163,7 +162,7 @@ impl Run {
 
     /// Reads the last checkpoint, if there is one.
     fn begin(directory: &Path, mut setup: Setup, held: Option<File>) -> Result<Self> {
-        let mut optimizer = optimizer(&setup.options, &setup.model, &setup.params);
+        let mut optimizer = setup.optimizer();
         let mut position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
         if directory.join(checkpoint::STATE).exists() {
             same_model(directory, &setup)?;
@@ -260,15 +259,6 @@ fn agree(table: &Table, flags: &Table) -> std::result::Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// The optimiser that the options name, before its first step.
-pub(super) fn optimizer(o: &Options, model: &Model, params: &Params) -> Muon {
-    let matrices = match o.optimizer {
-        OptimizerName::Adamw => Vec::new(),
-        OptimizerName::Muon => model.matrices(params),
-    };
-    Muon::new(params, &matrices, o.muon_momentum, o.adamw()).with_precision(o.precision.into())
 }
 
 /// A new directory for something called `what`: `runs/WHAT-1`, or the first number that is free. It is made at once, so that

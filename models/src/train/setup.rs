@@ -5,17 +5,17 @@ mod memory;
 
 use std::path::Path;
 
-use autograd::{Params, Tape};
+use autograd::{Muon, Params, Tape};
 use tensor::parallel;
 use tokenizer::Tokenizer;
 
-use super::options::{ObjectiveName, Options};
+use super::options::{OptimizerName, Options};
 use super::origin;
 use super::representation::{Representation, TEXTS, Views};
 use super::watch::{Plan, Watch};
 use crate::Model;
 use crate::data::Corpus;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hub::{self, beside};
 use crate::pretext::contrastive::TEMPERATURE;
 use crate::pretext::image_text::Twins;
@@ -47,7 +47,7 @@ impl Setup {
         memory::check(&options)?;
         run.map_or(Ok(()), |run| corpora::check_there(&options, run))?;
         let given = match run.or(options.from.as_deref()).or(options.tokenizer.as_deref()) {
-            Some(path) => Some(Tokenizer::open(path).map_err(|error| Error::Options(error.to_string()))?),
+            Some(path) => Some(Tokenizer::open(path)?),
             None => None,
         };
         let (tokenizer, corpus) = match &options.clip {
@@ -135,13 +135,23 @@ impl Setup {
 
     /// Writes the model into a directory, for everyone else, with what its use needs beside.
     pub(super) fn save_model(&self, directory: &Path) -> Result<()> {
-        if self.options.objective == Some(ObjectiveName::Simcse) {
+        if matches!(self.objective(), Objective::Contrastive(_)) {
             beside::write_pooling(directory, &self.model)?;
         }
         if let Corpus::Captioned(captioned) = &self.corpus {
             hub::clip::write_preprocessor(directory, &captioned.rows().preprocess)?;
         }
         hub::save(directory, &self.model, &self.params, &self.tokenizer)
+    }
+
+    /// The optimiser that the options name, before its first step.
+    pub(super) fn optimizer(&self) -> Muon {
+        let o = &self.options;
+        let matrices = match o.optimizer {
+            OptimizerName::Adamw => Vec::new(),
+            OptimizerName::Muon => self.model.matrices(&self.params),
+        };
+        Muon::new(&self.params, &matrices, o.muon_momentum, o.adamw()).with_precision(o.precision.into())
     }
 
     /// Fills `batch` with the rows of step `step`.
@@ -153,7 +163,7 @@ impl Setup {
     /// What the run is going to do.
     pub fn plan(&self, first_step: u64) -> Plan {
         let (o, config) = (&self.options, self.model.config());
-        let contrastive = o.objective == Some(ObjectiveName::Simcse);
+        let contrastive = matches!(self.objective(), Objective::Contrastive(_));
         // Both views of texts as long as those of the validation part.
         let text = self.texts.iter().map(Vec::len).sum::<usize>() / self.texts.len().max(1);
         let (row, rows) = if contrastive { (text, 2 * o.batch_size) } else { (o.block_size, o.batch_size) };

@@ -202,7 +202,10 @@ fn comma_separated(path: &Path, text: &str) -> Result<Labelled> {
         .from_reader(text.as_bytes());
     let mut places = Places::new(text);
     let (mut row, mut columns) = (StringRecord::new(), None);
-    while rows.read_record(&mut row).map_err(|e| Error::file(path, format!("cannot read it ({e})")))? {
+    while rows
+        .read_record(&mut row)
+        .map_err(|e| Error::file(path, format!("cannot read it ({e}): check its quotation marks and commas")))?
+    {
         let start = row.position().map_or(0, |at| at.byte() as usize);
         let (number, found) = places.advance(start, &mut empty);
         let Some(Columns { text, label, count }) = columns else {

@@ -213,7 +213,10 @@ impl Fetched<'_> {
             return Ok(());
         }
         if !self.files.contains(name) {
-            return Err(Error::file(at, format!("{} has no such file, but needs it", self.name)));
+            return Err(Error::file(
+                at,
+                format!("{} has no such file, but needs it: give another --revision", self.name),
+            ));
         }
         match &self.source {
             Some((remote, commit)) => self.place.fetch(remote, commit, name, self.tell),

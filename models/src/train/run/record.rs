@@ -2,11 +2,12 @@
 //! and how it ended.
 
 use std::path::Path;
+use std::time::Instant;
 
 use super::super::chart::{self, Level};
 use super::super::checkpoint::{self, Position};
 use super::super::evaluate::{self, Evaluation, evaluate};
-use super::super::metrics::{Validation, read_metrics};
+use super::super::metrics::{Metric, MetricsWriter, Validation, read_metrics};
 use super::super::representation::Representation;
 use super::super::setup::Setup;
 use super::super::step;
@@ -45,7 +46,77 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
+/// A step that was made.
+pub(super) struct Made {
+    pub loss: f64,
+    pub lr: f64,
+    pub grad_norm: f64,
+    /// When its batch was asked for.
+    pub begin: Instant,
+}
+
+/// Whether what is done after every so many steps, and after the last of all, is done after this one.
+fn is_due(step: u64, every: u64, steps: u64) -> bool {
+    step.is_multiple_of(every) || step == steps
+}
+
 impl Run {
+    /// What follows a step: an evaluation, if one is due; its line of metrics and what is said of it; a checkpoint and the
+    /// picture of the losses, if these are due. Says whether to end here, for `watch` wants it.
+    pub(super) fn record(&mut self, made: Made, batch: &Batch, watch: &mut dyn Watch) -> Result<bool> {
+        let Made { loss, lr, grad_norm, begin } = made;
+        let items = if batch.shows() { batch.rows } else { batch.ids.len() };
+        let items_per_s = items as f64 / begin.elapsed().as_secs_f64();
+        self.position.step += 1;
+        let stop = watch.stop();
+        let (o, step) = (&self.setup.options, self.position.step);
+        let [evaluate, save] = [o.eval_every, o.save_every].map(|every| is_due(step, every, o.steps));
+        let evaluated = if evaluate { self.evaluate(watch) } else { Ok(Validation::default()) };
+        self.position.seconds += begin.elapsed().as_secs_f64();
+        let validation = *evaluated.as_ref().unwrap_or(&Validation::default());
+        let metric = Metric { step, loss, validation, lr, grad_norm, items_per_s, seconds: self.position.seconds };
+        self.metrics.write(&metric)?;
+        if let Err(error) = evaluated {
+            return Err(self.without_data(Some(batch), error, watch)?);
+        }
+        watch.progress(&metric);
+        self.advice.look(&metric).iter().for_each(|sentence| watch.note(sentence));
+        if save || stop {
+            self.save_if_good(validation.loss, batch, grad_norm)?;
+        }
+        if validation.loss.is_some() || stop {
+            self.draw()?;
+        }
+        Ok(stop)
+    }
+
+    /// Evaluates after the last step that was made, if that was due and could not be done, for pictures were broken.
+    pub(super) fn catch_up(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        let (step, o) = (self.position.step, &self.setup.options);
+        let due = step > 0 && is_due(step, o.eval_every, o.steps);
+        let path = self.directory.join(METRICS);
+        let last = read_metrics(&path)?.pop();
+        let Some(metric) = last.filter(|of| due && of.step == step && of.validation.loss.is_none()) else {
+            return Ok(());
+        };
+        let validation = self.evaluate(watch)?;
+        self.metrics = MetricsWriter::replace(&path, &Metric { validation, ..metric })?;
+        self.save()?;
+        self.draw()
+    }
+
+    /// The error that ends a run which gets no batch or no evaluation. Between two steps nothing is half done, and `last` is the
+    /// batch of the last.
+    pub(super) fn without_data(&mut self, last: Option<&Batch>, error: Error, watch: &mut dyn Watch) -> Result<Error> {
+        self.name_broken(watch)?;
+        if let Some(batch) = last {
+            self.save_if_good(None, batch, 0.0)?;
+            self.draw()?;
+        }
+        let directory = files::quoted(&self.directory.to_string_lossy());
+        Ok(Error::Training(format!("{error}; nothing is lost: then go on with --resume {directory}")))
+    }
+
     /// Saves everything that the next step depends on, and the model for everyone else; what was said of the steps before
     /// lasts as long.
     pub(super) fn save(&self) -> Result<()> {

@@ -31,8 +31,6 @@ pub mod tuned;
 pub mod windows;
 pub mod words;
 
-use crate::hub::pretrained::Pretrained;
-
 /// How a task is learned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
@@ -239,15 +237,6 @@ pub(super) fn layerwise(model: &Model, decay: f64) -> impl Fn(&str) -> f64 {
             None => 0,
         };
         decay.powi(below)
-    }
-}
-
-impl Pretrained {
-    /// The same model with random weights: what there would be without pre-training.
-    #[must_use]
-    pub fn from_scratch(&self, seed: u64) -> Self {
-        let (model, params) = self.model.config().init(seed);
-        Self { model, params, tokenizer: self.tokenizer.clone() }
     }
 }
 
