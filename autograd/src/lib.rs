@@ -5,7 +5,7 @@
 //!
 //! - [`tape`]: values and the operations that made them, in order; backward is one walk from the end.
 //! - [`ops`]: every operation, a file each: derivation, forward, backward.
-//! - [`params`]: where parameters and their gradients live, named as in the checkpoint; gradient clipping.
+//! - [`params`]: where parameters live, named as in the checkpoint; [`gradients`]: and their gradients, which may be clipped.
 //! - [`optim`]: AdamW; [`muon`]: Muon, for matrices, beside it; [`schedule`]: the learning rate as a function of the step.
 //! - [`profile`]: where the time goes.
 //! - [`mod@gradcheck`]: any operation's gradient against finite differences; use it on your own.
@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 pub mod gradcheck;
+pub mod gradients;
 pub mod muon;
 pub mod ops;
 pub mod optim;
@@ -34,13 +35,14 @@ pub mod schedule;
 pub mod tape;
 
 pub use gradcheck::gradcheck;
+pub use gradients::Gradients;
 pub use muon::Muon;
 pub use ops::OPERATIONS;
 pub use ops::attention::PADDING;
 pub use ops::cross_entropy::IGNORE;
 pub use ops::gelu::Gelu;
 pub use optim::{AdamW, AdamWOptions};
-pub use params::{Gradients, Init, ParamId, Params, Piece, Scope};
+pub use params::{Init, ParamId, Params, Piece, Scope};
 pub use profile::Profile;
 pub use schedule::Schedule;
 pub use tape::{DropoutKey, Tape, Var};

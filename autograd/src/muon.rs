@@ -40,8 +40,9 @@ use tensor::matmul::{Mat, MatMut, Precision, Start, matmul_serial};
 use tensor::pool::Buffer;
 use tensor::{Float, Lanes, elementwise, parallel};
 
+use crate::gradients::Gradients;
 use crate::optim::{AdamW, AdamWOptions};
-use crate::params::{Gradients, ParamId, Params};
+use crate::params::{ParamId, Params};
 
 /// μ, of Jordan et al. Runs of a few hundred steps do better with a shorter memory.
 pub const MOMENTUM: f64 = 0.95;

@@ -20,7 +20,8 @@ use std::ops::Range;
 use tensor::pool::Buffer;
 use tensor::{Float, Lanes, elementwise};
 
-use crate::params::{Gradients, ParamId, Params};
+use crate::gradients::Gradients;
+use crate::params::{ParamId, Params};
 
 /// What AdamW can be told.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,17 +5,23 @@
 //! all its uses: by then its gradient is complete (reverse-mode differentiation, Linnainmaa 1970).
 //!
 //! A [`Var`] is a handle, a tape and a place on it. It is `Copy`, so formulas read as formulas: `x + f(x)`.
+//!
+//! What is here records; `backward` is the walk.
+
+mod backward;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::sync::Mutex;
 
-use tensor::matmul::{Precision, Start};
+use tensor::matmul::Precision;
 use tensor::{Float, Shape, Tensor};
 
-use crate::ops::{Again, Op, Reads};
-use crate::params::{Gradients, ParamId, Params};
+use crate::ops::{Op, Reads, Recompute};
+use crate::params::{ParamId, Params};
 use crate::profile::{Pass, Profile};
+
+pub(crate) use backward::Grads;
 
 /// A node's place on the tape.
 pub(crate) type Id = usize;
@@ -31,41 +37,41 @@ pub(crate) struct Node<T: Float> {
     pub needs_grad: bool,
 }
 
-/// The empty lists of tapes that are done, kept for the next ones: a training step makes as many nodes as the last.
-pub(crate) struct Paper<T: Float>(Mutex<Vec<Lists<T>>>);
+/// The empty lists of tapes that are done, to be written on again: a training step makes as many nodes as the last.
+pub(crate) struct SpareTapes<T: Float>(Mutex<Vec<Lists<T>>>);
 
 type Lists<T> = (Vec<Node<T>>, Slots<T>);
 
 /// Gradients by place on the tape.
 type Slots<T> = Vec<Option<Tensor<T>>>;
 
-impl<T: Float> Default for Paper<T> {
+impl<T: Float> Default for SpareTapes<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
 /// A copy of parameters has tapes of its own.
-impl<T: Float> Clone for Paper<T> {
+impl<T: Float> Clone for SpareTapes<T> {
     fn clone(&self) -> Self {
         Self::default()
     }
 }
 
-impl<T: Float> fmt::Debug for Paper<T> {
+impl<T: Float> fmt::Debug for SpareTapes<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Paper")
+        f.write_str("SpareTapes")
     }
 }
 
-impl<T: Float> Paper<T> {
+impl<T: Float> SpareTapes<T> {
     fn take(&self) -> Lists<T> {
-        self.0.lock().ok().and_then(|mut paper| paper.pop()).unwrap_or_default()
+        self.0.lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default()
     }
 
     fn give(&self, nodes: Vec<Node<T>>, slots: Slots<T>) {
-        if let Ok(mut paper) = self.0.lock() {
-            paper.push((nodes, slots));
+        if let Ok(mut spare) = self.0.lock() {
+            spare.push((nodes, slots));
         }
     }
 }
@@ -113,7 +119,7 @@ impl<T: Float> Copy for Var<'_, T> {}
 impl<'p, T: Float> Tape<'p, T> {
     /// An empty tape that records: what is computed on it can be differentiated.
     pub fn new(params: &'p Params<T>) -> Self {
-        let (nodes, slots) = params.paper.take();
+        let (nodes, slots) = params.spare.take();
         Self {
             params,
             nodes: RefCell::new(nodes),
@@ -190,8 +196,8 @@ impl<'p, T: Float> Tape<'p, T> {
         let result = body();
         let mut nodes = self.nodes.borrow_mut();
         for (_, node) in nodes.iter_mut().enumerate().skip(start).filter(|(id, _)| *id != result.id) {
-            let again = node.op.traits().1;
-            if !node.read || again == Again::Cheap || self.recompute && again == Again::Dear {
+            let cost = node.op.recomputes();
+            if !node.read || cost == Recompute::Cheap || self.recompute && cost == Recompute::Costly {
                 node.value.take();
             }
         }
@@ -202,7 +208,7 @@ impl<'p, T: Float> Tape<'p, T> {
     pub(crate) fn record<'t>(&'t self, value: Tensor<T>, inputs: &[Id], op: impl FnOnce() -> Op<T>) -> Var<'t, T> {
         let needs_grad = inputs.iter().any(|&id| self.nodes.borrow()[id].needs_grad);
         let op = if needs_grad { op() } else { Op::Leaf };
-        if matches!(op.traits().0, Reads::Inputs | Reads::Both) {
+        if matches!(op.reads(), Reads::Inputs | Reads::Both) {
             inputs.iter().for_each(|&id| self.nodes.borrow_mut()[id].read = true);
         }
         if let Some(profile) = self.profile {
@@ -213,7 +219,7 @@ impl<'p, T: Float> Tape<'p, T> {
 
     fn push(&self, op: Op<T>, value: Tensor<T>, needs_grad: bool) -> Var<'_, T> {
         let mut nodes = self.nodes.borrow_mut();
-        let read = matches!(op.traits().0, Reads::Output | Reads::Both);
+        let read = matches!(op.reads(), Reads::Output | Reads::Both);
         nodes.push(Node { op, shape: value.shape(), value: OnceCell::from(value), read, needs_grad });
         Var { tape: self, id: nodes.len() - 1 }
     }
@@ -239,7 +245,7 @@ impl<T: Float> Drop for Tape<'_, T> {
         let (mut nodes, mut slots) = (self.nodes.take(), self.slots.take());
         nodes.clear();
         slots.clear();
-        self.params.paper.give(nodes, slots);
+        self.params.spare.give(nodes, slots);
     }
 }
 
@@ -256,7 +262,7 @@ impl<'a, T: Float> Values<'a, T> {
     pub fn data(&self, id: Id) -> &'a [T] {
         match &self.nodes[id] {
             Node { op: Op::Param(p), .. } => self.params.value(*p),
-            node => node.value.get_or_init(|| node.op.again(self)).data(),
+            node => node.value.get_or_init(|| node.op.recompute(self)).data(),
         }
     }
 
@@ -280,65 +286,6 @@ impl<'a, T: Float> Values<'a, T> {
     }
 }
 
-/// Write access to gradients in a backward pass. Operations add to them, and write whole only what
-/// nothing was added to yet ([`Self::product`]): a value may have many uses.
-pub(crate) struct Grads<'a, T: Float> {
-    slots: &'a mut [Option<Tensor<T>>],
-    nodes: &'a [Node<T>],
-    store: Option<&'a mut Gradients<T>>,
-}
-
-impl<T: Float> Grads<'_, T> {
-    /// Whether node `id` wants a gradient.
-    pub fn wanted(&self, id: Id) -> bool {
-        self.nodes[id].needs_grad
-    }
-
-    /// The gradient of `id`, to be added to: zeros at first. `None` if it wants none.
-    pub fn of(&mut self, id: Id) -> Option<&mut [T]> {
-        let node = &self.nodes[id];
-        if !node.needs_grad {
-            return None;
-        }
-        if let Op::Param(p) = node.op {
-            return self.store.as_mut().map(|store| store.of_mut(p));
-        }
-        Some(self.slots[id].get_or_insert_with(|| Tensor::zeros(node.shape)).data_mut())
-    }
-
-    /// Where a matrix product that is part of the gradient of `id` goes, and what it is added to: nothing, if it is the
-    /// first. `None` if `id` wants no gradient.
-    pub fn product(&mut self, id: Id) -> Option<(&mut [T], Start<'static, T>)> {
-        let node = &self.nodes[id];
-        if !node.needs_grad {
-            return None;
-        }
-        let (gradient, there) = match node.op {
-            Op::Param(p) => self.store.as_mut()?.first(p),
-            _ => {
-                let there = self.slots[id].is_some();
-                (self.slots[id].get_or_insert_with(|| Tensor::scratch(node.shape)).data_mut(), there)
-            }
-        };
-        Some((gradient, if there { Start::There } else { Start::Zero }))
-    }
-
-    /// Adds a whole tensor to the gradient of `id`. The first one given becomes the gradient; nothing is copied.
-    pub fn give(&mut self, id: Id, gradient: Tensor<T>) {
-        let node = &self.nodes[id];
-        if !node.needs_grad {
-            return;
-        }
-        if matches!(node.op, Op::Param(_)) || self.slots[id].is_some() {
-            if let Some(sum) = self.of(id) {
-                tensor::elementwise::add(sum, gradient.data());
-            }
-        } else {
-            self.slots[id] = Some(gradient.reshaped(node.shape));
-        }
-    }
-}
-
 impl<'t, T: Float> Var<'t, T> {
     /// The tape that this value stands on.
     pub fn tape(self) -> &'t Tape<'t, T> {
@@ -359,68 +306,5 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn item(self) -> T {
         self.value().item()
-    }
-
-    /// Adds ∂self/∂p to the gradient of every parameter p. `self` is a single number.
-    ///
-    /// The walk gives every value and gradient on the tape back as soon as it has been used, all but leaves and
-    /// `self`: a tape is differentiated once.
-    #[track_caller]
-    pub fn backward(self, store: &mut Gradients<T>) {
-        let slots = self.walk(Some(store));
-        self.tape.slots.set(slots);
-    }
-
-    /// ∂self/∂x for every x in `of`, which are [variables](Tape::variable); of a constant, zeros. `self` is a single
-    /// number. Panics for a value in between: its gradient was given back on the way. As [`Self::backward`], once a tape.
-    #[track_caller]
-    pub fn gradients(self, of: &[Var<'t, T>]) -> Vec<Tensor<T>> {
-        self.gradients_and(None, of)
-    }
-
-    /// Both in one walk: [`Self::backward`] into `store`, if there is one, and [`Self::gradients`].
-    #[track_caller]
-    pub fn gradients_and(self, store: Option<&mut Gradients<T>>, of: &[Var<'t, T>]) -> Vec<Tensor<T>> {
-        let is_leaf = |x: &Var<'t, T>| matches!(self.tape.nodes.borrow()[x.id].op, Op::Leaf);
-        assert!(of.iter().all(is_leaf), "gradients: asked for that of a value that is no variable");
-        let slots = self.walk(store);
-        let gradient = |x: &Var<'t, T>| slots.get(x.id).cloned().flatten();
-        of.iter().map(|x| gradient(x).unwrap_or_else(|| Tensor::zeros(x.shape()))).collect()
-    }
-
-    #[track_caller]
-    fn walk(self, mut store: Option<&mut Gradients<T>>) -> Slots<T> {
-        assert_eq!(self.shape().elements(), 1, "backward starts from a single number, not from {}", self.shape());
-        assert!(
-            !self.tape.differentiated.replace(true),
-            "backward: this tape was differentiated before and has given its values back; add the losses up first"
-        );
-        let mut nodes = self.tape.nodes.borrow_mut();
-        let mut slots = self.tape.slots.take();
-        slots.resize_with(self.id + 1, || None);
-        slots[self.id] = Some(Tensor::filled(nodes[self.id].shape, T::ONE));
-        for id in (0..=self.id).rev() {
-            if matches!(nodes[id].op, Op::Leaf | Op::Param(_)) {
-                continue;
-            }
-            let Some(dy) = slots[id].take() else { continue };
-            // Whatever was computed from this value is done with it. Given back before its own operation's turn, its memory is
-            // there for the gradients that this makes.
-            let reads_output = matches!(nodes[id].op.traits().0, Reads::Output | Reads::Both);
-            if !reads_output && id != self.id {
-                nodes[id].value.take();
-            }
-            let values = Values { nodes: &nodes[..=id], params: self.tape.params, precision: self.tape.precision };
-            let mut grads = Grads { slots: &mut slots, nodes: &nodes, store: store.as_deref_mut() };
-            nodes[id].op.backward(&values, dy, &mut grads);
-            if let Some(profile) = self.tape.profile {
-                profile.end(nodes[id].op.name(), Pass::Backward, 2.0 * nodes[id].op.flops(&values));
-            }
-            nodes[id].op = Op::Leaf; // what it saved goes back to the pool
-            if id != self.id {
-                nodes[id].value.take();
-            }
-        }
-        slots
     }
 }

@@ -14,7 +14,7 @@ use std::ops;
 
 use tensor::{Float, Lanes, Tensor, elementwise};
 
-use super::{Again, Op, Operation, Reads};
+use super::{Op, Operation, Reads, Recompute};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Add(pub(super) Id, pub(super) Id);
@@ -75,9 +75,9 @@ impl Add {
 
 impl<T: Float> Operation<T> for Add {
     const READS: Reads = Reads::Nothing;
-    const AGAIN: Again = Again::Dear;
+    const RECOMPUTE: Recompute = Recompute::Costly;
 
-    fn again(&self, at: &Values<T>) -> Tensor<T> {
+    fn recompute(&self, at: &Values<T>) -> Tensor<T> {
         self.forward(at)
     }
 

@@ -23,7 +23,7 @@ use tensor::pool::{Buffer, Indices};
 use tensor::{Float, Lanes, Shape, Tensor, rows};
 
 use super::dropout::Mask;
-use super::{Again, Op, Operation, Reads};
+use super::{Op, Operation, Reads, Recompute};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Attention<T: Float> {
@@ -249,9 +249,9 @@ fn side_by_side<T: Float>(y: &mut [T], x: &[T], s: Sizes, parts: usize) {
 
 impl<T: Float> Operation<T> for Attention<T> {
     const READS: Reads = Reads::Both;
-    const AGAIN: Again = Again::Dear;
+    const RECOMPUTE: Recompute = Recompute::Costly;
 
-    fn again(&self, at: &Values<T>) -> Tensor<T> {
+    fn recompute(&self, at: &Values<T>) -> Tensor<T> {
         self.forward(at).0
     }
 

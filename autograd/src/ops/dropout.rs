@@ -14,7 +14,7 @@ use tensor::pool::Indices;
 use tensor::random::{Random, Stream};
 use tensor::{Float, Shape, Tensor};
 
-use super::{Again, Op, Operation, Reads};
+use super::{Op, Operation, Reads, Recompute};
 use crate::tape::{DropoutKey, Grads, Id, Values, Var};
 
 pub(crate) struct Dropout {
@@ -122,9 +122,9 @@ impl Dropout {
 
 impl<T: Float> Operation<T> for Dropout {
     const READS: Reads = Reads::Nothing;
-    const AGAIN: Again = Again::Dear;
+    const RECOMPUTE: Recompute = Recompute::Costly;
 
-    fn again(&self, at: &Values<T>) -> Tensor<T> {
+    fn recompute(&self, at: &Values<T>) -> Tensor<T> {
         self.forward(at)
     }
 

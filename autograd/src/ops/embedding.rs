@@ -13,7 +13,7 @@ use tensor::parallel::{chunks, grain_rows};
 use tensor::pool::Indices;
 use tensor::{Float, Shape, Tensor, rows};
 
-use super::{Again, Op, Operation, Reads};
+use super::{Op, Operation, Reads, Recompute};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Embedding {
@@ -60,9 +60,9 @@ fn row<T>(table: &[T], id: u32, cols: usize) -> &[T] {
 
 impl<T: Float> Operation<T> for Embedding {
     const READS: Reads = Reads::Nothing;
-    const AGAIN: Again = Again::Dear;
+    const RECOMPUTE: Recompute = Recompute::Costly;
 
-    fn again(&self, at: &Values<T>) -> Tensor<T> {
+    fn recompute(&self, at: &Values<T>) -> Tensor<T> {
         self.forward(at)
     }
 

@@ -14,7 +14,7 @@
 
 use tensor::{Float, Lanes, Tensor, elementwise};
 
-use super::{Again, Op, Operation};
+use super::{Op, Operation, Recompute};
 use crate::tape::{Grads, Id, Values, Var};
 
 /// 2·√(2/π)
@@ -95,9 +95,9 @@ impl Gated {
 }
 
 impl<T: Float> Operation<T> for Gated {
-    const AGAIN: Again = Again::Cheap;
+    const RECOMPUTE: Recompute = Recompute::Cheap;
 
-    fn again(&self, at: &Values<T>) -> Tensor<T> {
+    fn recompute(&self, at: &Values<T>) -> Tensor<T> {
         self.forward(at)
     }
 

@@ -18,7 +18,7 @@ use tensor::pool::Buffer;
 use tensor::{Float, Lanes, Tensor, rows};
 
 use super::arithmetic::Add;
-use super::{Again, Op, Operation};
+use super::{Op, Operation, Recompute};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct LayerNorm<T: Float> {
@@ -93,9 +93,9 @@ fn norm_rows<T: Float>(x: &[T], y: &mut [T], stats: &mut [T], gain: &[T], bias: 
 }
 
 impl<T: Float> Operation<T> for LayerNorm<T> {
-    const AGAIN: Again = Again::Cheap;
+    const RECOMPUTE: Recompute = Recompute::Cheap;
 
-    fn again(&self, at: &Values<T>) -> Tensor<T> {
+    fn recompute(&self, at: &Values<T>) -> Tensor<T> {
         self.forward(at).0
     }
 

@@ -15,7 +15,7 @@ use tensor::{Float, Tensor, elementwise};
 
 use super::gelu::{Gated, Gelu};
 use super::reduce::add_col_sums;
-use super::{Again, Op, Operation};
+use super::{Op, Operation, Recompute};
 use crate::tape::{Grads, Id, Values, Var};
 
 pub(crate) struct Linear {
@@ -122,9 +122,9 @@ impl Linear {
 }
 
 impl<T: Float> Operation<T> for Linear {
-    const AGAIN: Again = Again::Dear;
+    const RECOMPUTE: Recompute = Recompute::Costly;
 
-    fn again(&self, at: &Values<T>) -> Tensor<T> {
+    fn recompute(&self, at: &Values<T>) -> Tensor<T> {
         self.forward(at, None)
     }
 

@@ -45,10 +45,10 @@ pub(crate) trait Operation<T: Float> {
     /// Which values backward reads: those that nobody reads are given back early.
     const READS: Reads = Reads::Inputs;
     /// Whether the value can be computed again from the inputs' values, and for how much.
-    const AGAIN: Again = Again::No;
+    const RECOMPUTE: Recompute = Recompute::Never;
 
     /// The value, computed again to the same bits.
-    fn again(&self, _: &Values<T>) -> Tensor<T> {
+    fn recompute(&self, _: &Values<T>) -> Tensor<T> {
         unreachable!("an operation that cannot be repeated keeps its value")
     }
 
@@ -72,13 +72,13 @@ pub(crate) enum Reads {
 
 /// What it takes to compute a value again instead of keeping it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Again {
+pub(crate) enum Recompute {
     /// It cannot be.
-    No,
+    Never,
     /// One pass over the inputs: not worth the memory.
     Cheap,
     /// More: worth it where memory is short.
-    Dear,
+    Costly,
 }
 
 /// The table of operations: the enum, the walk's dispatch and the list of names from one place.
@@ -102,11 +102,11 @@ macro_rules! operations {
                 }
             }
 
-            /// As [`Operation::again`].
-            pub fn again(&self, at: &Values<T>) -> Tensor<T> {
+            /// As [`Operation::recompute`].
+            pub fn recompute(&self, at: &Values<T>) -> Tensor<T> {
                 match self {
                     Op::Leaf | Op::Param(_) => panic!("a value was asked for that was given back: by its scope, or by the walk back over its tape"),
-                    $(Op::$name(op) => op.again(at),)*
+                    $(Op::$name(op) => op.recompute(at),)*
                 }
             }
 
@@ -127,13 +127,19 @@ macro_rules! operations {
                 }
             }
 
-            /// As [`Operation::READS`] and [`Operation::AGAIN`].
-            pub fn traits(&self) -> (Reads, Again) {
+            /// As [`Operation::READS`].
+            pub fn reads(&self) -> Reads {
                 match self {
-                    Op::Leaf | Op::Param(_) => (Reads::Nothing, Again::No),
-                    $(Op::$name(_) => {
-                        (<$payload as Operation<T>>::READS, <$payload as Operation<T>>::AGAIN)
-                    })*
+                    Op::Leaf | Op::Param(_) => Reads::Nothing,
+                    $(Op::$name(_) => <$payload as Operation<T>>::READS,)*
+                }
+            }
+
+            /// As [`Operation::RECOMPUTE`].
+            pub fn recomputes(&self) -> Recompute {
+                match self {
+                    Op::Leaf | Op::Param(_) => Recompute::Never,
+                    $(Op::$name(_) => <$payload as Operation<T>>::RECOMPUTE,)*
                 }
             }
         }
