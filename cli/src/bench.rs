@@ -13,6 +13,7 @@ use models::bert::config::Form;
 use models::clip::{ClipConfig, TextConfig, VisionConfig};
 use models::gpt::{Gpt, GptConfig};
 use models::pretext::Batch;
+use models::train::options::PrecisionName;
 use models::train::step::{Compute, loss_and_gradients};
 use models::transfer::generate::{Generator, Sampling};
 use models::{Config, Model};
@@ -22,7 +23,7 @@ use tensor::parallel;
 use tensor::random::{Random, Stream};
 use tokenizer::Tokenizer;
 
-use crate::flags::{Precision, Threads};
+use crate::flags::{Threads, named};
 
 /// Measure speed; one JSON line a measurement.
 #[derive(Subcommand)]
@@ -74,9 +75,9 @@ pub enum Command {
 /// What all measurements can be told.
 #[derive(Args)]
 pub struct Common {
-    /// Precision of the matrix product
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    precision: Precision,
+    /// What matrix products do with their operands: nothing (f32), or round them to bf16
+    #[arg(long, value_name = "NAME", value_parser = named::<PrecisionName>, default_value = "f32")]
+    precision: PrecisionName,
     #[command(flatten)]
     threads: Threads,
 }
@@ -198,7 +199,7 @@ fn step(workload: Workload, steps: usize, common: &Common) -> Result<()> {
     let flops = config.flops_per_item(model.block_size(), [HIDDEN; 2]);
     let peak = tensor::peak::measure(Duration::from_millis(200), common.precision.into());
     let line = json!({
-        "workload": name(workload), "precision": name(common.precision), "threads": parallel::threads(),
+        "workload": name(workload), "precision": common.precision, "threads": parallel::threads(),
         "step_s": second, "items_per_s": items / second, "parameters": params.count(),
         "peak_rss_mb": peak_rss_mb(), "loss": loss,
         "share_of_peak": flops * items / second / peak,
@@ -250,7 +251,7 @@ fn products(common: &Common) -> Result<()> {
         let rate = 2.0 * (m * k * n) as f64 / median(times);
         let peak = tensor::peak::measure(Duration::from_millis(200), common.precision.into());
         let line = json!({
-            "work": "matmul", "m": m, "k": k, "n": n, "precision": name(common.precision),
+            "work": "matmul", "m": m, "k": k, "n": n, "precision": common.precision,
             "threads": parallel::threads(), "gflop_per_s": rate / 1e9, "peak_gflop_per_s": peak / 1e9,
             "share_of_peak": rate / peak,
         });
@@ -263,7 +264,7 @@ fn generate(new: usize, common: &Common) -> Result<()> {
     common.threads.set();
     let config = GptConfig::new(50257, 1024, 12, 12, 768);
     let (model, mut params) = Gpt::init(&config, 0);
-    if common.precision == Precision::Bf16 {
+    if common.precision == PrecisionName::Bf16 {
         Gpt::halve(&mut params);
     }
     let prompt = random_ids(&mut Random::new(0, Stream::Other, 0), 16, config.vocab_size);
@@ -285,7 +286,7 @@ fn generate(new: usize, common: &Common) -> Result<()> {
     let read = bytes * (params.count() - config.n_positions * config.n_embd) as f64;
     let bandwidth = tensor::peak::read_bandwidth(Duration::from_millis(300));
     let line = json!({
-        "work": "generate", "precision": name(common.precision), "threads": parallel::threads(),
+        "work": "generate", "precision": common.precision, "threads": parallel::threads(),
         "tokens_per_s": rate, "gb_per_s": rate * read / 1e9,
         "read_gb_per_s": bandwidth / 1e9, "share_of_bandwidth": rate * read / bandwidth,
     });

@@ -10,6 +10,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use models::Error;
 use models::data::labelled::{classes, conll};
 use models::hub::pretrained::Pretrained;
+use models::train::options::PrecisionName;
 use models::transfer::clip::Encoders;
 use models::transfer::curve::classes::Classes;
 use models::transfer::curve::probe::Probe;
@@ -21,7 +22,7 @@ use models::transfer::finetune::tuned::Reading;
 use serde_json::json;
 
 use crate::Stopped;
-use crate::flags::{self, MOST_DROPOUT, Precision, ReadingName, Threads, check_share, count};
+use crate::flags::{self, MOST_DROPOUT, ReadingName, Threads, check_share, count, named};
 use crate::pictures::{self, PictureFlags};
 
 /// Measure how good a task is learned from 1, 2, 4 … labels of each class (or tagged sentences): by the pre-trained model, by
@@ -91,9 +92,9 @@ struct Options {
     /// The share that dropout drops
     #[arg(long, default_value_t = Recipe::default().dropout, value_name = "SHARE")]
     dropout: f64,
-    /// Precision of the matrix product
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    precision: Precision,
+    /// What matrix products do with their operands: nothing (f32), or round them to bf16
+    #[arg(long, value_name = "NAME", value_parser = named::<PrecisionName>, default_value = "f32")]
+    precision: PrecisionName,
     /// Where the picture goes
     #[arg(long, default_value_os_t = free(), value_name = "FILE")]
     svg: PathBuf,

@@ -12,6 +12,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll, squad};
 use models::files::{self, quoted};
 use models::hub::pretrained::Pretrained;
+use models::train::options::PrecisionName;
 use models::train::run::new_directory;
 use models::transfer::finetune::answer;
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
@@ -24,7 +25,7 @@ use models::transfer::score::Counts;
 use serde::Serialize;
 
 use crate::Stopped;
-use crate::flags::{self, MOST_DROPOUT, Placed, Precision, ReadingName, Threads, check_names, check_share, count};
+use crate::flags::{self, MOST_DROPOUT, Placed, ReadingName, Threads, check_names, check_share, count, named};
 
 /// Fine-tune a pre-trained model on labelled examples.
 #[derive(ClapArgs)]
@@ -107,9 +108,9 @@ struct Options {
     /// The first seed
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=u64::from(u32::MAX)))]
     seed: u64,
-    /// Precision of the matrix product
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    precision: Precision,
+    /// What matrix products do with their operands: nothing (f32), or round them to bf16
+    #[arg(long, value_name = "NAME", value_parser = named::<PrecisionName>, default_value = "f32")]
+    precision: PrecisionName,
     /// Print the results as one JSON line
     #[arg(long)]
     #[serde(skip)]

@@ -13,7 +13,7 @@ use models::data::labelled::utf8;
 use models::model::texts::Pooling;
 use models::transfer::finetune::tuned::Reading;
 use serde::Serialize;
-use tensor::{matmul, parallel};
+use tensor::parallel;
 
 /// How many cores to use.
 #[derive(Args)]
@@ -55,23 +55,9 @@ pub fn check_names<'a>(
 /// More than this dropout leaves nothing to learn from.
 pub const MOST_DROPOUT: f64 = 0.9;
 
-/// What matrix products do with their operands.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// Nothing
-    F32,
-    /// Round them to bf16
-    Bf16,
-}
-
-impl From<Precision> for matmul::Precision {
-    fn from(precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Self::Full,
-            Precision::Bf16 => Self::Bf16,
-        }
-    }
+/// Parses an option by the name that train.toml gives it.
+pub fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
 }
 
 /// Where the label of a text is read.

@@ -8,11 +8,12 @@ use models::Model;
 use models::gpt::Gpt;
 use models::hub::beside::Ends;
 use models::hub::pretrained::Pretrained;
+use models::train::options::PrecisionName;
 use models::transfer::generate::{Generator, Sampling};
 use tokenizer::Special;
 
 use crate::Usage;
-use crate::flags::{Precision, Threads};
+use crate::flags::{Threads, named};
 
 /// Continue a text with a trained GPT. Without a prompt: line by line from standard input.
 #[derive(clap::Args)]
@@ -51,8 +52,8 @@ pub struct Args {
     #[arg(long)]
     endless: bool,
     /// Weights as they are, or held in bf16: half as much to read for each token
-    #[arg(long, value_enum, default_value_t = Precision::F32, value_name = "NAME", hide_possible_values = true)]
-    precision: Precision,
+    #[arg(long, value_name = "NAME", value_parser = named::<PrecisionName>, default_value = "f32")]
+    precision: PrecisionName,
     #[command(flatten)]
     threads: Threads,
 }
@@ -66,7 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     args.threads.set();
     let mut with = Pretrained::open(&args.dir)?;
-    if args.precision == Precision::Bf16 && matches!(with.model, Model::Gpt(_)) {
+    if args.precision == PrecisionName::Bf16 && matches!(with.model, Model::Gpt(_)) {
         Gpt::halve(&mut with.params);
     }
     let Model::Gpt(model) = &with.model else {

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::Stopped;
 use crate::clip_flags::ClipFlags;
-use crate::flags::{self, Placed, Threads};
+use crate::flags::{self, Placed, Threads, named};
 use crate::progress::Progress;
 
 const EXAMPLES: &str = "\
@@ -221,11 +221,6 @@ struct Flags {
     #[command(flatten)]
     #[serde(skip_serializing_if = "ClipFlags::nothing")]
     clip: ClipFlags,
-}
-
-/// Parses an option by the name that train.toml gives it.
-fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
-    serde_json::from_value(serde_json::Value::from(name)).map_err(|error| error.to_string())
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
