@@ -65,7 +65,7 @@ pub struct Muon<T: Float = f32> {
 
 /// How k matrices stand in one parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
+pub enum Layout {
     /// Side by side, each `[in, out]`: `[in, k·out]`.
     ByInput(usize),
     /// One on the other, each `[out, in]`: `[k·out, in]`.
@@ -88,14 +88,14 @@ impl<T: Float> Muon<T> {
     /// An optimiser for a store, before its first step. `matrices` are parameters of rank 2, in the store's order, each
     /// with what stands in it; with none, all is AdamW. Both share the options'
     /// decay and limit of the gradient; `momentum` is Muon's μ.
-    pub fn new(params: &Params<T>, matrices: &[(ParamId, Stored)], momentum: f64, options: AdamWOptions) -> Self {
-        let matrix = |&(id, stored): &(ParamId, Stored)| {
+    pub fn new(params: &Params<T>, matrices: &[(ParamId, Layout)], momentum: f64, options: AdamWOptions) -> Self {
+        let matrix = |&(id, stored): &(ParamId, Layout)| {
             let &[rows, cols] = &params.shape(id)[..] else { panic!("{}: no matrix", params.name(id)) };
             let (rows, cols, far) = match stored {
-                Stored::ByInput(k) => (rows, cols / k, (cols / k) as f64 / rows as f64),
-                Stored::ByOutput(k) => (rows / k, cols, (rows / k) as f64 / cols as f64),
+                Layout::ByInput(k) => (rows, cols / k, (cols / k) as f64 / rows as f64),
+                Layout::ByOutput(k) => (rows / k, cols, (rows / k) as f64 / cols as f64),
             };
-            let side_by_side = matches!(stored, Stored::ByInput(_));
+            let side_by_side = matches!(stored, Layout::ByInput(_));
             Matrix { id, place: params.place(id), rows, cols, side_by_side, far: far.sqrt().max(1.0) }
         };
         let adamw = AdamW::for_some(params, options, |id| matrices.iter().all(|&(matrix, _)| matrix != id));

@@ -3,7 +3,7 @@
 
 pub mod texts;
 
-use autograd::muon::Stored;
+use autograd::muon::Layout;
 use autograd::{ParamId, Params, Scope, Tape};
 
 use crate::bert::{Bert, BertConfig};
@@ -176,7 +176,7 @@ impl Model {
     }
 
     /// The matrices of the blocks, which Muon may move.
-    pub fn matrices(&self, params: &Params) -> Vec<(ParamId, Stored)> {
+    pub fn matrices(&self, params: &Params) -> Vec<(ParamId, Layout)> {
         self.styles().iter().flat_map(|style| style.matrices(params)).collect()
     }
 

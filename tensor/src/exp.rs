@@ -26,10 +26,10 @@ const LOWEST: f32 = -87.336_54;
 pub fn exp(x: f32x16) -> f32x16 {
     let shifted = x.mul_add(f32x16::splat(std::f32::consts::LOG2_E), f32x16::splat(ROUND));
     let n = shifted - f32x16::splat(ROUND);
-    let f = n.mul_add(f32x16::splat(-LN_2_LOW), n.mul_add(f32x16::splat(-LN_2_HIGH), x));
+    let f = n.mul_add(f32x16::splat(-LN_2_LOW), n.mul_add(f32x16::splat(-LN_2_HIGH), x)); // x − n·ln 2, in two parts (LOW < 0)
     let e = TAYLOR[1..].iter().fold(f32x16::splat(TAYLOR[0]), |sum, &c| sum.mul_add(f, f32x16::splat(c)));
     let power: i32x16 = cast::<f32x16, i32x16>(shifted) << 23; // of ROUND's own bits none is left
-    let y: f32x16 = cast(cast::<f32x16, i32x16>(e) + power);
+    let y: f32x16 = cast(cast::<f32x16, i32x16>(e) + power); // 2ⁿ·eᶠ: n is added to the exponent
     let y = x.simd_gt(f32x16::splat(HIGHEST)).select(f32x16::splat(f32::INFINITY), y);
     x.simd_lt(f32x16::splat(LOWEST)).select(f32x16::ZERO, y)
 }

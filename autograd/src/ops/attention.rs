@@ -224,8 +224,8 @@ fn forward<T: Float>(
         matmul_packed(MatMut::new(o, n, d), Start::Zero, Mat::new(p, n, seen), &v); // o = P·v
         // The softmax' denominators, on the few columns of o instead of those of P.
         for (o, &sum) in o.chunks_exact_mut(d).zip(&sums) {
-            let scale = T::Lanes::splat(T::ONE / sum);
-            rows::update(o, T::ZERO, |o| o * scale);
+            let share = T::Lanes::splat(T::ONE / sum);
+            rows::update(o, T::ZERO, |o| o * share);
         }
         rows::update_both(&mut lse[block.clone()], &mut sums[..n], |m, sum| (m + sum.ln(), sum));
     }
@@ -270,23 +270,23 @@ impl<T: Float> Operation<T> for Attention<T> {
         }
         let (qkv, y, lse, precision) = (at.data(self.qkv), at.output(), self.lse.data(), at.precision);
         let size = 3 * s.time * s.head;
-        let mut d = Buffer::<T>::scratch(s.batch * s.heads * size); // [B, H, 3, T, D]
-        chunks(&mut d, size, |start, d| {
+        let mut all = Buffer::<T>::scratch(s.batch * s.heads * size); // dq, dk and dv of each head: [B, H, 3, T, D]
+        chunks(&mut all, size, |start, of_head| {
             let bh = start / size;
-            let mut parts = d.chunks_exact_mut((s.time * s.head).max(1));
-            let mut d = [(); 3].map(|()| parts.next().unwrap_or_default());
-            d.iter_mut().for_each(|d| self.fill_padding(bh / s.heads, d));
+            let mut parts = of_head.chunks_exact_mut((s.time * s.head).max(1));
+            let mut parts = [(); 3].map(|()| parts.next().unwrap_or_default());
+            parts.iter_mut().for_each(|part| self.fill_padding(bh / s.heads, part));
             for text in self.texts(bh / s.heads) {
                 let (here, mask) = self.of(bh, &text);
                 let [q, k, v] = [0, 1, 2].map(|part| s.head(qkv, bh, part, 3).from(text.start));
                 let [d_o, o] = [dy.data(), y].map(|from| s.head(from, bh, 0, 1).from(text.start));
-                let d = d.each_mut().map(|d| &mut d[text.start * s.head..text.end * s.head]);
+                let of_text = parts.each_mut().map(|part| &mut part[text.start * s.head..text.end * s.head]);
                 let lse = &lse[bh * s.time..][text.clone()];
-                backward(d, [q, k, v, o, d_o], lse, here, mask, s.time, precision);
+                backward(of_text, [q, k, v, o, d_o], lse, here, mask, s.time, precision);
             }
         });
         let mut d_qkv = Tensor::scratch(at.shape(self.qkv));
-        side_by_side(d_qkv.data_mut(), &d, s, 3);
+        side_by_side(d_qkv.data_mut(), &all, s, 3);
         grads.give(self.qkv, d_qkv);
     }
 }

@@ -60,8 +60,8 @@ pub(super) fn gradient<T: Float>(p: &mut [T], targets: &[u32], vocab: usize, sca
                 p.fill(T::ZERO);
                 continue;
             }
-            rows::update(p, T::ZERO, |p| p * by);
-            p[target as usize] += T::of(-scale);
+            rows::update(p, T::ZERO, |p| p * by); // p·s
+            p[target as usize] += T::of(-scale); // − s at t
         }
     });
 }

@@ -196,3 +196,18 @@ pub(super) fn sizes(c: &ClipConfig) -> super::Sizes {
 pub(super) fn extra(name: &str) -> bool {
     name.ends_with("embeddings.position_ids")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Act;
+
+    #[test]
+    fn what_an_old_file_says_of_a_part_twice_is_believed_the_second_time_with_the_usual_values_of_what_it_does_not_say() {
+        let first = json!({"hidden_act": "gelu", "hidden_size": 64, "layer_norm_eps": 1e-3});
+        let text = |again: Value| config(json!({"text_config": first, "text_config_dict": again})).unwrap().text_config;
+        let said = |of: &TextConfig| (of.hidden_act, of.hidden_size, of.layer_norm_eps);
+        assert_eq!(said(&text(json!({"hidden_size": 32}))), (Act::Quick, 32, 1e-5));
+        assert_eq!(said(&text(Value::Null)), (Act::Exact, 64, 1e-3));
+    }
+}

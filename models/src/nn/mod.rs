@@ -19,7 +19,7 @@ pub use linear::Linear;
 pub use mlp::Mlp;
 pub use norm::LayerNorm;
 
-use autograd::muon::Stored;
+use autograd::muon::Layout;
 use autograd::{Gelu, ParamId, Params, Scope, Var};
 use serde::{Deserialize, Serialize};
 
@@ -59,10 +59,10 @@ impl Style {
 
     /// The matrices of the blocks, which Muon may move: those between hidden states. (Tables and vectors are not among
     /// them.)
-    pub fn matrices(&self, params: &Params) -> Vec<(ParamId, Stored)> {
+    pub fn matrices(&self, params: &Params) -> Vec<(ParamId, Layout)> {
         let blocks = format!("{}.", self.blocks);
         let between = |&id: &ParamId| params.name(id).starts_with(&blocks) && params.shape(id).len() == 2;
-        let stored = if self.by_output { Stored::ByOutput } else { Stored::ByInput };
+        let stored = if self.by_output { Layout::ByOutput } else { Layout::ByInput };
         let parts = |id| if params.name(id).contains(self.qkv[0]) { 3 } else { 1 };
         params.ids().filter(between).map(|id| (id, stored(parts(id)))).collect()
     }

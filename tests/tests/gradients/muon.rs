@@ -1,6 +1,6 @@
 //! Muon against a slow twin on `[out, in]`, loop by loop as the paper writes it; and what it does to singular values.
 
-use autograd::muon::{MOMENTUM, Stored, orthogonalise};
+use autograd::muon::{MOMENTUM, Layout, orthogonalise};
 use autograd::{AdamW, AdamWOptions, Gradients, Init, Muon, ParamId, Params};
 use proptest::prelude::*;
 use tensor::Float;
@@ -135,8 +135,8 @@ fn store([inputs, outputs]: [usize; 2], seed: u64) -> ([ParamId; 5], Params) {
 }
 
 /// Those of them that are Muon's.
-fn matrices([_, w, _, qkv, kv]: [ParamId; 5]) -> [(ParamId, Stored); 3] {
-    [(w, Stored::ByInput(1)), (qkv, Stored::ByInput(3)), (kv, Stored::ByOutput(2))]
+fn matrices([_, w, _, qkv, kv]: [ParamId; 5]) -> [(ParamId, Layout); 3] {
+    [(w, Layout::ByInput(1)), (qkv, Layout::ByInput(3)), (kv, Layout::ByOutput(2))]
 }
 
 /// The largest difference after five steps between Muon's matrices and their twins.

@@ -53,9 +53,9 @@ impl Outcome {
     }
 }
 
-/// Learns with `seeds` seeds, from the recipe's on, and keeps the model that validates best: of equals the first, and none
-/// that was told to end in the place of one that was tested. `told` hears of each trial when it is over. A trial that was told
-/// to end, or one that fails after others, is the last, and what there is by then is the outcome.
+/// Trains once with each of `seeds` seeds, from the recipe's on, and returns the model with the best validation score (of equals
+/// the first). A trial that was stopped never takes the place of one that was through. `told` is called after each. It ends early
+/// when one is stopped, or fails after another did not.
 ///
 /// Errors: that of the first trial.
 pub fn trials<M: Send>(
