@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use autograd::muon::{MOMENTUM, Stored};
+use autograd::muon::{Layout, MOMENTUM};
 use autograd::{AdamWOptions, Gradients, IGNORE, Muon, ParamId, Params};
 use models::gpt::STYLE;
 use models::hub::weights::{self, Weights};
@@ -108,7 +108,7 @@ fn a_changed_weight_does_not_agree() {
 }
 
 /// Ten steps on the checkpoint in gpt2/, and what a script recorded of the same in PyTorch: the largest difference.
-fn ten_steps_apart(recorded: &str, matrices: impl Fn(&Params) -> Vec<(ParamId, Stored)>) -> f64 {
+fn ten_steps_apart(recorded: &str, matrices: impl Fn(&Params) -> Vec<(ParamId, Layout)>) -> f64 {
     let recorded: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(fixture(recorded)).unwrap()).unwrap();
     let option = |name: &str| recorded["options"][name].as_f64().unwrap();

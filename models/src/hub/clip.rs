@@ -203,7 +203,8 @@ mod tests {
     use crate::nn::Act;
 
     #[test]
-    fn what_an_old_file_says_of_a_part_twice_is_believed_the_second_time_with_the_usual_values_of_what_it_does_not_say() {
+    fn what_an_old_file_says_of_a_part_twice_is_believed_the_second_time_with_the_usual_values_of_what_it_does_not_say()
+    {
         let first = json!({"hidden_act": "gelu", "hidden_size": 64, "layer_norm_eps": 1e-3});
         let text = |again: Value| config(json!({"text_config": first, "text_config_dict": again})).unwrap().text_config;
         let said = |of: &TextConfig| (of.hidden_act, of.hidden_size, of.layer_norm_eps);

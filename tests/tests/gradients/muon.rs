@@ -1,6 +1,6 @@
 //! Muon against a slow twin on `[out, in]`, loop by loop as the paper writes it; and what it does to singular values.
 
-use autograd::muon::{MOMENTUM, Layout, orthogonalise};
+use autograd::muon::{Layout, MOMENTUM, orthogonalise};
 use autograd::{AdamW, AdamWOptions, Gradients, Init, Muon, ParamId, Params};
 use proptest::prelude::*;
 use tensor::Float;
