@@ -81,7 +81,7 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape.slots.set(slots);
     }
 
-    /// ∂self/∂x for every x in `of`, which are [variables](Tape::variable); of a constant, zeros. `self` is a single
+    /// ∂self/∂x for every x in `of`, which are [variables](super::Tape::variable); of a constant, zeros. `self` is a single
     /// number. Panics for a value in between: its gradient was given back on the way. As [`Self::backward`], once a tape.
     #[track_caller]
     pub fn gradients(self, of: &[Var<'t, T>]) -> Vec<Tensor<T>> {
