@@ -10,7 +10,7 @@ use crate::bert::{Bert, BertConfig};
 use crate::clip::{Clip, ClipConfig};
 use crate::gpt::{Gpt, GptConfig};
 use crate::nn::{Style, Value};
-use crate::pretext::Part;
+use crate::pretext::MicroBatch;
 
 /// A model of text, or of texts and pictures.
 #[derive(Clone, Debug)]
@@ -186,32 +186,32 @@ impl Model {
     }
 
     /// Σ −ln p(target) / divisor over the batch's targets, tokens or texts; with their number as divisor, nats of each.
-    pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
-        if let Some(pairs) = batch.pairs {
-            return pairs.loss(self.hidden(tape, batch, None), divisor);
+    pub fn loss<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>, divisor: f64) -> Value<'t> {
+        if let Some(pairs) = micro.pairs {
+            return pairs.loss(self.hidden(tape, micro, None), divisor);
         }
         match self {
-            Self::Gpt(model) => model.loss(tape, batch, divisor),
-            Self::Bert(model) => model.loss(tape, batch, divisor),
-            Self::Clip(model) => model.loss(tape, batch, divisor),
+            Self::Gpt(model) => model.loss(tape, micro, divisor),
+            Self::Bert(model) => model.loss(tape, micro, divisor),
+            Self::Clip(model) => model.loss(tape, micro, divisor),
         }
     }
 
     /// Scores of every token at every position: `[B, T, V]`.
-    pub fn logits<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> Value<'t> {
+    pub fn logits<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>) -> Value<'t> {
         match self {
-            Self::Gpt(model) => model.logits(tape, batch),
-            Self::Bert(model) => model.logits(tape, batch),
+            Self::Gpt(model) => model.logits(tape, micro),
+            Self::Bert(model) => model.logits(tape, micro),
             Self::Clip(_) => unreachable!("{NO_TOKENS}"),
         }
     }
 
     /// The last hidden states of a batch's rows: `[B, T, C]`, or `[M, C]` at the positions whose numbers are `at`, which costs
     /// less.
-    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, at: Option<&[u32]>) -> Value<'t> {
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>, at: Option<&[u32]>) -> Value<'t> {
         match self {
-            Self::Gpt(model) => model.hidden(tape, batch, at),
-            Self::Bert(model) => model.hidden(tape, batch, at),
+            Self::Gpt(model) => model.hidden(tape, micro, at),
+            Self::Bert(model) => model.hidden(tape, micro, at),
             Self::Clip(_) => unreachable!("{NO_TOKENS}"),
         }
     }

@@ -7,7 +7,7 @@ use super::BertConfig;
 use super::config::Form;
 use crate::nn::embedding::positions;
 use crate::nn::{Block, Embedding, LayerNorm, Linear, Style, Value, through};
-use crate::pretext::Part;
+use crate::pretext::MicroBatch;
 
 /// BERT's blocks as published.
 pub const POST_NORM: Style = Style {
@@ -110,18 +110,18 @@ impl Bert {
     }
 
     /// The last hidden states of B rows of T tokens: `[B, T, C]`, or `[M, C]` at the positions whose numbers are `at`.
-    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>, at: Option<&[u32]>) -> Value<'t> {
-        let Part { ids, places, rows: batch, .. } = part;
-        let (time, block, first) = (ids.len() / batch, self.config.block_size(), self.config.first_position() as u32);
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>, at: Option<&[u32]>) -> Value<'t> {
+        let MicroBatch { ids, places, segments, rows, .. } = micro;
+        let (time, block, first) = (ids.len() / rows, self.config.block_size(), self.config.first_position() as u32);
         assert!(time <= block, "{time} tokens for a block size of {block}");
         let positions = positions(ids.len(), time, places, first);
-        let mut segments = Indices::scratch(ids.len());
-        match part.segments {
-            Some(given) => segments.copy_from_slice(given),
-            None => segments.fill(0),
+        let mut kinds = Indices::scratch(ids.len());
+        match segments {
+            Some(given) => kinds.copy_from_slice(given),
+            None => kinds.fill(0),
         }
-        let x = self.words.forward(tape, ids, batch) + self.positions.forward(tape, &positions, batch);
-        let x = x + self.segments.forward(tape, &segments, batch); // [B, T, C]
+        let x = self.words.forward(tape, ids, rows) + self.positions.forward(tape, &positions, rows);
+        let x = x + self.segments.forward(tape, &kinds, rows); // [B, T, C]
         let x = self.norm.forward(x).dropout(self.config.hidden_dropout_prob);
         let x = through(&self.layers, x, places, at);
         self.last_norm.as_ref().map_or(x, |norm| norm.forward(x))
@@ -152,31 +152,31 @@ impl Bert {
     }
 
     /// Scores of every token at every position: `[B, T, V]`.
-    pub fn logits<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>) -> Value<'t> {
-        self.score(self.hidden(tape, part, None))
+    pub fn logits<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>) -> Value<'t> {
+        self.score(self.hidden(tape, micro, None))
     }
 
     /// The hidden states of the positions that have a target, `[M, C]`, and these targets.
-    fn hidden_targets<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> (Value<'t>, Indices) {
-        let chosen = || batch.targets.iter().enumerate().filter(|(_, target)| **target != IGNORE);
+    fn hidden_targets<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>) -> (Value<'t>, Indices) {
+        let chosen = || micro.targets.iter().enumerate().filter(|(_, target)| **target != IGNORE);
         let n = chosen().count();
         let (mut at, mut targets) = (Indices::scratch(n), Indices::scratch(n));
         for (i, (position, target)) in chosen().enumerate() {
             (at[i], targets[i]) = (position as u32, *target);
         }
-        (self.hidden(tape, batch, Some(&at)), targets)
+        (self.hidden(tape, micro, Some(&at)), targets)
     }
 
     /// Σ −ln p(target) / divisor over the batch's targets. The last block and the head run for these positions alone, one in
     /// seven or so.
-    pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
-        let (x, targets) = self.hidden_targets(tape, batch);
+    pub fn loss<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>, divisor: f64) -> Value<'t> {
+        let (x, targets) = self.hidden_targets(tape, micro);
         self.transform(x).lm_head(self.words.table(tape), Some(tape.param(self.head().bias)), &targets, divisor)
     }
 
     /// Scores of every token at the positions that have a target, `[M, V]`, and these targets.
-    pub fn target_logits<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>) -> (Value<'t>, Indices) {
-        let (x, targets) = self.hidden_targets(tape, batch);
+    pub fn target_logits<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>) -> (Value<'t>, Indices) {
+        let (x, targets) = self.hidden_targets(tape, micro);
         (self.score(x), targets)
     }
 }

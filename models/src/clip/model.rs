@@ -7,7 +7,7 @@ use super::config::{INITIAL_BIAS, INITIAL_SCALE};
 use super::text::TextEncoder;
 use super::vision::ImageEncoder;
 use crate::nn::Value;
-use crate::pretext::Part;
+use crate::pretext::MicroBatch;
 use crate::pretext::contrastive::unit;
 use crate::pretext::image_text::{self, Twins};
 
@@ -88,9 +88,9 @@ impl Clip {
 
     /// Σᵢ ℓᵢ / divisor over the batch's pairs, which are told from one another: see [`image_text`]. Of a part of a batch
     /// this is the loss of a smaller batch.
-    pub fn loss<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>, divisor: f64) -> Value<'t> {
-        let (images, texts) = self.vectors(tape, part);
-        self.loss_of(images, texts, &part.twins(), divisor)
+    pub fn loss<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>, divisor: f64) -> Value<'t> {
+        let (images, texts) = self.vectors(tape, micro);
+        self.loss_of(images, texts, &micro.twins(), divisor)
     }
 
     /// The same of vectors, `[B, E]` each.
@@ -103,8 +103,8 @@ impl Clip {
     }
 
     /// The vectors of a part's pictures and captions: `[B, E]` each.
-    pub fn vectors<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>) -> (Value<'t>, Value<'t>) {
-        (self.images(tape, part.pixels, part.rows), self.texts(tape, part.ids, part.rows))
+    pub fn vectors<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>) -> (Value<'t>, Value<'t>) {
+        (self.images(tape, micro.pixels, micro.rows), self.texts(tape, micro.ids, micro.rows))
     }
 
     /// exp(logit_scale): what cosines are multiplied with.

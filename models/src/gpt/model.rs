@@ -8,7 +8,7 @@ use super::GptConfig;
 use crate::nn::attention::Cache;
 use crate::nn::embedding::positions;
 use crate::nn::{Block, Embedding, LayerNorm, Style, Value, through};
-use crate::pretext::Part;
+use crate::pretext::MicroBatch;
 
 /// GPT-2's blocks.
 pub const STYLE: Style = Style {
@@ -54,25 +54,25 @@ impl Gpt {
     }
 
     /// The last hidden states of B rows of T tokens: `[B, T, C]`, or `[M, C]` at the positions whose numbers are `at`.
-    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>, at: Option<&[u32]>) -> Value<'t> {
-        let Part { ids, places, rows: batch, .. } = part;
-        let time = ids.len() / batch;
+    pub fn hidden<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>, at: Option<&[u32]>) -> Value<'t> {
+        let MicroBatch { ids, places, rows, .. } = micro;
+        let time = ids.len() / rows;
         assert!(time <= self.config.n_positions, "{time} tokens for a block size of {}", self.config.n_positions);
         let positions = positions(ids.len(), time, places, 0);
-        let x = self.wte.forward(tape, ids, batch) + self.wpe.forward(tape, &positions, batch); // [B, T, C]
+        let x = self.wte.forward(tape, ids, rows) + self.wpe.forward(tape, &positions, rows); // [B, T, C]
         let x = x.dropout(self.config.embd_pdrop);
         self.ln_f.forward(through(&self.h, x, places, at))
     }
 
     /// Scores of every token at every position: `[B, T, V]`, through the token table (input and output are tied).
-    pub fn logits<'t>(&self, tape: &'t Tape<'t>, part: Part<'_>) -> Value<'t> {
-        self.hidden(tape, part, None).linear_t(self.wte.table(tape), None)
+    pub fn logits<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>) -> Value<'t> {
+        self.hidden(tape, micro, None).linear_t(self.wte.table(tape), None)
     }
 
     /// Σ −ln p(target) / divisor over the batch's targets; with the number of targets as divisor, nats a token.
-    pub fn loss<'t>(&self, tape: &'t Tape<'t>, batch: Part<'_>, divisor: f64) -> Value<'t> {
-        let x = self.hidden(tape, batch, None); // [B, T, C]
-        x.lm_head(self.wte.table(tape), None, batch.targets, divisor)
+    pub fn loss<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>, divisor: f64) -> Value<'t> {
+        let x = self.hidden(tape, micro, None); // [B, T, C]
+        x.lm_head(self.wte.table(tape), None, micro.targets, divisor)
     }
 
     /// Keeps the weights of such a model at half the width too, as generation reads them fastest.

@@ -23,7 +23,7 @@ use autograd::{IGNORE, Var};
 use tensor::pool::Indices;
 use tensor::{Float, Tensor};
 
-use super::Part;
+use super::MicroBatch;
 
 /// Which pairs of different rows belong together all the same: those that show the same picture, or say the same.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +85,7 @@ impl Twins {
     }
 }
 
-impl Part<'_> {
+impl MicroBatch<'_> {
     /// The twins among a part's rows, by the numbers of its pictures and by its ids.
     pub fn twins(&self) -> Twins {
         let captions: Vec<&[u32]> = self.ids.chunks_exact(self.ids.len() / self.rows).collect();

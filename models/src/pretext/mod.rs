@@ -122,15 +122,15 @@ impl Batch {
         self.texts.clear();
     }
 
-    /// Some of the rows: a micro-batch.
-    pub fn part(&self, rows: Range<usize>) -> Part<'_> {
+    /// Some of the rows.
+    pub fn micro(&self, rows: Range<usize>) -> MicroBatch<'_> {
         let time = self.ids.len() / self.rows.max(1);
         let of = rows.start * time..rows.end * time;
         let some = |x: &Vec<u32>| (!x.is_empty()).then(|| of.clone());
         let (places, segments) = (some(&self.places), some(&self.segments));
         let picture = self.pixels.len() / self.rows.max(1);
         let shown = if self.pictures.is_empty() { 0..0 } else { rows.clone() };
-        Part {
+        MicroBatch {
             ids: &self.ids[of.clone()],
             targets: if self.targets.is_empty() { &[] } else { &self.targets[of.clone()] },
             places: places.map(|of| &self.places[of]),
@@ -154,8 +154,8 @@ impl Batch {
     }
 
     /// All rows.
-    pub fn all(&self) -> Part<'_> {
-        self.part(0..self.rows)
+    pub fn all(&self) -> MicroBatch<'_> {
+        self.micro(0..self.rows)
     }
 
     /// How many positions, or texts, or pictures, count.
@@ -168,9 +168,9 @@ impl Batch {
     }
 }
 
-/// Some rows of a batch.
+/// Some rows of a batch, which are computed at once.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
+pub struct MicroBatch<'a> {
     /// As [`Batch::ids`].
     pub ids: &'a [u32],
     /// As [`Batch::targets`].

@@ -31,6 +31,6 @@ mod tests {
         assert_eq!(batch.ids, [5, 6, 7, 1, 0, 0]);
         assert_eq!(batch.targets, [6, 7, 8, 2, IGNORE, IGNORE]);
         assert_eq!(batch.count(), 4);
-        assert_eq!(batch.part(1..2).targets, [2, IGNORE, IGNORE]);
+        assert_eq!(batch.micro(1..2).targets, [2, IGNORE, IGNORE]);
     }
 }

@@ -52,7 +52,7 @@ pub fn loss_and_gradients(
 
     for part in parts(batch, at_once) {
         let tape = how.tape(params, key(part.start));
-        let (x, y) = clip.vectors(&tape, batch.part(part.clone()));
+        let (x, y) = clip.vectors(&tape, batch.micro(part.clone()));
         let g = |i: usize| tape.constant(Tensor::of([part.len(), e], &g[i].data()[part.start * e..part.end * e]));
         (x * g(0) + y * g(1)).sum().backward(gradients);
     }
@@ -73,7 +73,7 @@ pub(super) fn vectors<'p>(clip: &Clip, batch: &Batch, at_once: usize, tape: impl
     let [mut images, mut texts] = [(); 2].map(|()| Tensor::scratch([batch.rows, e]));
     for part in parts(batch, at_once) {
         let tape = tape(part.start);
-        let (x, y) = clip.vectors(&tape, batch.part(part.clone()));
+        let (x, y) = clip.vectors(&tape, batch.micro(part.clone()));
         images.data_mut()[part.start * e..part.end * e].copy_from_slice(x.value().data());
         texts.data_mut()[part.start * e..part.end * e].copy_from_slice(y.value().data());
     }

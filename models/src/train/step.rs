@@ -52,10 +52,10 @@ pub fn loss_and_gradients(
     let micro_batches = |rows: Range<usize>, at_once: usize, gradients: &mut Gradients| {
         let mut total = 0.0;
         for first in rows.clone().step_by(at_once) {
-            let part = batch.part(first..(first + at_once).min(rows.end));
+            let micro = batch.micro(first..(first + at_once).min(rows.end));
             let key = DropoutKey { seed, step, first_row: first as u64 };
             let tape = how.tape(params, key);
-            let loss = model.loss(&tape, part, tokens);
+            let loss = model.loss(&tape, micro, tokens);
             loss.backward(gradients);
             total += f64::from(loss.item());
         }
@@ -100,8 +100,8 @@ pub fn loss(model: &Model, params: &Params, batch: &Batch, micro_batch: usize) -
     }
     let at_once = batch.at_once(micro_batch);
     let part = |first: usize| {
-        let part = batch.part(first..(first + at_once).min(batch.rows));
-        f64::from(model.loss(&Tape::no_grad(params), part, batch.count().max(1) as f64).item())
+        let micro = batch.micro(first..(first + at_once).min(batch.rows));
+        f64::from(model.loss(&Tape::no_grad(params), micro, batch.count().max(1) as f64).item())
     };
     parallel::inside(|| (0..batch.rows).step_by(at_once).map(part).sum())
 }

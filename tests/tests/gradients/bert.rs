@@ -124,7 +124,7 @@ fn parts_of_a_batch_drop_what_the_whole_drops() {
             for first in (0..batch.rows).step_by(at_once) {
                 let key = DropoutKey { seed: 1, step: 2, first_row: first as u64 };
                 let tape = Tape::new(&params).with_dropout(key);
-                let part = batch.part(first..(first + at_once).min(batch.rows));
+                let part = batch.micro(first..(first + at_once).min(batch.rows));
                 let part_loss = model.loss(&tape, part, batch.count() as f64);
                 part_loss.backward(&mut gradients);
                 loss += part_loss.item();
