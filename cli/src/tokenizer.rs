@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use models::data::text::{TextFiles, TextOptions, default_cache};
+use models::data::text::{Source, TextFiles, TextOptions, default_cache};
 use tokenizer::{Special, Tokenizer};
 
 use crate::Usage;
@@ -106,12 +106,19 @@ fn numbers(text: &[u8]) -> Result<Vec<u32>> {
 }
 
 fn train(data: &[String], vocab_size: usize, out: &Path) -> Result<()> {
-    let data = data.iter().map(|source| source.parse()).collect::<Result<Vec<_>, _>>()?;
+    let data = data.iter().map(|source| source.parse()).collect::<Result<Vec<Source>, _>>()?;
+    if let Some(source) = data.iter().find(|source| source.weight.is_some()) {
+        let what = "a tokenizer learns from all that is in the files, and takes no weights: leave =WEIGHT out";
+        return Err(Usage(format!("{}: {what}", source.path.display())).into());
+    }
+    let path = out.join("tokenizer.json");
+    if path.exists() {
+        return Err(models::Error::file(path, "is there already, and stays as it is: give another --out").into());
+    }
     let options = TextOptions { data, val_data: Vec::new(), val_share: 0.0, cache: default_cache() };
     let files = TextFiles::open(&options)?;
     let tokenizer = Tokenizer::train(&files.training_documents()?.slices(), vocab_size)?;
     std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-    let path = out.join("tokenizer.json");
     tokenizer.save(&path)?;
     writeln!(std::io::stdout(), "{}: {} tokens", path.display(), tokenizer.vocab_size())?;
     Ok(())

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use autograd::Profile;
 use clap::ValueEnum;
 use models::files::quoted;
+use models::pretext::texts::line_end;
 use models::pretext::{Objective, Unit};
 use models::train::options::{ModelName, NormName, ObjectiveName, OptimizerName, Options, PrecisionName, ScheduleName};
 use models::train::representation::Representation;
@@ -158,40 +159,41 @@ struct Flags {
     /// simcse: the weight β of hard negatives, the nearest other sentences of a batch; 0 means all alike [default: 5]
     #[arg(long, value_name = "BETA")]
     hardness: Option<f64>,
-    /// Share that dropout drops [default: 0; 0.1 for simcse]
+    /// Share that dropout drops [default: the preset's, or 0]
     #[arg(long, value_name = "SHARE")]
     dropout: Option<f64>,
-    /// Standard deviation of the initial weights [default: 0.02]
+    /// Standard deviation of the initial weights [default: the preset's, or 0.02]
     #[arg(long, value_name = "SIGMA")]
     initializer_range: Option<f64>,
-    /// How weights follow gradients: adamw, or muon for the blocks' matrices with adamw for the rest [default: adamw]
+    /// How weights follow gradients: adamw, or muon for the blocks' matrices with adamw for the rest [default: the
+    /// preset's, or adamw]
     #[arg(long, value_name = "NAME", value_parser = named::<OptimizerName>)]
     optimizer: Option<OptimizerName>,
     /// Full learning rate; AdamW's, where Muon is beside it
     #[arg(long, value_name = "RATE")]
     lr: Option<f64>,
-    /// Muon's full learning rate, which rises and falls in step with --lr [default: 0.02]
+    /// Muon's full learning rate, which rises and falls in step with --lr [default: the preset's, or 0.02]
     #[arg(long, value_name = "RATE")]
     muon_lr: Option<f64>,
-    /// Muon's momentum μ; a smaller one suits runs of a few hundred steps [default: 0.95]
+    /// Muon's momentum μ; a smaller one suits runs of a few hundred steps [default: the preset's, or 0.95]
     #[arg(long, value_name = "MU")]
     muon_momentum: Option<f64>,
-    /// Learning rate at the end [default: a tenth of --lr]
+    /// Learning rate at the end [default: the preset's, or a tenth of --lr]
     #[arg(long, value_name = "RATE")]
     min_lr: Option<f64>,
     /// Steps of warm-up
     #[arg(long, value_name = "N")]
     warmup: Option<u64>,
-    /// After warm-up: constant, cosine or warmup-stable-decay [default: cosine]
+    /// After warm-up: constant, cosine or warmup-stable-decay [default: the preset's, or cosine]
     #[arg(long, value_name = "NAME", value_parser = named::<ScheduleName>)]
     schedule: Option<ScheduleName>,
-    /// The share of the run over which warmup-stable-decay falls, in a straight line [default: 0.2]
+    /// The share of the run over which warmup-stable-decay falls, in a straight line [default: the preset's, or 0.2]
     #[arg(long, value_name = "SHARE")]
     decay_share: Option<f64>,
     /// AdamW's β₂, the decay of its mean of squared gradients
     #[arg(long, value_name = "BETA")]
     beta2: Option<f64>,
-    /// Weight decay λ, of matrices alone [default: 0.1]
+    /// Weight decay λ, of matrices alone [default: the preset's, or 0.1]
     #[arg(long, value_name = "RATE")]
     weight_decay: Option<f64>,
     /// Clip the gradient's norm to this; 0 means no limit [default: 1]
@@ -208,7 +210,7 @@ struct Flags {
     /// Random seed: what makes one run different from another with the same options [default: 1]
     #[arg(long, value_name = "N")]
     seed: Option<u32>,
-    /// Steps between evaluations [default: a tenth of the run]
+    /// Steps between evaluations [default: the preset's, or a tenth of the run]
     #[arg(long, value_name = "N")]
     eval_every: Option<u64>,
     /// Validation tokens of an evaluation on the way; the last one reads them all, or all whole batches where texts or
@@ -312,7 +314,7 @@ fn report(run: &Run, outcome: &Outcome, json: bool) -> anyhow::Result<()> {
         writeln!(out, "the run is in {directory}")?;
         return Ok(());
     };
-    let start = tokenizer.end_of_text().unwrap_or(u32::from(b'\n'));
+    let start = tokenizer.end_of_text().unwrap_or_else(|| line_end(tokenizer));
     let sampling = Sampling { vocab: tokenizer.vocab_size(), ..Sampling::default() };
     let ids = Generator::new(model, params, &[], start, sampling, 0);
     let ids: Vec<u32> = ids.take(120).take_while(|&id| Some(id) != tokenizer.end_of_text()).collect();

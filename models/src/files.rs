@@ -87,7 +87,7 @@ pub fn hold(directory: &Path) -> crate::Result<Option<File>> {
     }
 }
 
-/// Removes the temporary files that a killed program left in `dir`, if there is such a directory.
+/// Removes the temporary files, and directories of them, that a killed program left in `dir`, if there is such a directory.
 pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
     if !dir.is_dir() {
         return Ok(());
@@ -95,8 +95,11 @@ pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         // Ours, and those of the safetensors crate, which has its own.
-        if entry.file_name().to_string_lossy().starts_with(".tmp") && entry.file_type()?.is_file() {
+        let (name, kind) = (entry.file_name(), entry.file_type()?);
+        if name.to_string_lossy().starts_with(".tmp") && kind.is_file() {
             std::fs::remove_file(entry.path())?;
+        } else if name.to_string_lossy().starts_with(TEMPORARY) && kind.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())
@@ -138,6 +141,21 @@ pub fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn what_a_killed_program_left_half_written_is_swept_away_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let half = dir.path().join(".tmp-x1");
+        fs::create_dir(&half).unwrap();
+        for path in [half.join("model.safetensors"), dir.path().join(".tmp-y2"), dir.path().join("kept")] {
+            fs::write(path, "x").unwrap();
+        }
+        fs::create_dir(dir.path().join(".tmpdir")).unwrap(); // somebody's own
+        sweep(dir.path()).unwrap();
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".tmpdir", "kept"]);
+    }
 
     #[test]
     fn what_is_new_is_written_over_nothing() {

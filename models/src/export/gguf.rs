@@ -26,6 +26,7 @@ use tokenizer::Tokenizer;
 use super::{Dtype, Source, Written, make_room};
 use crate::error::{Error, Result};
 use crate::gpt::GptConfig;
+use crate::hub::beside::Ends;
 use crate::nn::Act;
 use crate::{Config, files};
 
@@ -90,7 +91,7 @@ pub fn write(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
     make_room(out)?;
     let name = out.file_stem().unwrap_or_default().to_string_lossy();
     let mut keys = sizes(config, &name, dtype);
-    keys.extend(vocabulary(tokenizer, config.vocab_size));
+    keys.extend(vocabulary(tokenizer, config.vocab_size, &Ends::read(&source.directory, tokenizer)?));
     files::write_atomically(out, |to| {
         to.write_all(&header(&keys, &entries))?;
         for entry in &entries {
@@ -130,7 +131,7 @@ fn sizes(c: &GptConfig, name: &str, dtype: Dtype) -> Vec<(&'static str, Value)> 
 
 /// The tokenizer: its tokens as tokenizer.json writes them, what each is, and the merges. One of bytes has no mark that ends a
 /// text, and no merge. Up to `vocab` there are names for the rows of a table that is padded.
-fn vocabulary(tokenizer: &Tokenizer, vocab: usize) -> Vec<(&'static str, Value)> {
+fn vocabulary(tokenizer: &Tokenizer, vocab: usize, ends: &Ends) -> Vec<(&'static str, Value)> {
     const NORMAL: i32 = 1;
     const CONTROL: i32 = 3;
     const USER_DEFINED: i32 = 4;
@@ -154,8 +155,9 @@ fn vocabulary(tokenizer: &Tokenizer, vocab: usize) -> Vec<(&'static str, Value)>
         ("tokenizer.ggml.merges", Value::Texts(merges)),
         ("tokenizer.ggml.add_bos_token", Value::Bool(false)),
     ];
-    if let Some(end) = tokenizer.end_of_text() {
-        keys.extend(["tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"].map(|key| (key, Value::U32(end))));
+    if let Some(&end) = ends.ends.iter().find(|id| (**id as usize) < vocab) {
+        keys.push(("tokenizer.ggml.bos_token_id", Value::U32(ends.start)));
+        keys.push(("tokenizer.ggml.eos_token_id", Value::U32(end)));
     }
     keys
 }

@@ -11,6 +11,7 @@ use tokenizer::{END_OF_TEXT, START_OF_TEXT, Tokenizer};
 use super::weights::shortened;
 use crate::error::{Error, Result};
 use crate::model::texts::Pooling;
+use crate::pretext::texts::line_end;
 use crate::{Model, files};
 
 /// The file that says which tokens play which part.
@@ -91,7 +92,7 @@ impl Ends {
         let (start, ends) = (start?.first().copied(), ends?);
         let end = tokenizer.end_of_text();
         let known = |id: &u32| (*id as usize) < tokenizer.vocab_size(); // defaults of a larger vocabulary may have stayed
-        let start = start.filter(known).or(end).unwrap_or(u32::from(b'\n'));
+        let start = start.filter(known).or(end).unwrap_or_else(|| line_end(tokenizer));
         Ok(Self { start, ends: if ends.is_empty() { end.into_iter().collect() } else { ends } })
     }
 }

@@ -20,6 +20,13 @@ pub fn ids(tokenizer: &Tokenizer, block: usize, text: &str) -> Ids {
     framed(tokenizer, block, ids)
 }
 
+/// The token that ends a line, which stands for a mark where a tokenizer has none.
+pub fn line_end(tokenizer: &Tokenizer) -> u32 {
+    let mut ids = Vec::new();
+    tokenizer.encode_ordinary(b"\n", &mut ids);
+    ids.last().copied().unwrap_or(0) // BERT's has marks, and takes no line's end for a token
+}
+
 /// The same of a text that is ids already.
 pub(crate) fn framed(tokenizer: &Tokenizer, block: usize, mut text: Vec<u32>) -> Ids {
     let Template { single, .. } = template(tokenizer);
@@ -29,7 +36,7 @@ pub(crate) fn framed(tokenizer: &Tokenizer, block: usize, mut text: Vec<u32>) ->
     text.truncate(room);
     let mut ids = Template::filled(&single, &text, &[]).ids;
     if ids.is_empty() {
-        ids.push(u32::from(b'\n')); // a model of bytes has no mark, and an empty text is one as well
+        ids.push(line_end(tokenizer)); // a model of bytes has no mark, and an empty text is one as well
     }
     Ids { ids, cut }
 }

@@ -188,7 +188,7 @@ impl Options {
 
     /// Makes the paths of a table of options absolute, so that a run can be resumed from any directory.
     pub fn absolute(table: &mut Table) {
-        let absolute = |path: &str| std::path::absolute(path).ok().map(|path| path.display().to_string());
+        let absolute = |path: &str| std::path::absolute(path).ok()?.to_str().map(str::to_owned);
         for value in table.iter_mut().filter(|(key, _)| ["data", "val_data"].contains(&key.as_str())).map(|(_, v)| v) {
             for source in value.as_array_mut().into_iter().flatten() {
                 // PATH=WEIGHT: what stands before the path's first character is all that changes.

@@ -137,6 +137,11 @@ fn a_gguf_file_holds_the_sizes_the_tokenizer_and_every_number() {
         assert_eq!(*kind, if is_matrix { 30 } else { 0 }, "{name}");
     }
     assert_eq!(half.tensors["blk.0.ffn_up.weight"].2.len() * 2, file.tensors["blk.0.ffn_up.weight"].2.len());
+    // What ends a text is what the model's own files say, as in `generate`.
+    fs::write(model.join("generation_config.json"), r#"{"eos_token_id": [5, 6]}"#).unwrap();
+    let chat = directory.path().join("chat.gguf");
+    export(&model, &chat, "f32");
+    assert_eq!(gguf(&chat).keys["tokenizer.ggml.eos_token_id"], ["5"]);
     // A tokenizer of bytes has no merges and no end.
     let bytes = directory.path().join("bytes");
     let words = ["train", "--layers", "1", "--heads", "1", "--width", "8", "--block-size", "8", "--steps", "1"];

@@ -60,6 +60,12 @@ fn the_tokenizer_commands_go_there_and_back() {
     assert_eq!(run(&words).stdout, "there again ü".as_bytes());
     let shown = said(&run(["tokenizer", "inspect", dir, "--text", "there again"]));
     assert!(shown.contains("\"there\"") && shown.contains("11 bytes in"), "{shown}");
+    let (made, data) = (fs::read(directory.path().join("tokenizer.json")).unwrap(), data.to_str().unwrap());
+    let again = said(&run(["tokenizer", "train", "--data", data, "--vocab-size", "270", "--out", dir]));
+    assert!(again.contains("tokenizer.json: is there already"), "{again}");
+    assert_eq!(fs::read(directory.path().join("tokenizer.json")).unwrap(), made);
+    let weighted = said(&run(["tokenizer", "train", "--data", &format!("{data}=2"), "--out", "nowhere"]));
+    assert!(weighted.contains("takes no weights"), "{weighted}");
 }
 
 #[test]

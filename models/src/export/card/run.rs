@@ -103,7 +103,7 @@ impl Run {
         if o.val_data.is_empty() {
             let which =
                 if o.model == ModelName::Clip { "Of them, as their names drew them," } else { "Of each, the last" };
-            text += &format!("{which} {}% were held out to validate on.", 100.0 * o.val_share);
+            text += &format!("{which} {}% were held out to validate on.", (1e6 * o.val_share).round() / 1e4);
         } else {
             text += &format!("To validate on:\n\n{}", list(&o.val_data));
         }

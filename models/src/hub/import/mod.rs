@@ -73,6 +73,14 @@ const BESIDE: [&str; 9] = [
 const TOKENIZERS: [&[&str]; 3] = [&["tokenizer.json"], &["vocab.json", "merges.txt"], &["vocab.txt"]];
 
 impl Hub {
+    /// Its address as it may be shown: without the name and the password that may stand in it.
+    fn shown(&self) -> String {
+        let Some((scheme, rest)) = self.endpoint.split_once("://") else { return self.endpoint.clone() };
+        let host = rest.find('/').unwrap_or(rest.len());
+        let name = rest[..host].rfind('@').map_or(0, |at| at + 1);
+        format!("{scheme}://{}", &rest[name..])
+    }
+
     /// As Python's `huggingface_hub` finds it in the environment: `HF_ENDPOINT`, `HF_TOKEN` (or the file in `HF_TOKEN_PATH` or
     /// the home), `HF_HUB_CACHE`, `HF_HOME`, `HF_HUB_OFFLINE`.
     pub fn from_env() -> Self {
@@ -268,6 +276,19 @@ fn check_revision(revision: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_in_the_hubs_address_is_shown_to_nobody() {
+        for (endpoint, shown) in [
+            ("https://me:secret@mirror.org/hub", "https://mirror.org/hub"),
+            ("http://mirror:80", "http://mirror:80"),
+            ("https://mirror.org/a@b", "https://mirror.org/a@b"),
+            ("mirror", "mirror"),
+        ] {
+            let hub = Hub { endpoint: endpoint.to_owned(), token: None, cache: PathBuf::new(), offline: false };
+            assert_eq!(hub.shown(), shown);
+        }
+    }
 
     #[test]
     fn names_are_the_hubs_and_never_paths() {

@@ -189,11 +189,11 @@ impl<'a> Remote<'a> {
     }
 
     fn away(&self, error: ureq::Error) -> Failure {
-        Failure::Away(format!("cannot reach {} ({})", self.hub.endpoint, error.into_io()))
+        Failure::Away(format!("cannot reach {} ({})", self.hub.shown(), error.into_io()))
     }
 
     fn strange(&self, what: impl std::fmt::Display) -> Failure {
-        Failure::No(format!("{} does not answer as the hub does ({what}): check HF_ENDPOINT", self.hub.endpoint))
+        Failure::No(format!("{} does not answer as the hub does ({what}): check HF_ENDPOINT", self.hub.shown()))
     }
 
     fn broken(&self, file: &str, done: u64, size: u64, why: impl std::fmt::Display) -> Error {
@@ -203,7 +203,8 @@ impl<'a> Remote<'a> {
 
     /// The sentence for an answer that is none.
     fn refusal(&self, answer: &Response<Body>) -> Failure {
-        let Self { hub: Hub { endpoint, token, .. }, name, revision, .. } = self;
+        let Self { hub: Hub { token, .. }, name, revision, .. } = self;
+        let endpoint = self.hub.shown();
         let code = text(answer.headers(), "x-error-code").unwrap_or_default();
         let token = match token {
             Some(_) => "the token that was sent does not open it",

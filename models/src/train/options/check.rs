@@ -27,6 +27,14 @@ impl Options {
                 given(&["decay_share"]) && self.schedule != ScheduleName::WarmupStableDecay,
                 "--decay-share is of --schedule warmup-stable-decay: leave it out",
             ),
+            (
+                given(&["min_lr"]) && self.schedule == ScheduleName::Constant,
+                "--min-lr is where a falling rate ends, and --schedule constant does not fall: leave one of them out",
+            ),
+            (
+                given(&["vocab_size"]) && self.tokenizer.is_some(),
+                "--vocab-size is for a tokenizer that is trained, and one is given: leave --vocab-size out",
+            ),
         ])
     }
 
@@ -45,8 +53,8 @@ impl Options {
             ModelName::Clip => (1, "all 256 bytes and the end of a text"),
         };
         let least = 256 + more;
-        // A model that is gone on from has a tokenizer of its own, which may know words and no bytes.
-        if self.vocab_size < least && self.from.is_none() {
+        // A tokenizer that is there already may know words and no bytes.
+        if self.vocab_size < least && self.from.is_none() && self.tokenizer.is_none() {
             let had = self.vocab_size;
             return fail(format!("a vocabulary of {had} cannot hold {what}: give {least} or more"));
         }

@@ -40,11 +40,19 @@ fn flags_without_effect_are_refused() {
         ("data = [\"a\"]\nval_data = [\"b\"]\nval_share = 0.2", "leave one of them out"),
         ("optimizer = \"adamw\"\nmuon_lr = 0.1", "--optimizer muon"),
         ("schedule = \"constant\"\ndecay_share = 0.5", "warmup-stable-decay"),
+        ("schedule = \"constant\"\nmin_lr = 1e-5", "constant does not fall"),
+        ("tokenizer = \"x\"\nvocab_size = 300", "leave --vocab-size out"),
     ] {
         let error = Options::resolve(&Table::new(), &table(said)).unwrap_err().to_string();
         assert!(error.contains(answer), "{said}: {error}");
         assert!(Options::resolve(&table(said), &Table::new()).is_ok(), "a file, such as a train.toml, may have them");
     }
+}
+
+#[test]
+fn a_tokenizer_that_is_given_may_have_fewer_tokens_than_there_are_bytes() {
+    let run = table("model = \"bert\"\ntokenizer = \"words\"\nvocab_size = 150"); // as train.toml has it then
+    assert_eq!(Options::resolve(&run, &Table::new()).unwrap().vocab_size, 150);
 }
 
 #[test]
