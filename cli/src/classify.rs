@@ -126,8 +126,8 @@ fn names(args: &Args, with: &Encoders, labels: Vec<String>) -> Result<ZeroShot> 
 /// Whether a model, a run's last or its best, is known to have learned the built-in world's pictures.
 fn learned_world(model: &Path) -> bool {
     let model = model.canonicalize().unwrap_or_else(|_| model.to_owned());
-    let run = if model.ends_with("best") { model.parent().unwrap_or(&model) } else { &model };
-    let options = models::train::Options::read_table(&run.join("train.toml"));
+    let above = model.parent().filter(|_| model.ends_with("best") && !model.join("train.toml").exists());
+    let options = models::train::Options::read_table(&above.unwrap_or(&model).join("train.toml"));
     options.is_ok_and(|table| table.get("data").and_then(|data| data.as_array()).is_none_or(Vec::is_empty))
 }
 
@@ -136,11 +136,13 @@ fn label(args: &Args, with: &Encoders, words: Vec<String>) -> Result<()> {
     let names = match &args.labels {
         Some(file) => names(args, with, zero_shot::read_names(file)?)?,
         None if !args.template.is_empty() || !learned_world(&args.dir) => {
-            let why = match args.template.is_empty() {
-                true => "nothing says that this model has learned the built-in world's",
-                false => "--template is for these",
+            let what = match args.template.is_empty() {
+                true => {
+                    "name the labels with --labels FILE, one a line: nothing says that this model has learned the built-in world's"
+                }
+                false => "--template is for labels of your own: name them with --labels FILE, or leave --template out",
             };
-            return Err(crate::Usage(format!("name the labels with --labels FILE, one a line: {why}")).into());
+            return Err(crate::Usage(what.to_owned()).into());
         }
         None => {
             eprintln!("note: without --labels, the names are the 64 of the built-in world");
@@ -188,6 +190,11 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
     }
     let known = seen.numbers.iter().enumerate().filter_map(|(row, &number)| Some((row, truth[number]?)));
     let (rows, truth): (Vec<_>, Vec<_>) = known.unzip();
+    if rows.is_empty() {
+        return Err(anyhow!(
+            "no picture that can be read has a class, so none can be right: see above what is left out"
+        ));
+    }
     if rows.len() < seen.numbers.len() {
         eprintln!("note: {} without a class left out", count(seen.numbers.len() - rows.len(), "picture"));
     }

@@ -162,9 +162,11 @@ fn with_pictures(args: &Args) -> Result<()> {
             kept::check_same(named, &with, &gallery, true)?; // as in a search, another index is never put in its place
         }
         let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
-        models::files::try_at(&path).map_err(|error| {
-            Error::file(&path, format!("cannot be written ({error}): name another place with --index"))
-        })?;
+        let kept = path.exists() && kept::check_same(&path, &with, &gallery, true).is_ok();
+        if !kept && let Err(error) = models::files::try_at(&path) {
+            let what = format!("cannot be written ({error}): name another place with --index");
+            return Err(Error::file(&path, what).into());
+        }
         let (index, new) = pictures::index(&with, &gallery, true, &path)?;
         if new {
             index.keep(&path, &with, &gallery)?;

@@ -65,8 +65,11 @@ impl Tokenizer {
     /// that stands between two white spaces.
     pub fn encode_places(&self, text: &str) -> (Vec<u32>, Vec<Range<usize>>) {
         let byte_level = matches!(self.splitter, Splitter::Gpt2 { .. });
-        if byte_level && matches!(self.normalizer, Normalizer::None) {
-            return self.places_of_bytes(text);
+        if byte_level
+            && matches!(self.normalizer, Normalizer::None)
+            && let Some(found) = self.places_of_bytes(text)
+        {
+            return found;
         }
         let mut ids = Vec::new();
         let mut places = Vec::new();
@@ -94,8 +97,9 @@ impl Tokenizer {
     }
 
     /// The same where tokens are bytes of the text as it is: what stands between added tokens they fill one after the other.
-    fn places_of_bytes(&self, text: &str) -> (Vec<u32>, Vec<Range<usize>>) {
-        let (mut ids, mut places) = (Vec::new(), Vec::<Range<usize>>::new());
+    /// None if one stands for what is unknown.
+    fn places_of_bytes(&self, text: &str) -> Option<(Vec<u32>, Vec<Range<usize>>)> {
+        let (mut ids, mut places, mut filled) = (Vec::new(), Vec::<Range<usize>>::new(), true);
         let mut place = |from: usize, part: Part| {
             match part {
                 Part::Token(id, at) => {
@@ -114,9 +118,7 @@ impl Tokenizer {
                         end += self.token(id).map_or(0, <[u8]>::len);
                         start + begin.saturating_sub(given)..start + end.saturating_sub(given)
                     }));
-                    if end != given + text.len() {
-                        places[first..].fill(start..start + text.len()); // one of them stands for what is unknown
-                    }
+                    filled &= end == given + text.len();
                 }
             }
             Ok(())
@@ -126,7 +128,7 @@ impl Tokenizer {
             token => place(0, token),
         });
         split.expect("where names are text, none is refused");
-        (ids, places)
+        filled.then_some((ids, places))
     }
 }
 

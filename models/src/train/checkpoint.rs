@@ -52,9 +52,12 @@ pub fn position(directory: &Path) -> Result<Position> {
 
 fn read_position(file: &Weights) -> Result<Position> {
     let says = file.metadata(KEY);
-    let says = says.ok_or_else(|| Error::file(file.path(), "is no state of a run, for it says no step: bring it back from a copy, or begin a new run with --from this directory"))?;
-    serde_json::from_str(&says)
-        .map_err(|error| Error::file(file.path(), format!("is no state of a run that this version knows ({error}): bring it back from a copy, or begin a new run with --from this directory")))
+    let way_out = "bring it back from a copy, or begin a new run with --from this directory";
+    let says =
+        says.ok_or_else(|| Error::file(file.path(), format!("is no state of a run, for it says no step: {way_out}")))?;
+    serde_json::from_str(&says).map_err(|error| {
+        Error::file(file.path(), format!("is no state of a run that this version knows ({error}): {way_out}"))
+    })
 }
 
 /// Reads the state of a run into a model's parameters and optimiser, and returns where it stands.

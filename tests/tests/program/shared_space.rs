@@ -109,7 +109,11 @@ fn pictures_of_ones_own_are_named_and_what_is_no_picture_is_said_when_the_others
     assert_eq!(said.lines().nth(1).unwrap().matches('%').count(), 3, "{said}");
     succeeds(&[&named[..], &["--top", "1", "--json"]].concat(), &["{\"image\":", "\"labels\":[{\"label\":\"a "]);
     succeeds(&["classify", model, &rgb], &["the names are the 64 of the built-in world"]);
-    fails(&["classify", model, &rgb, "--template", "a {}"], 2, &["--labels FILE", "--template is for these"]);
+    fails(
+        &["classify", model, &rgb, "--template", "a {}"],
+        2,
+        &["--labels FILE", "--template is for labels of your own"],
+    );
     for (only, said) in
         [(&["--top", "3"][..], "leave it out"), (&["--ground", "0", "0", "0"], "--ground is for pictures")]
     {

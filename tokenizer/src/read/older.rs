@@ -53,18 +53,15 @@ pub(super) fn byte_pairs(vocab: &str, merges: &str, config: &Config) -> Result<V
     let added = config.added(&vocab, specials)?;
     let byte_level =
         json!({"type": "ByteLevel", "add_prefix_space": config.flag("add_prefix_space")?.unwrap_or(false)});
-    let ends = |cls: &str, sep: &str| {
-        let end = |name: &str| json!([name, vocab.get(name)]);
-        json!({"type": "RobertaProcessing", "cls": end(cls), "sep": end(sep)})
-    };
+    let ends = |cls: Value, sep: Value| json!({"type": "RobertaProcessing", "cls": cls, "sep": sep});
+    let mark = |kind: &str, usual: &str| config.mark(&vocab, kind, usual);
     let mut file = match class {
         "GPT2Tokenizer" => json!({"pre_tokenizer": byte_level, "post_processor": config.begins(&vocab)?}),
         "RobertaTokenizer" => {
-            let (cls, sep) =
-                (config.named("cls_token")?.unwrap_or("<s>"), config.named("sep_token")?.unwrap_or("</s>"));
-            json!({"pre_tokenizer": byte_level, "post_processor": ends(cls, sep)})
+            let post_processor = ends(mark("cls_token", "<s>")?, mark("sep_token", "</s>")?);
+            json!({"pre_tokenizer": byte_level, "post_processor": post_processor})
         }
-        _ => clip(ends(START_OF_TEXT, END_OF_TEXT)),
+        _ => clip(ends(mark("bos_token", START_OF_TEXT)?, mark("eos_token", END_OF_TEXT)?)),
     };
     let model = &mut file["model"];
     (model["type"], model["vocab"], model["merges"]) = (json!("BPE"), json!(vocab), json!(merges));
@@ -124,12 +121,11 @@ pub(super) fn word_pieces(lines: &str, config: &Config) -> Result<Value, Problem
         "handle_chinese_chars": config.flag("tokenize_chinese_chars")?.unwrap_or(true),
         "strip_accents": config.flag("strip_accents")?,
         "lowercase": config.flag("do_lower_case")?.unwrap_or(true)});
-    let named = |kind: &str, usual: &'static str| Ok(config.named(kind)?.unwrap_or(usual));
     let [_, cls, sep, _] = FRAME;
-    let (cls, sep, unknown) = (named("cls_token", cls)?, named("sep_token", sep)?, named("unk_token", "[UNK]")?);
-    let around = vocab.contains_key(cls) && vocab.contains_key(sep);
-    let end = |name: &str| json!([name, vocab.get(name)]);
-    let post_processor = around.then(|| json!({"type": "BertProcessing", "cls": end(cls), "sep": end(sep)}));
+    let (cls, sep) = (config.mark(&vocab, "cls_token", cls)?, config.mark(&vocab, "sep_token", sep)?);
+    let unknown = config.named("unk_token")?.unwrap_or("[UNK]");
+    let around = !cls.is_null() && !sep.is_null();
+    let post_processor = around.then(|| json!({"type": "BertProcessing", "cls": cls, "sep": sep}));
     let added = config.added(&vocab, &["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])?;
     Ok(json!({
         "model": {"type": "WordPiece", "vocab": vocab, "unk_token": unknown},
@@ -197,13 +193,37 @@ impl Config {
         }
     }
 
+    /// The id of a token, which the vocabulary has, or else `added_tokens_decoder`.
+    fn id(&self, vocab: &Map<String, Value>, name: &str) -> Option<u64> {
+        let listed = || {
+            let mut all = self.json.get("added_tokens_decoder")?.as_object()?.iter();
+            all.find(|(_, token)| token["content"] == name)?.0.parse().ok()
+        };
+        vocab.get(name).and_then(Value::as_u64).or_else(listed)
+    }
+
+    /// The name and the id of the token that is this `kind` of special token: the one that it names, or the usual one if there is
+    /// that.
+    fn mark(&self, vocab: &Map<String, Value>, kind: &str, usual: &str) -> Result<Value, Problem> {
+        let named = self.named(kind)?;
+        let name = named.unwrap_or(usual);
+        match self.id(vocab, name) {
+            Some(id) => Ok(json!([name, id])),
+            None if named.is_none() => Ok(Value::Null),
+            None => {
+                let name = shortened(&json!(name));
+                Err(self.error(format!("{kind} is {name}, which is no token here: name one of the vocabulary")))
+            }
+        }
+    }
+
     /// The token that each text of a GPT-2 begins with, where it asks for one, as a post-processor.
     fn begins(&self, vocab: &Map<String, Value>) -> Result<Value, Problem> {
         if self.flag("add_bos_token")? != Some(true) {
             return Ok(Value::Null);
         }
         let name = self.named("bos_token")?.unwrap_or(END_OF_TEXT);
-        let Some(id) = vocab.get(name) else {
+        let Some(id) = self.id(vocab, name) else {
             let what = format!("add_bos_token asks for {}, which {VOCAB} does not have", shortened(&json!(name)));
             return Err(self.error(what));
         };

@@ -58,14 +58,15 @@ impl Source {
             Ok(files)
         };
         let all = open(options)?;
+        let may_share = !val_data.is_empty() || all.counts_twice();
         let (train, val) = if val_data.is_empty() {
             all.split(val_share)?
         } else {
             let val = open(&PictureOptions { data: val_data.to_vec(), ..options.clone() })?;
             (all, val)
         };
-        // A picture that counts twice may be on both sides of a share that is held out, too.
-        val.shared_with(&train).iter().for_each(|sentence| note(sentence));
+        // One that counts twice may be on both sides of a share that is held out, too.
+        may_share.then(|| val.shared_with(&train)).flatten().iter().for_each(|sentence| note(sentence));
         let numbers = |files: &PictureFiles| {
             let mut first = HashMap::new();
             let number = |i: usize| *first.entry(files.captions(i).to_vec()).or_insert(i as u64);

@@ -22,6 +22,8 @@ pub struct PictureFiles {
     classes: Vec<String>,
     notes: Vec<String>,
     missing: usize,
+    /// Whether a picture counts twice; of parts of a set it is not known.
+    twice: bool,
     ground: [u8; 3],
     /// The decoded picture of each item, if it is kept.
     kept: Vec<OnceLock<Arc<Picture>>>,
@@ -47,13 +49,17 @@ impl PictureFiles {
         let mut found = gather(options)?;
         let classes = found.sorted_classes();
         let memory = Arc::new(AtomicU64::new(options.memory));
-        Ok(Self { missing: found.missing, ..Self::of(found.items, classes, found.notes, options.ground, memory) })
+        Ok(Self {
+            missing: found.missing,
+            twice: found.twice,
+            ..Self::of(found.items, classes, found.notes, options.ground, memory)
+        })
     }
 
     fn of(items: Vec<Item>, classes: Vec<String>, notes: Vec<String>, ground: [u8; 3], memory: Arc<AtomicU64>) -> Self {
         let kept = items.iter().map(|_| OnceLock::new()).collect();
         let speaks = items.iter().any(|item| !item.captions.is_empty());
-        Self { items, speaks, classes, notes, missing: 0, ground, kept, memory, broken: Mutex::default() }
+        Self { items, speaks, classes, notes, missing: 0, twice: false, ground, kept, memory, broken: Mutex::default() }
     }
 
     /// How many pictures there are, broken ones included.
@@ -64,6 +70,11 @@ impl PictureFiles {
     /// How many more are named, but were not there at opening; of parts of a set it is not known.
     pub fn missing(&self) -> usize {
         self.missing
+    }
+
+    /// Whether a picture counts twice, for more than one source or shard has it.
+    pub fn counts_twice(&self) -> bool {
+        self.twice
     }
 
     /// Whether there is none: never so after opening.

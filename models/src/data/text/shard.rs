@@ -36,7 +36,7 @@ pub(super) struct Totals {
     pub documents: u64,
     /// Bytes of text, without separators.
     pub bytes: u64,
-    /// Lines of JSON that were passed over, for there was no text in them.
+    /// Lines of JSON that were passed over, for there was no text in them; 0 in files from before these were counted.
     pub empty: u64,
 }
 

@@ -68,8 +68,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
 fn untouched(params: &Params, gradients: &Gradients, head_unused: bool) -> Vec<String> {
     let of_head = |id| head_unused && HEADS.iter().any(|head| params.name(id).starts_with(head));
     let zero = |id: &autograd::ParamId| !of_head(*id) && gradients.of(*id).iter().all(|&g| g == 0.0);
-    let sentence =
-        |id| format!("{} got no gradient in the first step: the loss does not depend on it", params.name(id));
+    let sentence = |id| format!("{} got no gradient in the first step: the loss did not depend on it", params.name(id));
     if params.ids().filter(|&id| !of_head(id)).all(|id| zero(&id)) {
         let what = "the first step had nothing to tell apart, and no parameter got a gradient: give a larger --batch-size, or \
                     data that says more than one thing";

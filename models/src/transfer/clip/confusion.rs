@@ -44,8 +44,12 @@ fn render(title: &str, names: &[String], counts: &Confusion) -> String {
          <rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{square:.1}\" height=\"{square:.1}\" fill=\"#f7f6f4\"/>\n",
         escaped(title)
     );
+    let mut of_row = (usize::MAX, 0);
     for (&(row, column), &count) in counts {
-        let all = pictures_of(counts, row);
+        if of_row.0 != row {
+            of_row = (row, pictures_of(counts, row));
+        }
+        let all = of_row.1;
         let (x, y) = (left + column as f64 * side, top + row as f64 * side);
         let share = count as f64 / all as f64;
         let colour = if row == column { "#1f77b4" } else { "#d6601e" };

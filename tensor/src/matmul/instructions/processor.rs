@@ -8,8 +8,9 @@ use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 pub struct Processor {
     /// Whether the maker's name, of leaf 0, is GenuineIntel.
     pub intel: bool,
-    /// The words whose bits are instruction sets: of leaf 1 ECX; of leaf 7 EBX, ECX and EDX; of its first subleaf EAX.
-    pub sets: [u32; 5],
+    /// The words whose bits are instruction sets: of leaf 1 ECX; of leaf 7 EBX, ECX and EDX; of its first subleaf EAX; of leaf
+    /// 8000_0001h ECX.
+    pub sets: [u32; 6],
     /// XCR0: the registers that the system keeps when threads change.
     pub kept: u64,
 }
@@ -37,12 +38,19 @@ macro_rules! sets {
 }
 
 /// What `target-cpu=native` may have chosen where the program was built.
-pub const SETS: [Set; 20] = sets! {
+pub const SETS: [Set; 28] = sets! {
+    "SSE4.2" "sse4.2" [0, 20], 0;
+    "MOVBE" "movbe" [0, 22], 0;
+    "POPCNT" "popcnt" [0, 23], 0;
+    "AVX" "avx" [0, 28], YMM;
+    "F16C" "f16c" [0, 29], YMM;
     "FMA" "fma" [0, 12], YMM;
+    "BMI1" "bmi1" [1, 3], 0;
     "AVX2" "avx2" [1, 5], YMM;
     "BMI2" "bmi2" [1, 8], 0;
     "AVX-512F" "avx512f" [1, 16], ZMM;
     "AVX-512DQ" "avx512dq" [1, 17], ZMM;
+    "ADX" "adx" [1, 19], 0;
     "AVX-512IFMA" "avx512ifma" [1, 21], ZMM;
     "AVX-512CD" "avx512cd" [1, 28], ZMM;
     "AVX-512BW" "avx512bw" [1, 30], ZMM;
@@ -58,6 +66,7 @@ pub const SETS: [Set; 20] = sets! {
     "AVX-512FP16" "avx512fp16" [3, 23], ZMM;
     "AVX-VNNI" "avxvnni" [4, 4], YMM;
     "AVX-512BF16" "avx512bf16" [4, 5], ZMM;
+    "LZCNT" "lzcnt" [5, 5], 0;
 };
 
 impl Processor {
@@ -71,9 +80,10 @@ impl Processor {
             let seventh = (first.eax >= 7).then(|| __cpuid_count(7, 0));
             let [ebx, ecx, edx] = seventh.map_or([0; 3], |leaf| [leaf.ebx, leaf.ecx, leaf.edx]);
             let more = seventh.filter(|leaf| leaf.eax >= 1).map_or(0, |_| __cpuid_count(7, 1).eax);
+            let above = if __cpuid(0x8000_0000).eax > 0x8000_0000 { __cpuid(0x8000_0001).ecx } else { 0 };
             Self {
                 intel: [first.ebx, first.edx, first.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel",
-                sets: [features, ebx, ecx, edx, more],
+                sets: [features, ebx, ecx, edx, more, above],
                 kept: if features & 1 << 27 == 0 { 0 } else { kept() },
             }
         }

@@ -91,6 +91,8 @@ pub(super) struct Gathering<'a> {
     classes: Vec<String>,
     class_of: HashMap<String, u32>,
     pub notes: Vec<String>,
+    /// Whether some picture counts twice.
+    pub twice: bool,
     /// How many pictures are named and not there.
     pub missing: usize,
     /// Of the source that is being read: its first item, and its files.
@@ -107,6 +109,7 @@ pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
         classes: Vec::new(),
         class_of: HashMap::new(),
         notes: Vec::new(),
+        twice: false,
         missing: 0,
         start: 0,
         files: HashMap::new(),
@@ -119,7 +122,9 @@ pub(super) fn gather(options: &PictureOptions) -> Result<Gathering<'_>> {
         }
         source(path, &mut to)?;
     }
-    to.note_counted_twice();
+    if to.shards > 1 {
+        to.note_counted_twice(); // within one source pictures are known by their files
+    }
     Ok(to)
 }
 
@@ -218,6 +223,7 @@ impl Gathering<'_> {
         let mut is_met = |place: &Place| place.whereabouts().filter(|of| !met.insert(of.clone())).count() > 0;
         let again: Vec<&Place> = places.filter(|place| is_met(place)).collect();
         let Some(first) = again.first().map(|place| place.name()) else { return };
+        self.twice = true;
         self.notes.push(match again.len() {
             1 => format!("1 picture is in another source or shard as well, and counts twice: {first}"),
             n => format!("{n} pictures are in other sources or shards as well, and count twice, the first is {first}"),
