@@ -37,14 +37,14 @@ pub struct ClipFlags {
     #[arg(long = "where", num_args = 1.., value_name = "CONDITION")]
     #[serde(rename = "where", skip_serializing_if = "Vec::is_empty")]
     filters: Vec<String>,
-    /// The least share of a picture's area that a random crop leaves; 1 means no crop [default: 1; of the preset
-    /// mini 0.6]
+    /// The least share of a picture's area that a random crop leaves; 1 means no crop [default: the preset's, or
+    /// 1]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     crop: Option<f64>,
-    /// By how much of its side a picture is moved at most [default: 0; of mini 0.05]
+    /// By how much of its side a picture is moved at most [default: the preset's, or 0]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     shift: Option<f64>,
-    /// By how much brightness, contrast and saturation change at most, from 0 to 1 [default: 0; of mini 0.4]
+    /// By how much brightness, contrast and saturation change at most, from 0 to 1 [default: the preset's, or 0]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     colour: Option<f64>,
     /// By how much of the circle hues are turned at most, up to 0.5: then a thing is known by its shape (captions that name

@@ -363,7 +363,14 @@ impl Options {
                 _ => eprintln!("{named}kept: the last weights, for there was nothing to choose by"),
             }
         };
-        let (model, outcome) = trials::trials(recipe, self.seeds, learn, told).inspect_err(|_| place.leave())?;
+        let learned = trials::trials(recipe, self.seeds, learn, told).inspect_err(|_| place.leave());
+        let (model, outcome) = match learned {
+            Err(_) if self.stop.load(Ordering::SeqCst) => {
+                eprintln!("note: stopped before the first step, and nothing is kept");
+                return Err(Stopped.into());
+            }
+            learned => learned?,
+        };
         if outcome.failed.is_some() {
             let seed = outcome.trials.last().map_or(self.seed, |trial| trial.seed + 1);
             eprintln!("note: seed {seed} failed, and what was learned before is kept");

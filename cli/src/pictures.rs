@@ -115,7 +115,9 @@ impl PictureFlags {
 pub fn need(data: &[PathBuf], named: bool, options: &[(&'static str, bool)]) -> Result<(), crate::Usage> {
     let applies = |name: &str| !data.is_empty() || named && name == "--ground";
     match options.iter().find(|(name, given)| *given && !applies(name)) {
-        Some((name, _)) => Err(crate::Usage(format!("{name} is for pictures in files: name them, or leave it out"))),
+        Some((name, _)) => Err(crate::Usage(format!(
+            "{name} is for tables, folders and shards of pictures: name one, or leave it out"
+        ))),
         None => Ok(()),
     }
 }

@@ -112,8 +112,9 @@ fn train(data: &[String], vocab_size: usize, out: &Path) -> Result<()> {
         return Err(Usage(format!("{}: {what}", source.path.display())).into());
     }
     let path = out.join("tokenizer.json");
-    if path.exists() {
-        return Err(models::Error::file(path, "is there already, and stays as it is: give another --out").into());
+    let there = ["tokenizer.json", "vocab.json", "merges.txt", "vocab.txt"].map(|name| out.join(name));
+    if let Some(there) = there.iter().find(|path| path.exists()) {
+        return Err(models::Error::file(there, "is there already, and stays as it is: give another --out").into());
     }
     let options = TextOptions { data, val_data: Vec::new(), val_share: 0.0, cache: default_cache() };
     let files = TextFiles::open(&options)?;

@@ -129,7 +129,8 @@ struct Flags {
     /// Batch size: rows of a step
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
-    /// Rows computed at once, to save memory; the result is the whole batch's [default: the batch]
+    /// Rows computed at once, to save memory; the result is the whole batch's [default: the preset's, or the
+    /// batch]
     #[arg(long, value_name = "N")]
     micro_batch: Option<usize>,
     /// Positions that the model sees
@@ -144,7 +145,8 @@ struct Flags {
     /// Width of the model
     #[arg(long, value_name = "N")]
     width: Option<usize>,
-    /// BERT: where the norms stand, pre (before the layers) or post (after the sums, as published) [default: pre]
+    /// BERT: where the norms stand, pre (before the layers) or post (after the sums, as published) [default: the
+    /// preset's, or pre]
     #[arg(long, value_name = "PLACE", value_parser = named::<NormName>)]
     norm: Option<NormName>,
     /// BERT: share of the tokens that training hides [default: 0.15; of the presets nano 0.3, mini 0.2]
@@ -181,7 +183,7 @@ struct Flags {
     /// Learning rate at the end [default: the preset's, or a tenth of --lr]
     #[arg(long, value_name = "RATE")]
     min_lr: Option<f64>,
-    /// Steps of warm-up
+    /// Steps of warm-up [default: the preset's, or none; a tenth of the run at most]
     #[arg(long, value_name = "N")]
     warmup: Option<u64>,
     /// After warm-up: constant, cosine or warmup-stable-decay [default: the preset's, or cosine]

@@ -87,19 +87,19 @@ pub fn hold(directory: &Path) -> crate::Result<Option<File>> {
     }
 }
 
-/// Removes the temporary files, and directories of them, that a killed program left in `dir`, if there is such a directory.
+/// Removes the temporary files that a killed program left in `dir`, if there is such a directory: those with the six random
+/// letters of ours, or of the safetensors crate's, which has its own. Nobody else's are touched.
 pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
     if !dir.is_dir() {
         return Ok(());
     }
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
-        // Ours, and those of the safetensors crate, which has its own.
-        let (name, kind) = (entry.file_name(), entry.file_type()?);
-        if name.to_string_lossy().starts_with(".tmp") && kind.is_file() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let letters = name.strip_prefix(TEMPORARY).or(name.strip_prefix(".tmp"));
+        let is_random = |letters: &str| letters.len() == 6 && letters.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if letters.is_some_and(is_random) && entry.file_type()?.is_file() {
             std::fs::remove_file(entry.path())?;
-        } else if name.to_string_lossy().starts_with(TEMPORARY) && kind.is_dir() {
-            std::fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())
@@ -145,16 +145,17 @@ mod tests {
     #[test]
     fn what_a_killed_program_left_half_written_is_swept_away_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let half = dir.path().join(".tmp-x1");
-        fs::create_dir(&half).unwrap();
-        for path in [half.join("model.safetensors"), dir.path().join(".tmp-y2"), dir.path().join("kept")] {
-            fs::write(path, "x").unwrap();
+        let kept = [".tmp-notes", ".tmp_notes", ".tmp.txt", ".tmpl.html", ".tmp-notes12", "kept"];
+        for name in kept.iter().chain(&[".tmp-aB3dE6", ".tmpZz9yX8"]) {
+            fs::write(dir.path().join(name), "x").unwrap();
         }
-        fs::create_dir(dir.path().join(".tmpdir")).unwrap(); // somebody's own
+        fs::create_dir(dir.path().join(".tmp-qwerty")).unwrap();
         sweep(dir.path()).unwrap();
         let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, [".tmpdir", "kept"]);
+        let mut expected = [&kept[..], &[".tmp-qwerty"]].concat();
+        expected.sort_unstable();
+        assert_eq!(left, expected);
     }
 
     #[test]

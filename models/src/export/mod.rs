@@ -141,7 +141,6 @@ pub fn directory(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
     let is_new = !out.exists();
     let put = || -> Result<Written> {
         fs::create_dir_all(out).map_err(|error| Error::io(out, "create", &error))?;
-        files::sweep(out).map_err(|error| Error::io(out, "tidy", &error))?;
         let hidden = tempfile::Builder::new().prefix(files::TEMPORARY).tempdir_in(out);
         let hidden = hidden.map_err(|error| Error::io(out, "write into", &error))?;
         for name in companions {

@@ -115,11 +115,11 @@ fn pictures_of_ones_own_are_named_and_what_is_no_picture_is_said_when_the_others
         &["--labels FILE", "--template is for labels of your own"],
     );
     for (only, said) in
-        [(&["--top", "3"][..], "leave it out"), (&["--ground", "0", "0", "0"], "--ground is for pictures")]
+        [(&["--top", "3"][..], "leave it out"), (&["--ground", "0", "0", "0"], "--ground is for tables")]
     {
         fails(&[&["classify", model][..], only].concat(), 2, &[said]);
     }
-    fails(&["search", model, "a red ball", "--ground", "0", "0", "0"], 2, &["--ground is for pictures"]);
+    fails(&["search", model, "a red ball", "--ground", "0", "0", "0"], 2, &["--ground is for tables"]);
     // Where no run tells what was learned, the world's names are not taken for granted.
     let (copied, best) = (here.join("copied"), Path::new(model).join("best"));
     fs::create_dir(&copied).unwrap();

@@ -57,7 +57,7 @@ impl Outcome {
 /// the first). A trial that was stopped never takes the place of one that was through. `told` is called after each. It ends early
 /// when one is stopped, or fails after another did not.
 ///
-/// Errors: that of the first trial.
+/// Errors: that of the first trial, also if it was stopped before its first step.
 pub fn trials<M: Send>(
     recipe: &Recipe,
     seeds: u64,
@@ -71,6 +71,10 @@ pub fn trials<M: Send>(
     for seed in recipe.seed..recipe.seed + seeds {
         let recipe = Recipe { seed, ..recipe.clone() };
         let (model, fitted, test) = match tensor::parallel::inside(|| learn(&recipe)) {
+            // Told to end before it began, it has learned nothing.
+            Ok((_, fitted, _)) if fitted.stopped && fitted.steps == 0 && best.is_none() => {
+                return Err(Error::Training("stopped before the first step".to_owned()));
+            }
             Ok(learned) => learned,
             Err(error) if best.is_none() => return Err(error),
             Err(error) => {
@@ -114,7 +118,8 @@ mod tests {
         let learn = |recipe: &Recipe| {
             let made = made[(recipe.seed - 5) as usize];
             let (best, stopped) = made.ok_or_else(|| Error::Training("no number".to_owned()))?;
-            let fitted = Fitted { steps: 9, stopped, best, best_pass: best.map(|_| 1), loss: None };
+            let steps = if stopped && best.is_none() { 0 } else { 9 };
+            let fitted = Fitted { steps, stopped, best, best_pass: best.map(|_| 1), loss: None };
             let test = [("accuracy", recipe.seed as f64 / 10.0)].into_iter().filter(|_| !stopped);
             Ok((recipe.seed, fitted, test.collect()))
         };
@@ -157,5 +162,6 @@ mod tests {
         assert_eq!((outcome.trials.len(), outcome.through()), (1, 1));
         assert!(outcome.failed.is_some() && outcome.stopped().is_none());
         assert!(of(&[None, Some((Some(0.6), false))]).is_err());
+        assert!(of(&[Some((None, true))]).is_err(), "stopped before it began");
     }
 }

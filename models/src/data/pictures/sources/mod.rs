@@ -179,6 +179,14 @@ fn in_folder(folder: &Path, to: &mut Gathering) -> Result<()> {
     }
     found.note_beside(&mut to.notes, folder);
     folder::note_sources(&others, folder, &mut to.notes);
+    // A link to a shard that is there as well is that shard.
+    let (mut met, mut links) = (HashSet::new(), Tally::default());
+    let (shards, again): (Vec<_>, Vec<_>) =
+        shards.into_iter().partition(|shard| fs::canonicalize(shard).map_or(true, |real| met.insert(real)));
+    again.iter().for_each(|link| links.add(|| link.display().to_string()));
+    let (one, many) =
+        ("link to a shard that is there as well passed over", "links to shards that are there as well passed over");
+    links.note(folder, one, many, &mut to.notes);
     shards.iter().try_for_each(|shard| shard::gather(shard, to))
 }
 
@@ -225,8 +233,10 @@ impl Gathering<'_> {
         let Some(first) = again.first().map(|place| place.name()) else { return };
         self.twice = true;
         self.notes.push(match again.len() {
-            1 => format!("1 picture is in another source or shard as well, and counts twice: {first}"),
-            n => format!("{n} pictures are in other sources or shards as well, and count twice, the first is {first}"),
+            1 => format!("1 picture is in another source or shard as well, and counts more than once: {first}"),
+            n => format!(
+                "{n} pictures are in other sources or shards as well, and count more than once, the first is {first}"
+            ),
         });
     }
 

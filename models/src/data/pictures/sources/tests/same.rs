@@ -38,12 +38,12 @@ fn pictures_that_are_named_twice_are_refused_or_told() {
     let notes = |more| PictureFiles::open(&both(more)).unwrap().notes().concat();
     let said = notes("u.tsv");
     assert!(
-        said.starts_with("2 pictures are in other sources or shards as well, and count twice, the first is "),
+        said.starts_with("2 pictures are in other sources or shards as well, and count more than once, the first is "),
         "{said}"
     );
     assert!(said.ends_with("a.png"), "{said}");
     let said = notes("in/v.tsv");
-    assert!(said.starts_with("1 picture is in another source or shard as well, and counts twice: "), "{said}");
+    assert!(said.starts_with("1 picture is in another source or shard as well, and counts more than once: "), "{said}");
     assert!(said.ends_with("in/../b.png"), "{said}");
     // Within one source it is one picture, of which more is said.
     write(&dir, &[("o.tsv", b"path\tlabel\na.png\tA\nin/../a.png\tletter\nb.png\tB\n")]);
@@ -64,6 +64,14 @@ fn pictures_that_count_twice_are_told_where_a_share_of_them_is_held_out() {
     let shard = tar_of(&[("1.png", &png(1)), ("1.txt", b"one"), ("2.png", &png(2)), ("2.txt", b"two")]);
     let dir = folder(&[("in/s.tar", &shard)]);
     fs::hard_link(dir.path().join("in/s.tar"), dir.path().join("in/t.tar")).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("s.tar", dir.path().join("in/u.tar")).unwrap();
+        let set = PictureFiles::open(&options(&dir, "in")).unwrap();
+        let said = set.notes().concat();
+        assert!(set.len() == 4 && said.contains("1 link to a shard that is there as well passed over"), "{said}");
+        fs::remove_file(dir.path().join("in/u.tar")).unwrap();
+    }
     let set = PictureFiles::open(&options(&dir, "in")).unwrap();
     assert!(set.notes().concat().starts_with("2 pictures are in other sources or shards as well"), "{:?}", set.notes());
     let mut notes = Vec::new();
