@@ -88,7 +88,7 @@ pub fn hold(directory: &Path) -> crate::Result<Option<File>> {
 }
 
 /// Removes the temporary files that a killed program left in `dir`, if there is such a directory: those with the six random
-/// letters of ours, or of the safetensors crate's, which has its own. Nobody else's are touched.
+/// letters of ours, of a tokenizer's, or of the safetensors crate's. Nobody else's are touched.
 pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
     if !dir.is_dir() {
         return Ok(());
@@ -96,9 +96,9 @@ pub(crate) fn sweep(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let letters = name.strip_prefix(TEMPORARY).or(name.strip_prefix(".tmp"));
         let is_random = |letters: &str| letters.len() == 6 && letters.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if letters.is_some_and(is_random) && entry.file_type()?.is_file() {
+        let is_ours = |prefix: &str| name.strip_prefix(prefix).is_some_and(is_random);
+        if [TEMPORARY, ".tmp-tokenizer-", ".tmp"].into_iter().any(is_ours) && entry.file_type()?.is_file() {
             std::fs::remove_file(entry.path())?;
         }
     }
@@ -143,10 +143,10 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_a_killed_program_left_half_written_is_swept_away_and_nothing_else() {
+    fn what_a_killed_program_left_is_swept_away_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let kept = [".tmp-notes", ".tmp_notes", ".tmp.txt", ".tmpl.html", ".tmp-notes12", "kept"];
-        for name in kept.iter().chain(&[".tmp-aB3dE6", ".tmpZz9yX8"]) {
+        for name in kept.iter().chain(&[".tmp-aB3dE6", ".tmp-tokenizer-aB3dE6", ".tmpZz9yX8"]) {
             fs::write(dir.path().join(name), "x").unwrap();
         }
         fs::create_dir(dir.path().join(".tmp-qwerty")).unwrap();
@@ -156,6 +156,7 @@ mod tests {
         let mut expected = [&kept[..], &[".tmp-qwerty"]].concat();
         expected.sort_unstable();
         assert_eq!(left, expected);
+        sweep(&dir.path().join("nowhere")).unwrap();
     }
 
     #[test]
@@ -200,19 +201,6 @@ mod tests {
         assert_eq!(try_at(&dir.path().join("no/file")).unwrap_err().kind(), io::ErrorKind::NotFound);
         try_at(&dir.path().join("file")).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing stays of a try");
-    }
-
-    #[test]
-    fn what_a_killed_program_left_is_swept_away_and_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in [".tmp-ab12", ".tmpXYZ", "loss.svg", ".hidden"] {
-            fs::write(dir.path().join(name), b"x").unwrap();
-        }
-        sweep(dir.path()).unwrap();
-        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, [".hidden", "loss.svg"]);
-        sweep(&dir.path().join("nowhere")).unwrap();
     }
 
     #[test]
