@@ -120,14 +120,7 @@ impl<T: Float> Gradients<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::params::Init;
-
-    fn store() -> ([ParamId; 2], Params) {
-        Params::build(1, |mut at| {
-            let ln = at.enter("h").enter(0).enter("ln_1").param("weight", [3], Init::Ones);
-            [ln, at.param("wte", [5, 7], Init::Normal(0.02))]
-        })
-    }
+    use crate::params::tests::store;
 
     #[test]
     fn a_gradient_that_nothing_was_added_to_is_zero() {

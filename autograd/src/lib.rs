@@ -5,7 +5,7 @@
 //!
 //! - [`tape`]: values and the operations that made them, in order; backward is one walk from the end.
 //! - [`ops`]: every operation, a file each: derivation, forward, backward.
-//! - [`params`]: where parameters live, named as in the checkpoint; [`gradients`]: and their gradients, which may be clipped.
+//! - [`params`]: where parameters live, named as in the checkpoint; [`gradients`]: the gradient of each, and clipping.
 //! - [`optim`]: AdamW; [`muon`]: Muon, for matrices, beside it; [`schedule`]: the learning rate as a function of the step.
 //! - [`profile`]: where the time goes.
 //! - [`mod@gradcheck`]: any operation's gradient against finite differences; use it on your own.

@@ -285,10 +285,11 @@ impl<T: Float> Params<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn store() -> ([ParamId; 2], Params) {
+    /// A store of two parameters.
+    pub(crate) fn store() -> ([ParamId; 2], Params) {
         Params::build(1, |mut at| {
             let ln = at.enter("h").enter(0).enter("ln_1").param("weight", [3], Init::Ones);
             [ln, at.param("wte", [5, 7], Init::Normal(0.02))]

@@ -365,8 +365,8 @@ impl Options {
         };
         let learned = trials::trials(recipe, self.seeds, learn, told).inspect_err(|_| place.leave());
         let (model, outcome) = match learned {
-            Err(_) if self.stop.load(Ordering::SeqCst) => {
-                eprintln!("note: stopped before the first step, and nothing is kept");
+            Err(error) if self.stop.load(Ordering::SeqCst) => {
+                eprintln!("note: {error}, and nothing is kept");
                 return Err(Stopped.into());
             }
             learned => learned?,

@@ -86,7 +86,7 @@ impl Clip {
         }
     }
 
-    /// Σᵢ ℓᵢ / divisor over the batch's pairs, which are told from one another: see [`image_text`]. Of a part of a batch
+    /// Σᵢ ℓᵢ / divisor over the batch's pairs, which are told from one another: see [`image_text`]. Of a micro-batch
     /// this is the loss of a smaller batch.
     pub fn loss<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>, divisor: f64) -> Value<'t> {
         let (images, texts) = self.vectors(tape, micro);
@@ -102,7 +102,7 @@ impl Clip {
         image_text::among_all([scores, self.scores(texts, images)], twins, divisor)
     }
 
-    /// The vectors of a part's pictures and captions: `[B, E]` each.
+    /// The vectors of its pictures and captions: `[B, E]` each.
     pub fn vectors<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>) -> (Value<'t>, Value<'t>) {
         (self.images(tape, micro.pixels, micro.rows), self.texts(tape, micro.ids, micro.rows))
     }

@@ -86,7 +86,7 @@ impl Twins {
 }
 
 impl MicroBatch<'_> {
-    /// The twins among a part's rows, by the numbers of its pictures and by its ids.
+    /// The twins among its rows, by the numbers of its pictures and by its ids.
     pub fn twins(&self) -> Twins {
         let captions: Vec<&[u32]> = self.ids.chunks_exact(self.ids.len() / self.rows).collect();
         Twins::new(self.pictures, &captions)

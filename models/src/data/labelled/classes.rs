@@ -19,7 +19,7 @@ use csv::StringRecord;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Tally, bad_line, line_around, line_at, lines, shortened, text_of};
+use super::{Tally, bad_csv, bad_line, line_around, line_at, lines, shortened, text_of};
 use crate::error::{Error, Result};
 
 /// A file of labelled texts.
@@ -202,10 +202,7 @@ fn comma_separated(path: &Path, text: &str) -> Result<Labelled> {
         .from_reader(text.as_bytes());
     let mut places = Places::new(text);
     let (mut row, mut columns) = (StringRecord::new(), None);
-    while rows
-        .read_record(&mut row)
-        .map_err(|e| Error::file(path, format!("cannot read it ({e}): check its quotation marks and commas")))?
-    {
+    while rows.read_record(&mut row).map_err(|error| bad_csv(path, &error))? {
         let start = row.position().map_or(0, |at| at.byte() as usize);
         let (number, found) = places.advance(start, &mut empty);
         let Some(Columns { text, label, count }) = columns else {

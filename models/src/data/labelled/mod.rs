@@ -123,6 +123,11 @@ pub(super) fn bad_line(path: &Path, line: usize, wrong: &str, found: &str, way_o
     Error::file(path, format!("line {line} {wrong} (found {}): {way_out}", shortened(found)))
 }
 
+/// An error of a CSV file that cannot be read on.
+pub(super) fn bad_csv(path: &Path, error: &csv::Error) -> Error {
+    Error::file(path, format!("cannot read it ({error}): check its quotation marks and commas"))
+}
+
 /// The beginning of `found` in quotes, with TABs and the like made visible.
 pub(crate) fn shortened(found: &str) -> String {
     match found.char_indices().nth(SHOWN) {

@@ -17,7 +17,7 @@ use super::place::{Place, Whereabouts};
 use super::wording::{Record, Wording, joined};
 use super::{Gathering, Item, tolerated};
 use crate::data::labelled::classes::{Places, check_quotes, in_words};
-use crate::data::labelled::{Tally, bad_line, lines, shortened, text_of};
+use crate::data::labelled::{Tally, bad_csv, bad_line, lines, shortened, text_of};
 use crate::error::{Error, Result};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -121,9 +121,7 @@ fn columns(path: &Path, kind: Kind, text: &str) -> Result<Vec<String>> {
         Kind::Commas => {
             check_quotes(path, text)?;
             let mut rows = csv::Reader::from_reader(text.as_bytes());
-            let header = rows.headers().map_err(|e| {
-                Error::file(path, format!("cannot read it ({e}): check its quotation marks and commas"))
-            })?;
+            let header = rows.headers().map_err(|error| bad_csv(path, &error))?;
             names.extend(header.iter().map(|name| name.trim().to_owned()));
         }
         Kind::JsonLines => {
@@ -185,10 +183,7 @@ fn comma_separated(path: &Path, text: &str, columns: &[String], notes: &mut Vec<
     let mut rows = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let (mut places, mut empty) = (Places::new(text), Tally::default());
     let (mut fields, mut header) = (csv::StringRecord::new(), true);
-    while rows
-        .read_record(&mut fields)
-        .map_err(|e| Error::file(path, format!("cannot read it ({e}): check its quotation marks and commas")))?
-    {
+    while rows.read_record(&mut fields).map_err(|error| bad_csv(path, &error))? {
         let start = fields.position().map_or(0, |at| at.byte() as usize);
         let (number, line) = places.advance(start, &mut empty);
         if !std::mem::take(&mut header) {
