@@ -81,12 +81,14 @@ struct Options {
     /// Begin with random weights: what there would be without pre-training
     #[arg(long)]
     scratch: bool,
-    /// Passes over the examples: fewer if the validation score does not rise any more, and more if --least-steps are
-    #[arg(long, default_value_t = Recipe::default().epochs, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    epochs: u64,
-    /// Steps, at least, unless the validation score does not rise any more [default: 200, to answer 600]
+    /// Passes over the examples, fewer if the validation score does not rise any more [default: 10, or the more that make
+    /// --least-steps]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[serde(skip)]
+    epochs: Option<u64>,
+    /// Steps, at least, unless the validation score does not rise any more [default: 200, to answer 600; with --epochs 1]
     #[arg(long, value_name = "N")]
+    #[serde(skip)]
     least_steps: Option<u64>,
     /// Examples of a step
     #[arg(long, default_value_t = Recipe::default().batch_size as u64, value_name = "N")]
@@ -131,6 +133,8 @@ struct Told<'a> {
     task: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pooling: Option<ReadingName>,
+    epochs: u64,
+    least_steps: u64,
     #[serde(flatten)]
     options: &'a Options,
 }
@@ -193,7 +197,7 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
         Ok((classifier, fitted, test))
     })?;
     classifier.save(&place.out, &from.tokenizer, &examples.labels)?;
-    o.conclude(args, &place.out, (Kind::Classify, Some(pooling)), outcome)
+    o.conclude((args, &recipe), &place.out, (Kind::Classify, Some(pooling)), outcome)
 }
 
 fn tag(args: &Args, o: &Options) -> Result<()> {
@@ -220,7 +224,7 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
         Ok((tagger, fitted, score.map_or(Scores::new(), named)))
     })?;
     tagger.save(&place.out, &from.tokenizer)?;
-    o.conclude(args, &place.out, (Kind::Tag, None), outcome)
+    o.conclude((args, &recipe), &place.out, (Kind::Tag, None), outcome)
 }
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
@@ -251,7 +255,7 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
         Ok((answerer, fitted, score.map_or(Scores::new(), named)))
     })?;
     answerer.save(&place.out, &from.tokenizer)?;
-    o.conclude(args, &place.out, (Kind::Answer, None), outcome)
+    o.conclude((args, &recipe), &place.out, (Kind::Answer, None), outcome)
 }
 
 fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: [usize; 3]) {
@@ -278,7 +282,7 @@ impl Place {
 }
 
 impl Options {
-    /// The recipe; `least_steps` are the task's own.
+    /// The recipe. `least_steps` are the task's own, for who does not say how many passes there are to be.
     fn recipe(&self, least_steps: u64) -> Result<Recipe> {
         check_share("dropout", self.dropout, MOST_DROPOUT)?;
         check_share("layer-decay", self.layer_decay, 1.0)?;
@@ -290,8 +294,8 @@ impl Options {
             return Err(crate::Usage(format!("--lr {}: give more than 0, such as 1e-3", self.lr)).into());
         }
         Ok(Recipe {
-            epochs: self.epochs,
-            least_steps: self.least_steps.unwrap_or(least_steps),
+            epochs: self.epochs.unwrap_or(Recipe::default().epochs),
+            least_steps: self.least_steps.unwrap_or(if self.epochs.is_some() { 1 } else { least_steps }),
             batch_size: self.batch_size as usize,
             lr: self.lr,
             layer_decay: self.layer_decay,
@@ -388,7 +392,7 @@ impl Options {
     /// Writes and says how it went.
     fn conclude(
         &self,
-        args: &Args,
+        (args, recipe): (&Args, &Recipe),
         out: &Path,
         (kind, pooling): (Kind, Option<ReadingName>),
         mut outcome: Outcome,
@@ -398,7 +402,11 @@ impl Options {
             None if outcome.stopped().is_some() => Err(Stopped.into()),
             None => Ok(()),
         };
-        tuned::save_options(out, &Told { from: &args.dir, task: kind.command(), pooling, options: self })?;
+        let Recipe { epochs, least_steps, .. } = *recipe;
+        tuned::save_options(
+            out,
+            &Told { from: &args.dir, task: kind.command(), pooling, epochs, least_steps, options: self },
+        )?;
         tuned::save_results(out, &outcome)?;
         let mut to = std::io::stdout().lock();
         if self.json {

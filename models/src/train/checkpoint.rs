@@ -28,6 +28,9 @@ pub struct Position {
     pub seconds: f64,
     /// What the run trains on; it goes on with nothing else.
     pub data: String,
+    /// The digest of its tokenizer: with another one, ids are other words. States of before this was kept have none.
+    #[serde(default)]
+    pub tokenizer: String,
 }
 
 /// Writes the state of a run.

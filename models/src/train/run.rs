@@ -111,8 +111,7 @@ impl Run {
         if setup.options.from.is_some() {
             // What the run begins with is its first checkpoint: from here on it does without the other.
             let optimizer = setup.optimizer();
-            let position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
-            checkpoint::save(directory, &position, &setup.params, &optimizer)?;
+            checkpoint::save(directory, &setup.beginning(), &setup.params, &optimizer)?;
             setup.save_model(directory)?;
         }
         let toml = directory.join("train.toml"); // last, so that it never stands without a tokenizer
@@ -163,10 +162,14 @@ impl Run {
     /// Reads the last checkpoint, if there is one.
     fn begin(directory: &Path, mut setup: Setup, held: Option<File>) -> Result<Self> {
         let mut optimizer = setup.optimizer();
-        let mut position = Position { data: setup.corpus.fingerprint(), ..Position::default() };
+        let mut position = setup.beginning();
         if directory.join(checkpoint::STATE).exists() {
             same_model(directory, &setup)?;
             let saved = checkpoint::load(directory, &mut setup.params, &mut optimizer)?;
+            if !saved.tokenizer.is_empty() && saved.tokenizer != position.tokenizer {
+                let what = "is not the one that this run began with: bring it back from a copy";
+                return Err(Error::file(directory.join("tokenizer.json"), what));
+            }
             if saved.data != position.data {
                 let what = format!(
                     "the data has changed since this run began, or what train.toml says of how it is read: bring the old \

@@ -6,9 +6,11 @@ mod memory;
 use std::path::Path;
 
 use autograd::{Muon, Params, Tape};
+use sha2::{Digest as _, Sha256};
 use tensor::parallel;
 use tokenizer::Tokenizer;
 
+use super::checkpoint::Position;
 use super::options::{OptimizerName, Options};
 use super::origin;
 use super::representation::{Representation, TEXTS, Views};
@@ -16,6 +18,7 @@ use super::watch::{Plan, Watch};
 use crate::Model;
 use crate::data::Corpus;
 use crate::error::Result;
+use crate::files;
 use crate::hub::{self, beside};
 use crate::pretext::contrastive::TEMPERATURE;
 use crate::pretext::image_text::Twins;
@@ -76,6 +79,12 @@ impl Setup {
         let texts = corpus.val_texts(&tokenizer, options.block_size, TEXTS);
         let kept = corpus.kept_bytes();
         Ok(Self { options, tokenizer, corpus, texts, model, params, kept })
+    }
+
+    /// Where a run begins: before its first step, on this data with this tokenizer.
+    pub(super) fn beginning(&self) -> Position {
+        let tokenizer = files::hex(Sha256::digest(self.tokenizer.to_json()));
+        Position { data: self.corpus.fingerprint(), tokenizer, ..Position::default() }
     }
 
     /// What is to be learned.

@@ -52,7 +52,7 @@ fn options_that_cannot_be_met_are_refused() {
         (&["--heads", "3"], "do not divide"),
         (&["--preset", "huge"], "choose one of"),
         (&["--steps", "0"], "1 or more"),
-        (&["--lr", "nan"], "min-lr"),
+        (&["--lr", "nan"], "--lr NaN: give more than 0"),
         (&["--dropout", "1"], "less than 1"),
         (&["--optimizer", "sgd"], "adamw"),
         (&["--muon-lr", "0"], "more than 0"),
@@ -119,11 +119,15 @@ fn a_tokenizer_of_another_model_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
     assert!(run(train(&out, &["--steps", "2"])).status.success());
+    let dir = out.to_str().unwrap();
+    let own = fs::read_to_string(out.join("tokenizer.json")).unwrap();
+    let as_large = own.replace("\"a\":", "\"swapped\":").replace("\"b\":", "\"a\":").replace("\"swapped\":", "\"b\":");
+    fs::write(out.join("tokenizer.json"), as_large).unwrap();
+    fails(["train", "--resume", dir], 1, &["tokenizer.json", "not the one that this run began with"]);
     let data = text(directory.path(), "text.txt", &b"some words to learn pairs from, some more words. ".repeat(50));
     let other = directory.path().to_str().unwrap();
     assert!(run(["tokenizer", "train", "--data", &data, "--vocab-size", "270", "--out", other]).status.success());
     fs::copy(directory.path().join("tokenizer.json"), out.join("tokenizer.json")).unwrap();
-    let dir = out.to_str().unwrap();
     fails(["generate", dir, "x"], 1, &["tokenizer"]);
     fails(["train", "--resume", dir], 1, &["tokenizer"]);
 }

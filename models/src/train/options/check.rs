@@ -1,6 +1,6 @@
 //! Options that cannot be met are refused, with the way out.
 
-use toml::Table;
+use toml::{Table, Value};
 
 use super::{ModelName, OptimizerName, Options, ScheduleName, clip, objective};
 use crate::error::{Error, Result};
@@ -9,6 +9,8 @@ impl Options {
     /// An error if a flag was given that would have no effect.
     pub(super) fn check_flags(&self, flags: &Table) -> Result<()> {
         let given = |keys: &[&str]| keys.iter().any(|key| flags.contains_key(*key));
+        let of_clip = flags.get("clip").and_then(Value::as_table);
+        let of_files = ["ground", "memory"].iter().any(|key| of_clip.is_some_and(|clip| clip.contains_key(*key)));
         let adamw = self.optimizer == OptimizerName::Adamw;
         refuse([
             (
@@ -18,6 +20,10 @@ impl Options {
             (
                 given(&["val_share"]) && self.data.is_empty(),
                 "--val-share holds back a part of --data: without that it is the built-in world that is learned",
+            ),
+            (
+                of_files && self.data.is_empty(),
+                "--ground and --memory are for pictures in files: name these with --data, or leave them out",
             ),
             (
                 given(&["muon_lr", "muon_momentum"]) && adamw,
@@ -83,40 +89,32 @@ impl Options {
             return Err(Error::Options(format!("--{name} 0 leaves nothing to do: give 1 or more")));
         }
         const TEN_YEARS: f64 = 60.0 * 24.0 * 3660.0;
-        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let more = |x: f64| x.is_finite() && x > 0.0;
         let some = |x: f64| x.is_finite() && x >= 0.0;
-        let [lr, min_lr] = [self.lr, self.min_lr];
-        let [beta2, decay, clip] = [self.beta2, self.weight_decay, self.grad_clip];
-        let [muon_lr, momentum, falls] = [self.muon_lr, self.muon_momentum, self.decay_share];
-        let [held_out, deviation, minutes] =
-            [self.val_share, self.initializer_range, self.minutes.unwrap_or(TEN_YEARS)];
-        refuse([
+        let below_1 = |x: f64| (0.0..1.0).contains(&x);
+        let minutes = self.minutes.unwrap_or(TEN_YEARS);
+        let numbers = [
+            ("lr", self.lr, more(self.lr), "more than 0"),
+            ("min-lr", self.min_lr, (0.0..=self.lr).contains(&self.min_lr), "0 or more, and no more than --lr"),
+            ("muon-lr", self.muon_lr, more(self.muon_lr), "more than 0"),
+            ("muon-momentum", self.muon_momentum, below_1(self.muon_momentum), "0 or more, and less than 1"),
+            ("beta2", self.beta2, below_1(self.beta2), "0 or more, and less than 1"),
             (
-                !positive(lr) || !(0.0..=lr).contains(&min_lr),
-                format!(
-                    "learning rates from {lr} down to {min_lr}: give --lr more than 0, and --min-lr from 0 to that"
-                ),
+                "decay-share",
+                self.decay_share,
+                more(self.decay_share) && self.decay_share <= 1.0,
+                "more than 0, and 1 at most",
             ),
-            (!positive(muon_lr), format!("a muon-lr of {muon_lr}: give more than 0")),
-            (
-                !(0.0..1.0).contains(&momentum),
-                format!("a muon-momentum of {momentum}: give 0 or more, and less than 1"),
-            ),
-            (!(falls > 0.0 && falls <= 1.0), format!("a decay-share of {falls}: give more than 0, and 1 at most")),
-            (!positive(deviation), format!("initial weights of deviation {deviation}: give more than 0")),
-            (
-                !(0.0..1.0).contains(&beta2) || !some(decay) || !some(clip),
-                format!(
-                    "beta2 {beta2}, weight-decay {decay}, grad-clip {clip}: give 0 <= beta2 < 1, the others 0 or more"
-                ),
-            ),
-            (
-                !(held_out > 0.0 && held_out < 1.0),
-                format!("a held-out share of {held_out}: give more than 0 and less than 1"),
-            ),
-            (!positive(minutes), "--minutes must be more than 0".to_owned()),
-            (minutes > TEN_YEARS, "--minutes is more than ten years: give a smaller budget".to_owned()),
-        ])
+            ("weight-decay", self.weight_decay, some(self.weight_decay), "0 or more"),
+            ("grad-clip", self.grad_clip, some(self.grad_clip), "0 (no clipping) or more"),
+            ("initializer-range", self.initializer_range, more(self.initializer_range), "more than 0"),
+            ("val-share", self.val_share, more(self.val_share) && self.val_share < 1.0, "more than 0, and less than 1"),
+            ("minutes", minutes, more(minutes) && minutes <= TEN_YEARS, "more than 0, and ten years at most"),
+        ];
+        match numbers.into_iter().find(|(_, _, good, _)| !good) {
+            Some((name, number, _, give)) => Err(Error::Options(format!("--{name} {number}: give {give}"))),
+            None => Ok(()),
+        }
     }
 }
 

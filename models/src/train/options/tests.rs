@@ -42,6 +42,7 @@ fn flags_without_effect_are_refused() {
         ("schedule = \"constant\"\ndecay_share = 0.5", "warmup-stable-decay"),
         ("schedule = \"constant\"\nmin_lr = 1e-5", "constant does not fall"),
         ("tokenizer = \"x\"\nvocab_size = 300", "leave --vocab-size out"),
+        ("model = \"clip\"\nclip.ground = [0, 0, 0]", "for pictures in files"),
     ] {
         let error = Options::resolve(&Table::new(), &table(said)).unwrap_err().to_string();
         assert!(error.contains(answer), "{said}: {error}");
@@ -62,9 +63,9 @@ fn options_that_cannot_be_met_are_refused_with_the_way_out() {
         ("heads = 5", "4 would"),
         ("preset = \"huge\"", "choose one of nano"),
         ("steps = 0", "give 1 or more"),
-        ("lr = -1.0", "--lr more than 0"),
+        ("lr = -1.0", "--lr -1: give more than 0"),
         ("wdith = 5", "unknown field `wdith`"),
-        ("min_lr = 1.0", "--min-lr from 0 to that"),
+        ("min_lr = 1.0", "--min-lr 1: give 0 or more, and no more than --lr"),
         ("muon_lr = 0", "muon-lr"),
         ("muon_momentum = 1", "less than 1"),
         ("decay_share = 1.5", "1 at most"),
