@@ -146,7 +146,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
         Task::Tag(_) => {
             let both = o.examples(conll::read, || examples::world_sentences(o.seed))?;
-            both[0].check_entities()?;
+            both.iter().try_for_each(conll::Tagged::check_entities)?;
             let subject = Tags::new(with(Reading::Token), both);
             subject.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
             o.draw(args, &subject, subject.tests())
@@ -229,21 +229,21 @@ impl Options {
         let stop = Arc::new(AtomicBool::new(false));
         flags::on_ctrl_c(&stop)?;
         let stopped = || stop.load(Ordering::SeqCst);
-        let points = tensor::parallel::inside(|| curve(subject, plan, report, stopped))?;
-        said?;
+        let (points, end) = tensor::parallel::inside(|| curve(subject, plan, report, stopped));
         if stopped() {
             let left = if points.is_empty() { "and so without a picture" } else { "what was not finished is left out" };
             eprintln!("note: stopped with {}, {left}", count(points.len(), "point"));
         }
         if self.json {
             let points: Vec<_> = points.iter().map(told::<S>).collect();
-            writeln!(std::io::stdout(), "{}", json!({"measured": S::MEASURED, "points": points}))?;
+            said = writeln!(std::io::stdout(), "{}", json!({"measured": S::MEASURED, "points": points}));
+        } else if drawn.is_ok() && !points.is_empty() {
+            said = said.and_then(|()| writeln!(std::io::stdout(), "the picture is {}", self.svg.display()));
         }
+        // Whether somebody still listens says nothing of how it ended.
+        end?;
         drawn?;
-        if !self.json && !points.is_empty() {
-            writeln!(std::io::stdout(), "the picture is {}", self.svg.display())?;
-        }
-        if stopped() { Err(Stopped.into()) } else { Ok(()) }
+        if stopped() { Err(Stopped.into()) } else { Ok(said?) }
     }
 }
 

@@ -362,6 +362,9 @@ impl Options {
         flags::on_ctrl_c(&self.stop)?;
         let told = |trial: &Trial| {
             let named = self.named(trial.seed);
+            if let Some(broken) = &trial.fitted.broken {
+                eprintln!("{named}note: {broken}");
+            }
             match (trial.fitted.best_pass, trial.fitted.best) {
                 (Some(pass), Some(best)) => eprintln!("{named}kept: pass {pass}, {:.1}%", 100.0 * best),
                 _ => eprintln!("{named}kept: the last weights, for there was nothing to choose by"),
@@ -389,7 +392,7 @@ impl Options {
         Ok((model, outcome))
     }
 
-    /// Writes and says how it went.
+    /// Writes how it went, says so, and ends as it ended.
     fn conclude(
         &self,
         (args, recipe): (&Args, &Recipe),
@@ -408,10 +411,16 @@ impl Options {
             &Told { from: &args.dir, task: kind.command(), pooling, epochs, least_steps, options: self },
         )?;
         tuned::save_results(out, &outcome)?;
+        // Whether somebody still listens says nothing of how it ended.
+        let told = self.tell(out, kind, &outcome);
+        end.and(told)
+    }
+
+    /// Says how it went.
+    fn tell(&self, out: &Path, kind: Kind, outcome: &Outcome) -> Result<()> {
         let mut to = std::io::stdout().lock();
         if self.json {
-            writeln!(to, "{}", serde_json::to_string(&Placed::at(out, &outcome))?)?;
-            return end;
+            return Ok(writeln!(to, "{}", serde_json::to_string(&Placed::at(out, outcome))?)?);
         }
         let chosen = outcome.validation.iter().filter(|_| outcome.test.is_empty());
         let validation = chosen.map(|mean| ("validation", validated_by(kind), mean));
@@ -426,6 +435,6 @@ impl Options {
         writeln!(to, "the {which} is in {}; use it with", out.display())?;
         let words = if kind == Kind::Answer { "\"a question\" \"a text\"" } else { "\"a text\"" };
         writeln!(to, "  pretext {} {} {words}", kind.command(), quoted(&out.to_string_lossy()))?;
-        end
+        Ok(())
     }
 }

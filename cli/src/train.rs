@@ -13,7 +13,7 @@ use models::pretext::texts::line_end;
 use models::pretext::{Objective, Unit};
 use models::train::options::{ModelName, NormName, ObjectiveName, OptimizerName, Options, PrecisionName, ScheduleName};
 use models::train::representation::Representation;
-use models::train::run::{Outcome, Run, new_directory, train};
+use models::train::run::{Outcome, Run, train};
 use models::transfer::generate::{Generator, Sampling};
 use serde::Serialize;
 
@@ -249,20 +249,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         None => {
             let mut file = args.config.as_deref().map(Options::read_table).transpose()?.unwrap_or_default();
             Options::absolute(&mut file);
-            let options = Options::resolve(&file, &flags).map_err(|error| match &args.config {
+            Options::resolve(&file, &flags).map_err(|error| match &args.config {
                 // The file's own mistake, if it is one without the flags too.
                 Some(path) if Options::resolve(&file, &toml::Table::new()).is_err() => {
                     models::Error::Options(format!("{}: {error}", path.display()))
                 }
                 _ => error,
             })?;
-            let name = || format!("{}-{}", options.model.name(), options.preset);
-            let directory = args.out.clone().map_or_else(|| new_directory(&name()), Ok)?;
-            Run::create(&directory, &file, &flags, &mut progress).inspect_err(|_| {
-                if args.out.is_none() {
-                    let _ = std::fs::remove_dir(&directory); // if nothing was put into it
-                }
-            })?
+            Run::create(args.out.as_deref(), &file, &flags, &mut progress)?
         }
     };
     run.profile = args.profile.then(Profile::default);
@@ -272,8 +266,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(profile) = &run.profile {
         crate::progress::print_profile(profile, run.setup.options.precision.into());
     }
-    report(&run, &outcome, args.json)?;
-    if outcome.finished { Ok(()) } else { Err(Stopped.into()) }
+    // Whether somebody still listens says nothing of how it ended.
+    let told = report(&run, &outcome, args.json);
+    if outcome.finished { told } else { Err(Stopped.into()) }
 }
 
 /// What a user wants to know at the end: how good, an example, and how to go on.

@@ -27,6 +27,8 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::hub;
 
+/// Where runs are whose directory nobody names.
+const RUNS: &str = "runs";
 /// The file of metrics in a run directory.
 pub(crate) const METRICS: &str = "metrics.jsonl";
 /// The file of names of broken pictures in a run directory, one a line: a session that resumes the run looks at them again.
@@ -72,10 +74,16 @@ const WRITTEN: [&str; 14] = [
 ];
 
 impl Run {
-    /// A new run with these options in `directory`, which must not hold one yet. With a budget of minutes, the first
-    /// steps are timed here and the number of steps set.
-    pub fn create(directory: &Path, file: &Table, flags: &Table, watch: &mut dyn Watch) -> Result<Self> {
-        vacant(directory)?;
+    /// A new run with these options in `directory`, which must not hold one yet, or in a new one under `runs`. With a budget of
+    /// minutes, the first steps are timed here and the number of steps set. Nothing is written before all is ready to begin.
+    pub fn create(directory: Option<&Path>, file: &Table, flags: &Table, watch: &mut dyn Watch) -> Result<Self> {
+        match directory {
+            Some(directory) => vacant(directory)?,
+            None => {
+                let within = Path::new(if Path::new(RUNS).is_dir() { RUNS } else { "." });
+                files::try_at(&within.join("run")).map_err(|error| Error::io(within, "write into", &error))?;
+            }
+        }
         let begin = Instant::now();
         let mut setup = Setup::new(Options::resolve(file, flags)?, None, watch)?;
         if let Some(minutes) = setup.options.minutes {
@@ -98,6 +106,11 @@ impl Run {
                 }
             });
         }
+        let directory = match directory {
+            Some(named) => named.to_owned(),
+            None => new_directory(&format!("{}-{}", setup.options.model.name(), setup.options.preset))?,
+        };
+        let directory = directory.as_path();
         std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let held = files::hold(directory)?;
         vacant(directory)?; // somebody else may have begun a run by now
@@ -269,7 +282,7 @@ fn agree(table: &Table, flags: &Table) -> std::result::Result<(), String> {
 ///
 /// Errors: no directory can be made here.
 pub fn new_directory(what: &str) -> Result<PathBuf> {
-    let runs = Path::new("runs");
+    let runs = Path::new(RUNS);
     std::fs::create_dir_all(runs).map_err(|error| Error::io(runs, "create", &error))?;
     for i in 1u32.. {
         let path = runs.join(format!("{what}-{i}"));

@@ -2,7 +2,7 @@
 //!
 //! A text's vector is the mean of its hidden states, or what the files of `sentence-transformers` beside the model say. All of
 //! a model's states share a large common part, which would make any two texts look alike; so the mean of some texts' vectors,
-//! those that are searched or compared, is taken off first (Mu and Viswanath 2018, "All-but-the-Top", section 2), and what is
+//! those that are searched or compared, is taken off first, unless they are few (Mu and Viswanath 2018, "All-but-the-Top", section 2), and what is
 //! left is brought to length 1. The score of two texts is the cosine of the angle between them, the sum of the products of
 //! their numbers: 1 for the same direction, 0 for nothing in common.
 //!
@@ -51,7 +51,15 @@ pub fn cut(with: &Pretrained, texts: &[&str], vectors: Vectors) -> usize {
     texts.iter().filter(|text| read(with, text, vectors).cut).count()
 }
 
-/// The mean of the rows of `states`: what all of them share.
+/// Of so few texts the mean says what they are about, and of one it is all: nothing is taken off.
+const FEW: usize = 10;
+
+/// What texts with these states share, to be taken off before they are compared: their mean, or nothing where they are few.
+pub fn shared(states: &Tensor) -> Vec<f32> {
+    if states.shape().rows() < FEW { vec![0.0; states.shape().cols()] } else { common_part(states) }
+}
+
+/// The mean of the rows of `states`.
 pub fn common_part(states: &Tensor) -> Vec<f32> {
     let width = states.shape().cols();
     let mut sums = vec![0.0f64; width];
@@ -113,7 +121,7 @@ impl Index {
         // Empty lines are never found, and are no part of what the others share.
         let filled = lines.iter().zip(vectors.data().chunks_exact(width)).filter(|(line, _)| !line.trim().is_empty());
         let filled: Vec<f32> = filled.flat_map(|(_, vector)| vector).copied().collect();
-        let common = common_part(&Tensor::of([filled.len() / width, width], &filled));
+        let common = shared(&Tensor::of([filled.len() / width, width], &filled));
         let vectors = directions(vectors, &common);
         Self { lines, common: Tensor::of([width], &common), vectors }
     }
@@ -121,8 +129,8 @@ impl Index {
     /// The index of a file's lines: the one that is kept at `place`, or beside the file if none is named; or a new one, with
     /// where it is kept now, or why it is not.
     ///
-    /// Errors: a file that cannot be read, is not UTF-8 or has no line; an index of other lines or of another model at a place
-    /// that was named.
+    /// Errors: a file that cannot be read, is not UTF-8 or has no line; a place that was named where nothing can be written, or
+    /// where another file is, or an index of other lines or of another model.
     pub fn of(
         with: &Pretrained,
         file: &Path,
@@ -151,8 +159,13 @@ impl Index {
         {
             return Ok((Self { lines, common, vectors }, None));
         }
-        if place.is_some() && INDEX.is_at(path) {
-            return Err(INDEX.of_others(path));
+        if let Some(place) = place {
+            // What would be refused when all lines have been read by the model is refused before.
+            if INDEX.is_at(place) {
+                return Err(INDEX.of_others(place));
+            }
+            INDEX.check(place)?;
+            files::try_at(place).map_err(|error| Error::io(place, "write", &error))?;
         }
         let index = Self::over(with, lines, vectors);
         let stays = file.is_file() && !["/dev", "/proc"].iter().any(|fleeting| file.starts_with(fleeting));
@@ -215,6 +228,8 @@ mod tests {
         let hits = index.search(&with, "another thing", Pooling::Mean.into(), 9);
         assert_eq!((hits.len(), hits[0].line, &hits[0].text[..]), (3, 3, "another thing"));
         assert!((0.99999..=1.0).contains(&hits[0].score) && hits[1].score < hits[0].score);
+        let only = Index::over(&with, vec!["one thing".to_owned()], Pooling::Mean.into());
+        assert!(only.search(&with, "one thing", Pooling::Mean.into(), 1)[0].score > 0.99999, "alone it is found, too");
         let (again, new) = of(Pooling::Mean);
         assert!(new.is_none() && again.search(&with, "another thing", Pooling::Mean.into(), 9) == hits);
         let named = |at: &Path, pooling: Pooling| Index::of(&with, &file, Some(at), pooling.into());
@@ -227,6 +242,7 @@ mod tests {
         assert!(new.is_some(), "the file has changed");
         assert_eq!(changed.lines(), ["one thing"]);
         std::fs::write(&at, "somebody's notes").unwrap();
+        assert!(named(&at, Pooling::Last).err().unwrap().to_string().contains("is no index of lines"));
         let refused = of(Pooling::Last).1.unwrap().unwrap_err().to_string();
         assert!(refused.contains("is no index of lines"), "{refused}");
         assert_eq!(std::fs::read(&at).unwrap(), b"somebody's notes");

@@ -200,7 +200,7 @@ impl Source {
     /// What identifies the data: a run is resumed on the data that it began with.
     pub fn fingerprint(&self) -> String {
         match self {
-            Self::World(_) => world::VERSION.to_owned(),
+            Self::World(_) => world::PICTURED.to_owned(),
             Self::Files(files) => format!("{} {}", files.train.fingerprint(), files.val.fingerprint()),
         }
     }
@@ -243,6 +243,6 @@ mod tests {
             alike += usize::from(first.caption == second.caption);
         }
         assert!((570..710).contains(&whole), "{whole} of 1280"); // four standard errors around a half
-        assert!((130..450).contains(&alike), "{alike} of 1280: of what changed some captions do not speak");
+        assert!((170..290).contains(&alike), "{alike} of 1280: of what changed some captions do not speak");
     }
 }

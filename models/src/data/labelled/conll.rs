@@ -104,7 +104,8 @@ impl Tagged {
         if self.sentences.iter().flat_map(|sentence| &sentence.tags).any(|tag| tag != "O") {
             return Ok(());
         }
-        let what = "all of its words have the tag O, and there is nothing to find: tag entities with B-X and I-X";
+        let what =
+            "all of its words have the tag O: there is nothing to find, and no F1; tag entities with B-X and I-X";
         Err(Error::file(&self.path, what))
     }
 }

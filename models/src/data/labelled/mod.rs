@@ -153,11 +153,16 @@ impl Tally {
 
     /// Adds the sentence that says so, if there is something to say; `one` and `many` are what was met, in words.
     pub(crate) fn note(&self, path: &Path, one: &str, many: &str, notes: &mut Vec<String>) {
-        let file = path.file_name().unwrap_or(path.as_os_str()).display();
+        let first = format!("{} of {}", self.first, path.file_name().unwrap_or(path.as_os_str()).display());
+        Self { count: self.count, first }.say(one, many, notes);
+    }
+
+    /// The same where the place needs no file's name.
+    pub(crate) fn say(&self, one: &str, many: &str, notes: &mut Vec<String>) {
         match self.count {
             0 => {}
-            1 => notes.push(format!("1 {one}: {} of {file}", self.first)),
-            n => notes.push(format!("{n} {many}, the first is {} of {file}", self.first)),
+            1 => notes.push(format!("1 {one}: {}", self.first)),
+            n => notes.push(format!("{n} {many}, the first is {}", self.first)),
         }
     }
 

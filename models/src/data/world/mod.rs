@@ -44,9 +44,11 @@ use tensor::random::{Random, Stream};
 
 pub use teller::Choice;
 
-/// The name of what seeds give, for who keeps something that was made of it: another as soon as a seed gives other stories,
-/// pictures or captions (a test holds stories and captions to it).
+/// The name of the stories that seeds give, for who keeps something that was made of them: another as soon as a seed gives others
+/// (a test holds them to it).
 pub const VERSION: &str = "world";
+/// The same of scenes, their pictures and captions (a test holds scenes and captions to it).
+pub const PICTURED: &str = "pictured 2";
 
 /// One story and what it is worth.
 #[derive(Clone, Debug, PartialEq)]

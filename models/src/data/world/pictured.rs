@@ -6,7 +6,7 @@
 use tensor::random::{Random, Stream};
 
 use super::World;
-use super::captions::{captions, one_of};
+use super::captions::{captions, captions_of_both, one_of};
 use super::labels::FIRST;
 use super::scene::{Colour, Object, Scene, Shape, Size, without};
 
@@ -40,8 +40,8 @@ fn seen() -> Vec<(Shape, Colour)> {
 pub struct Pictured {
     /// One to three objects.
     pub scene: Scene,
-    /// [`CAPTIONS`] different captions in lower case without a full stop, all true. The first tells everything: size,
-    /// colour, shape and place of each object.
+    /// [`CAPTIONS`] captions in lower case without a full stop, all true, and different but for those of a neighbour. The first
+    /// tells everything: size, colour, shape and place of each object.
     pub captions: Vec<String>,
 }
 
@@ -64,15 +64,16 @@ impl World {
     }
 
     /// The same scene but for one thing: an object has another colour, shape, size or place, or two objects have changed places.
-    /// The same is said of it in the same words, as far as it is still true.
+    /// What is still true of it is said in the same words, so that nobody takes it for a caption that does not belong to it.
     ///
     /// Whoever has to tell the two apart has to look at that one thing: where a ball is to a cube, and not only whether there
     /// are both. Among scenes drawn one by one hardly two differ in so little (Yuksekgonul et al. 2023, "When and Why
     /// Vision-Language Models Behave like Bags-of-Words", section 4, which makes such captions).
     pub fn neighbour(&self, stream: Stream, index: u64) -> Pictured {
-        let (mut scene, mut random) = self.scene(stream, index);
+        let (before, mut random) = self.scene(stream, index);
+        let mut scene = before.clone();
         change(&mut Random::new(self.seed, stream, index).at(AFTER_CAPTIONS), &mut scene);
-        let captions = captions(&mut random, &scene);
+        let captions = captions_of_both(&mut random, [&before, &scene]).map(|[_, now]| now).collect();
         Pictured { scene, captions }
     }
 

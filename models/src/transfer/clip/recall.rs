@@ -153,6 +153,9 @@ mod tests {
         let BothWays { image_to_text, text_to_image } = measured.unwrap().recall;
         assert_eq!([image_to_text.queries, image_to_text.candidates], [16, 8]);
         assert_eq!([text_to_image.queries, text_to_image.candidates], [8, 16]);
-        assert_eq!(image_to_text.recall_at_10, 1.0);
+        assert!(
+            image_to_text.median_rank <= 8.0 && text_to_image.median_rank <= 15.0,
+            "of two that belong, the nearer"
+        );
     }
 }

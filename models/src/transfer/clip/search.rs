@@ -6,13 +6,14 @@
 //! Cosines are compared within one kind only. Pictures and texts each keep to a region of their own, so that even a true
 //! caption is less near to its picture than any other picture is (Liang et al. 2022, "Mind the Gap").
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use tensor::{Tensor, rows};
 
+use super::Encoders;
 use super::encode::Layer;
 use super::gallery::Gallery;
-
-use super::{Encoders, distinct};
 use crate::data::pictures::Picture;
 use crate::error::{Error, Result};
 
@@ -86,7 +87,7 @@ impl Index {
     pub fn search(&self, gallery: &Gallery, query: &Tensor, wanted: Wanted, k: usize) -> Vec<Hit> {
         let among = if wanted == Wanted::Pictures { &self.pictures } else { &self.texts };
         let scores: Vec<f32> =
-            among.data().chunks_exact(query.data().len()).map(|vector| rows::dot(query.data(), vector)).collect();
+            among.data().chunks_exact(query.data().len()).map(|vector| cosine(query.data(), vector)).collect();
         let hit = |(i, at): (usize, usize)| {
             let number = if wanted == Wanted::Pictures { self.numbers[at] } else { self.of[at] };
             let texts = match wanted {
@@ -99,6 +100,11 @@ impl Index {
     }
 }
 
+/// The cosine of two vectors of length 1, which rounding may take beyond one.
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    rows::dot(a, b).clamp(-1.0, 1.0)
+}
+
 /// The different captions of these pictures, and the first picture of each; or the different lines.
 pub(super) fn told(gallery: &Gallery, numbers: &[usize]) -> (Vec<String>, Vec<usize>) {
     let lines: Vec<usize> = match gallery {
@@ -108,14 +114,8 @@ pub(super) fn told(gallery: &Gallery, numbers: &[usize]) -> (Vec<String>, Vec<us
     let numbers = if lines.is_empty() { numbers } else { &lines };
     let all: Vec<(String, usize)> =
         numbers.iter().flat_map(|&i| gallery.captions(i).into_iter().map(move |caption| (caption, i))).collect();
-    let (_, place) = distinct(&all.iter().map(|(caption, _)| caption.as_str()).collect::<Vec<_>>());
-    let mut next = 0;
-    let first = all.into_iter().zip(place).filter(|&(_, place)| {
-        let new = place == next;
-        next += usize::from(new);
-        new
-    });
-    first.map(|(caption, _)| caption).unzip()
+    let mut known = HashSet::new();
+    all.into_iter().filter(|(caption, _)| known.insert(caption.clone())).unzip()
 }
 
 /// A query as a vector `[1, E]`.

@@ -20,7 +20,7 @@ use super::Encoders;
 use super::encode::Layer;
 use super::gallery::Gallery;
 use super::recall::SCORES;
-use crate::data::labelled::utf8;
+use crate::data::labelled::utf8_of;
 use crate::data::world::pictured::{combinations, name};
 use crate::error::{Error, Result};
 
@@ -222,16 +222,23 @@ pub fn mistakes(confusion: &Confusion) -> Vec<(usize, usize, usize)> {
 
 /// Reads names, one a line; empty lines are none.
 ///
-/// Errors: a file that cannot be read, is no text, or has no name.
+/// Errors: a file that cannot be read or is no text, has fewer than two names, or one of them twice.
 pub fn read_names(path: &Path) -> Result<Vec<String>> {
-    let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", &error))?;
-    let text = utf8(path, bytes, 1)?;
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
-    let names: Vec<String> = lines.map(str::to_owned).collect();
-    if names.is_empty() {
-        return Err(Error::file(path, "has no label: write one on each line"));
+    let text = utf8_of(path)?;
+    let mut known = HashMap::new();
+    let mut names = Vec::new();
+    for (number, name) in (1..).zip(text.lines().map(str::trim)).filter(|(_, name)| !name.is_empty()) {
+        if let Some(first) = known.insert(name, number) {
+            let what = format!("line {number} has the label {name:?} of line {first} again: leave one of them out");
+            return Err(Error::file(path, what));
+        }
+        names.push(name.to_owned());
     }
-    Ok(names)
+    match &names[..] {
+        [] => Err(Error::file(path, "has no label: write two or more, each on its line")),
+        [only] => Err(Error::file(path, format!("has one label only, {only:?}: to choose, write two or more"))),
+        _ => Ok(names),
+    }
 }
 
 #[cfg(test)]

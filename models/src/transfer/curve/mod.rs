@@ -122,32 +122,34 @@ impl Tuning<'_> {
 }
 
 /// The curve of a task. `report` is told of the points so far when another is finished. When `stop` says so, it ends after the
-/// seed at work, without the point that is not finished.
-///
-/// Errors: those of the task's [`Subject::scores`].
+/// seed at work, without the point that is not finished; so it does with an error of the task's [`Subject::scores`], which
+/// stands beside the points.
 pub fn curve<S: Subject>(
     subject: &S,
     plan: Plan,
     mut report: impl FnMut(&[Point]),
     stop: impl Fn() -> bool,
-) -> Result<Vec<Point>> {
+) -> (Vec<Point>, Result<()>) {
     let classes = subject.classes();
     let mut points = Vec::new();
     for labels in steps(&classes, plan.most) {
         let mut point = Point { labels, examples: 0, scores: Default::default() };
         for seed in plan.seed..plan.seed + plan.seeds {
             if stop() {
-                return Ok(points);
+                return (points, Ok(()));
             }
             let drawn = draw(&classes, labels, seed);
             point.examples = drawn.len();
-            let scores = subject.scores(&drawn, seed)?;
+            let scores = match subject.scores(&drawn, seed) {
+                Ok(scores) => scores,
+                Err(error) => return (points, Err(error)),
+            };
             point.scores.iter_mut().zip(scores).for_each(|(all, score)| all.push(score));
         }
         points.push(point);
         report(&points);
     }
-    Ok(points)
+    (points, Ok(()))
 }
 
 /// The most frequent class; of equals the first.

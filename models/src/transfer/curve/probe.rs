@@ -4,7 +4,8 @@
 //! Beside it the same from what an encoder with random weights makes of them, and from raw pixels. All features are brought
 //! to mean 0 and deviation 1 over the pool, whose pictures but not whose labels are known, and a row to about length 1, so
 //! that one strength means the same for each of them. The strength is chosen on every fourth label of a class, which is then
-//! learned from as well; with fewer than four there is nothing to choose by, and the strength is a middle one.
+//! learned from as well; where fewer than half of the classes have four there is too little to choose by, and the strength is
+//! a middle one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use super::super::clip::{Encoders, chosen};
 use super::super::logistic::{Features, Logistic};
 use super::super::score::accuracy;
 use super::{Subject, most_frequent};
+use crate::data::labelled::Tally;
 use crate::error::{Error, Result};
 
 /// Strengths that are tried: C of [`Logistic`], the largest trusting the examples most.
@@ -55,7 +57,9 @@ pub struct Probe<'a> {
 impl<'a> Probe<'a> {
     /// Pictures to draw from, and others to test on. `done` is told how many pictures are finished of how many.
     ///
-    /// Errors: pictures without classes, or of one class only; one that goes away meanwhile.
+    /// Those without a class are left out, and counted in the notes.
+    ///
+    /// Errors: no picture with a class, or all of one class; one that goes away meanwhile.
     pub fn new(with: &'a Encoders, galleries: [Gallery; 2], mut done: impl FnMut(usize, usize)) -> Result<Self> {
         let all = galleries.iter().map(Gallery::len).sum::<usize>();
         let mut before = 0;
@@ -68,7 +72,7 @@ impl<'a> Probe<'a> {
         let faults = seen.iter_mut().flat_map(|seen| std::mem::take(&mut seen.faults)).collect();
         let mut notes = Vec::new();
         notes.extend(galleries[1].shared_with(&galleries[0]));
-        let rows = [0, 1].map(|i| known(&galleries[i], &seen[i]));
+        let rows = [0, 1].map(|i| known(&galleries[i], &seen[i], ["to learn from", "to test on"][i], &mut notes));
         let class = |i: usize, row: usize| galleries[i].class(seen[i].numbers[row]).expect("chosen for it").to_owned();
         let mut names: Vec<String> = rows[0].iter().map(|&row| class(0, row)).collect();
         names.sort();
@@ -84,14 +88,20 @@ impl<'a> Probe<'a> {
         }
         let place = |i: usize, row: usize| names.binary_search(&class(i, row)).unwrap_or(names.len());
         let labels = [0, 1].map(|i| rows[i].iter().map(|&row| place(i, row)).collect::<Vec<_>>());
-        let strange = labels[1].iter().filter(|&&label| label == names.len()).count();
-        if strange > 0 {
-            if strange == rows[1].len() {
-                let what = "no picture to test on is of a class that those to learn from have";
-                return Err(Error::Options(what.to_owned()));
-            }
-            notes.push(format!("{strange} pictures to test on are of classes that those to learn from do not have"));
+        let mut strange = Tally::default();
+        for (&row, _) in rows[1].iter().zip(&labels[1]).filter(|(_, label)| **label == names.len()) {
+            strange.add(|| format!("{} ({:?})", galleries[1].name(seen[1].numbers[row]), class(1, row)));
         }
+        if strange.count == tests {
+            let what = format!(
+                "no picture to test on is of a class that those to learn from have, the first is {}",
+                strange.first
+            );
+            return Err(Error::Options(what));
+        }
+        let [one, many] = ["picture to test on is of a class", "pictures to test on are of classes"]
+            .map(|are| format!("{are} that those to learn from do not have"));
+        strange.say(&one, &many, &mut notes);
         let numbers = [0, 1].map(|i| rows[i].iter().map(|&row| seen[i].numbers[row]).collect::<Vec<_>>());
         let trained = standardised([0, 1].map(|i| chosen(&seen[i].vectors, &rows[i])));
         let side = with.preprocess.size.min(SIDE);
@@ -165,9 +175,15 @@ fn states(with: &Encoders, gallery: &Gallery, done: impl FnMut(usize)) -> Result
     with.pictures(Layer::State, gallery.len(), |i| gallery.picture(i), done)
 }
 
-/// The rows of `seen` whose class is known.
-fn known(gallery: &Gallery, seen: &Seen) -> Vec<usize> {
-    (0..seen.numbers.len()).filter(|&row| gallery.class(seen.numbers[row]).is_some()).collect()
+/// The rows of `seen` whose class is known. The others, of pictures that are `part` of the task, are counted in a note.
+fn known(gallery: &Gallery, seen: &Seen, part: &str, notes: &mut Vec<String>) -> Vec<usize> {
+    let (rows, others): (Vec<_>, Vec<_>) =
+        (0..seen.numbers.len()).partition(|&row| gallery.class(seen.numbers[row]).is_some());
+    let mut left_out = Tally::default();
+    others.iter().for_each(|&row| left_out.add(|| gallery.name(seen.numbers[row])));
+    let [one, many] = ["picture", "pictures"].map(|of| format!("{of} {part} without a class left out"));
+    left_out.say(&one, &many, notes);
+    rows
 }
 
 /// Each column less its mean over the pool, by its deviation there and by √columns; a column that is the same everywhere is 0.
@@ -203,7 +219,8 @@ fn fitted(rows: &Tensor, labels: &[usize], classes: usize) -> Logistic {
         met[labels[i]].is_multiple_of(CHOOSES)
     });
     let fresh = Logistic::new(classes, rows.shape().cols());
-    if judges.is_empty() {
+    // A class or two do not choose for all.
+    if 2 * met.iter().filter(|&&n| n >= CHOOSES).count() < met.iter().filter(|&&n| n > 0).count() {
         return fresh.trained(Features::Dense(rows), labels, MIDDLE);
     }
     let of = |some: &[usize]| (chosen(rows, some), some.iter().map(|&i| labels[i]).collect::<Vec<_>>());
@@ -270,7 +287,7 @@ mod tests {
         let with = untrained();
         let probe = Probe::new(&with, [open(), open()], |_, _| {}).unwrap();
         std::fs::remove_file(directory.path().join("2.png")).unwrap();
-        let error = curve(&probe, Plan { most: 2, seeds: 1, seed: 1 }, |_| {}, || false).unwrap_err().to_string();
+        let error = curve(&probe, Plan { most: 2, seeds: 1, seed: 1 }, |_| {}, || false).1.unwrap_err().to_string();
         assert!(error.contains("2.png"), "{error}");
     }
 
@@ -280,8 +297,9 @@ mod tests {
         let galleries = [Gallery::single(100, 112, 16, true), Gallery::single(0, 100, 16, true)];
         let probe = Probe::new(&with, galleries, |_, _| {}).unwrap();
         let plan = Plan { most: 8, seeds: 2, seed: 1 };
-        assert_eq!(curve(&probe, plan, |_| {}, || true).unwrap().len(), 0);
-        let points = curve(&probe, plan, |_| {}, || false).unwrap();
+        assert_eq!(curve(&probe, plan, |_| {}, || true).0.len(), 0);
+        let (points, end) = curve(&probe, plan, |_| {}, || false);
+        end.unwrap();
         assert_eq!(points.iter().map(|point| point.labels).collect::<Vec<_>>(), [1, 2, 4, 8]);
         let last = &points[3];
         assert_eq!(last.examples, 64);

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use autograd::{IGNORE, Params, Tape};
-use tensor::{parallel, rows};
+use autograd::{Params, Tape};
+use tensor::{Tensor, parallel, rows};
 use tokenizer::Tokenizer;
 
-use super::super::logistic::{Logistic, Row};
+use super::super::embed::common_part;
+use super::super::logistic::{Features, Logistic};
 use super::super::score;
 use super::examples::{Example, Examples};
 use super::tuned::{Kind, Reading, Tuned};
@@ -71,7 +72,7 @@ impl Classifier {
         self.tuned.head.out.forward(self.read(tape, packed).dropout(dropout))
     }
 
-    /// The probability of each label for each text, and so on for all of them: `[texts, labels]` by rows.
+    /// The probability of each label for each text: a row of labels a text.
     pub fn probabilities(&self, params: &Params, texts: &[&[u32]]) -> Vec<Vec<f32>> {
         let some = |texts: &[&[u32]]| {
             let tape = Tape::no_grad(params);
@@ -100,16 +101,15 @@ impl Classifier {
         Scores { accuracy: score::accuracy(&truth, &predicted), macro_f1: score::macro_f1(&truth, &predicted) }
     }
 
-    /// What the last layer reads of texts, as features for something else.
-    pub fn features(&self, texts: &[&[u32]]) -> Vec<Row> {
+    /// What the last layer reads of texts, as features for something else: `[texts, C]`.
+    pub fn features(&self, texts: &[&[u32]]) -> Tensor {
         let some = |texts: &[&[u32]]| {
             let tape = Tape::no_grad(&self.tuned.params);
             let packed = Packed::new(texts.iter().copied(), self.block_size());
-            let read = self.read(&tape, &packed).value();
-            let rows = read.data().chunks_exact(self.tuned.model.width());
-            rows.map(|row| (0..).zip(row.iter().copied()).collect()).collect::<Vec<_>>()
+            self.read(&tape, &packed).value().data().to_vec()
         };
-        parallel::inside(|| portions(texts, |text| text.len()).flat_map(some).collect())
+        let all: Vec<f32> = parallel::inside(|| portions(texts, |text| text.len()).flat_map(some).collect());
+        Tensor::of([texts.len(), self.tuned.model.width()], &all)
     }
 
     /// Sets the last layer to what logistic regression makes of the features that it reads, before anything else is trained: a
@@ -121,15 +121,11 @@ impl Classifier {
         let of: Vec<usize> = examples.iter().map(|(_, label)| *label).collect();
         let width = self.tuned.model.width();
         let features = self.features(&texts);
-        let probe = Logistic::train(&features, &of, labels, width, 1.0);
+        let probe = Logistic::new(labels, width).trained(Features::Dense(&features), &of, 1.0);
         let out = self.tuned.head.out.clone();
         // Without a bias of its own it gets one by the features' mean m, which is large beside what differs between texts:
         // b·m/‖m‖² adds b where the feature is m.
-        let mut mean = vec![0.0f64; width];
-        features
-            .iter()
-            .flatten()
-            .for_each(|&(column, x)| mean[column as usize] += f64::from(x) / features.len() as f64);
+        let mean: Vec<f64> = common_part(&features).into_iter().map(f64::from).collect();
         let square = mean.iter().map(|m| m * m).sum::<f64>().max(f64::MIN_POSITIVE);
         let folded = |column: usize, k: usize| match out.bias() {
             Some(_) => 0.0,
@@ -210,8 +206,7 @@ impl Task for Learning<'_> {
     fn loss<'t>(&self, tape: &'t Tape<'t>, examples: &[usize], divisor: f64) -> Value<'t> {
         let texts = examples.iter().map(|&i| &self.examples[i].0[..]);
         let packed = Packed::new(texts, self.classifier.tuned.model.block_size());
-        let mut labels = vec![IGNORE; examples.len()];
-        labels.iter_mut().zip(examples).for_each(|(label, &i)| *label = self.examples[i].1 as u32);
+        let labels: Vec<u32> = examples.iter().map(|&i| self.examples[i].1 as u32).collect();
         self.classifier.scores(tape, &packed, self.dropout).cross_entropy(&labels, divisor)
     }
 }

@@ -113,13 +113,16 @@ pub struct Fitted {
     pub best_pass: Option<u64>,
     /// The mean loss of the last whole pass, if there was one.
     pub loss: Option<f64>,
+    /// Why it ended early, where the best weights by then are kept: a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
 }
 
 /// Trains `params` on a task. `pace` is each parameter's share of the learning rate, by its name. `score` says after each
 /// pass how good they are on other examples, if there are any (a larger score is better); the best are kept. If `watch` says
 /// stop, these are the best so far, or where there are none the last.
 ///
-/// Errors: a loss that is no number any more.
+/// Errors: a loss that is no number any more, before there are weights to keep.
 pub fn fit(
     task: &impl Task,
     params: &mut Params,
@@ -138,8 +141,8 @@ pub fn fit(
     let options = AdamWOptions { beta2: 0.98, weight_decay: recipe.weight_decay, ..AdamWOptions::default() };
     let mut optimizer = AdamW::paced(params, options, |id| pace(params.name(id)));
     let mut gradients = Gradients::new(params);
-    let mut fitted = Fitted { steps: 0, stopped: false, best: None, best_pass: None, loss: None };
-    let (mut kept, mut since) = (None, 0);
+    let mut fitted = Fitted { steps: 0, stopped: false, best: None, best_pass: None, loss: None, broken: None };
+    let mut kept = None;
     'passes: for pass in 0..passes {
         let order = shuffled(n, recipe.seed, pass);
         let mut total = 0.0;
@@ -152,18 +155,24 @@ pub fn fit(
             let loss = gradient(task, params, &mut gradients, examples, at, recipe.precision);
             let norm = optimizer.step(params, &gradients, schedule.at(fitted.steps));
             fitted.steps += 1;
-            check(fitted.steps, loss, norm)?;
+            match check(fitted.steps, loss, norm) {
+                Err(error) if kept.is_some() => {
+                    fitted.broken = Some(error.to_string());
+                    break 'passes;
+                }
+                checked => checked?,
+            }
             total += loss * examples.len() as f64;
         }
         let loss = total / n as f64;
         fitted.loss = Some(loss);
         let now = score(params);
         watch.pass(pass + 1, loss, now);
-        since += 1;
         if now.is_some() && (fitted.best.is_none() || now > fitted.best) {
             (fitted.best, fitted.best_pass) = (now, Some(pass + 1));
-            (kept, since) = (Some(params.clone()), 0);
+            kept = Some(params.clone());
         }
+        let since = pass + 1 - fitted.best_pass.unwrap_or(0);
         if now.is_some() && since >= recipe.patience.max(passes.div_ceil(3)) {
             break;
         }
@@ -180,8 +189,7 @@ fn check(step: u64, loss: f64, norm: f64) -> Result<()> {
         return Ok(());
     }
     Err(Error::Training(format!(
-        "step {step} of the fine-tuning: the loss is {loss} and the gradient's norm {norm}; no model is kept; a smaller --lr \
-         usually helps"
+        "step {step} of the fine-tuning: the loss is {loss} and the gradient's norm {norm}; a smaller --lr usually helps"
     )))
 }
 
@@ -292,6 +300,37 @@ mod tests {
             assert_eq!(fitted.best_pass, fitted.best.map(|_| best_pass as u64));
             assert_eq!(told, (1..).zip(scores).take(passes).collect::<Vec<_>>());
         }
+    }
+
+    /// As [`Lower`], until it has been lowered below a half.
+    struct Breaks(ParamId);
+
+    impl Task for Breaks {
+        fn examples(&self) -> usize {
+            4
+        }
+
+        fn loss<'t>(&self, tape: &'t Tape<'t>, _: &[usize], _: f64) -> Value<'t> {
+            let x = tape.param(self.0);
+            let broken = x.value().data()[0] < 0.5;
+            if broken { tape.variable(Tensor::filled([1], f32::NAN)).sum() } else { x.sum() }
+        }
+    }
+
+    #[test]
+    fn what_was_best_before_the_loss_is_no_number_is_kept_and_where_there_is_nothing_it_is_an_error() {
+        let recipe = Recipe { epochs: 9, least_steps: 1, lr: 0.2, ..Recipe::default() };
+        let learned = |score: Option<f64>| {
+            let (id, mut params) = Params::build(1, |mut scope| scope.param("x", [1], Init::Ones));
+            let fitted =
+                fit(&Breaks(id), &mut params, &recipe, |_| 1.0, |_| score, |_: u64, _: f64, _: Option<f64>| {});
+            (params.value(id)[0], fitted)
+        };
+        let (x, fitted) = learned(Some(0.7));
+        let fitted = fitted.unwrap();
+        assert!(x > 0.5 && fitted.best_pass == Some(1) && !fitted.stopped, "{x}: {fitted:?}");
+        assert!(fitted.broken.is_some_and(|said| said.contains("the loss is NaN")));
+        assert!(learned(None).1.unwrap_err().to_string().contains("the loss is NaN"));
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Outcome {
 }
 
 /// Trains once with each of `seeds` seeds, from the recipe's on, and returns the model with the best validation score (of equals
-/// the first). A trial that was stopped never takes the place of one that was through. `told` is called after each. It ends early
+/// the first). A trial that was stopped never takes the place of one that was through. `told` is called after each that was through. It ends early
 /// when one is stopped, or fails after another did not.
 ///
 /// Errors: that of the first trial, also if it was stopped before its first step.
@@ -87,7 +87,9 @@ pub fn trials<M: Send>(
             best = Some((score, seed, model));
         }
         let trial = Trial { seed, fitted, test };
-        told(&trial);
+        if !stopped {
+            told(&trial);
+        }
         trials.push(trial);
         if stopped {
             break;
@@ -119,14 +121,15 @@ mod tests {
             let made = made[(recipe.seed - 5) as usize];
             let (best, stopped) = made.ok_or_else(|| Error::Training("no number".to_owned()))?;
             let steps = if stopped && best.is_none() { 0 } else { 9 };
-            let fitted = Fitted { steps, stopped, best, best_pass: best.map(|_| 1), loss: None };
+            let fitted = Fitted { steps, stopped, best, best_pass: best.map(|_| 1), loss: None, broken: None };
             let test = [("accuracy", recipe.seed as f64 / 10.0)].into_iter().filter(|_| !stopped);
             Ok((recipe.seed, fitted, test.collect()))
         };
         let mut told = Vec::new();
         let (model, outcome) = trials(&recipe, made.len() as u64, learn, |trial| told.push(trial.seed))?;
         assert_eq!(model, outcome.kept);
-        assert_eq!(told, outcome.trials.iter().map(|trial| trial.seed).collect::<Vec<_>>());
+        let through = outcome.trials.iter().take(outcome.through());
+        assert_eq!(told, through.map(|trial| trial.seed).collect::<Vec<_>>());
         Ok((model, outcome))
     }
 

@@ -71,11 +71,18 @@ pub fn windows(tokenizer: &Tokenizer, block: usize, question: &str, text: &str) 
 
 impl Window {
     /// The places of a passage's first and last token among those that can be chosen: 0 for a window that does not hold
-    /// all of it, and from 1 on the tokens of the text (see [`answer`](super::answer)).
+    /// all of it, and from 1 on the tokens of the text (see [`answer`](super::answer)). Pieces of a word may stand for the whole
+    /// word each, and some bytes for no token.
     pub(super) fn places(&self, passage: &Range<usize>) -> [u32; 2] {
-        let holding = |byte: usize| self.bytes.iter().position(|bytes| bytes.contains(&byte));
-        match (holding(passage.start), holding(passage.end.saturating_sub(1))) {
-            (Some(start), Some(end)) => [start as u32 + 1, end as u32 + 1],
+        let held = |first: &Range<usize>, last: &Range<usize>| first.start <= passage.start && passage.end <= last.end;
+        let [first, last] = [self.bytes.first(), self.bytes.last()];
+        if !first.zip(last).is_some_and(|(first, last)| held(first, last)) {
+            return [0, 0];
+        }
+        let start = self.bytes.iter().position(|bytes| bytes.end > passage.start);
+        let end = self.bytes.iter().rposition(|bytes| bytes.start < passage.end);
+        match (start, end) {
+            (Some(start), Some(end)) if start <= end => [start as u32 + 1, end as u32 + 1],
             _ => [0, 0],
         }
     }
@@ -186,6 +193,26 @@ pub(super) mod tests {
         let (long, cut) = windows(&tokenizer, SMALLEST, &"Where is it? ".repeat(30), TEXT);
         assert!(cut && long.iter().all(|window| window.ids.len() <= SMALLEST && !window.bytes.is_empty()));
         assert!(windows(&tokenizer, 24, "Where?", "").0[0].bytes.is_empty());
+    }
+
+    #[test]
+    fn a_passage_begins_with_the_first_token_that_says_some_of_it_and_ends_with_the_last() {
+        let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nby\ncho\n##pin\n,\nold";
+        let tokenizer = Tokenizer::from_vocab(vocabulary, None).unwrap();
+        let text = "by \u{200b}Chopin\u{200b}, old"; // a space of no width is no token
+        let window = &windows(&tokenizer, 24, "by?", text).0[0];
+        let said: Vec<&str> = window.bytes.iter().map(|place| &text[place.clone()]).collect();
+        assert_eq!(said.len(), 5, "{said:?}");
+        let start = text.find("Chopin").unwrap();
+        for (passage, places) in [
+            (start..start + 6, [2, 3]),
+            (start - 3..start + 9, [2, 3]),
+            (0..2, [1, 1]),
+            (0..text.len(), [1, 5]),
+            (text.len()..text.len() + 1, [0, 0]),
+        ] {
+            assert_eq!(window.places(&passage), places, "{passage:?} of {said:?}");
+        }
     }
 
     #[test]

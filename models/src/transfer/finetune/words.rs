@@ -29,6 +29,9 @@ pub fn of_sentence(tokenizer: &Tokenizer, block: usize, sentence: &[impl AsRef<s
         quoted ^= word == "\"";
         let mut ids = Vec::new();
         tokenizer.encode_ordinary(format!("{space}{word}").as_bytes(), &mut ids);
+        if ids.is_empty() {
+            ids.extend(tokenizer.special("[UNK]")); // a word that the tokenizer leaves out has its label somewhere all the same
+        }
         ids
     });
     parts(tokenizer, block, &[], words)
@@ -246,6 +249,13 @@ mod tests {
         assert_eq!(short.1.iter().map(|part| part.firsts.len()).sum::<usize>(), short.0.len());
         assert!(short.1.len() > 1 && short.1.iter().all(|part| part.ids.len() <= 8));
         assert_eq!(of_text(&tokenizer, 8, " \n").0, []);
+    }
+
+    #[test]
+    fn a_word_that_the_tokenizer_leaves_out_has_a_place_of_its_own() {
+        let tokenizer = Tokenizer::from_vocab("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb", None).unwrap();
+        let parts = of_sentence(&tokenizer, 16, &["a", "\u{200b}", "b"]);
+        assert_eq!((&parts[0].firsts[..], parts[0].ids.len()), (&[1, 2, 3][..], 5), "{parts:?}");
     }
 
     #[test]

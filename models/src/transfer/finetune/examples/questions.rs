@@ -1,10 +1,13 @@
 //! Answered questions as windows of their texts. All that is asked about one text is held out together, or its answers would be
 //! known.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use tensor::random::{Random, Stream};
 
 use super::super::windows::Asked;
-use super::{BUILT_IN, ENOUGH, WORLD_TEST, WORLD_TRAIN, hold_out, note_known};
+use super::{BUILT_IN, ENOUGH, HELD_OUT, WORLD_TEST, WORLD_TRAIN, note_known};
 use crate::data::labelled::{Tally, squad};
 use crate::data::world::World;
 use crate::hub::pretrained::Pretrained;
@@ -52,18 +55,23 @@ impl Questions {
             |of: &squad::Answered| of.questions.iter().map(|asked| (text(asked), format!("{:?}", asked.id))).collect();
         let others = [val.as_ref(), Some(&test)].map(|of| of.map(|of| (of.path.as_path(), placed(of))));
         note_known("question", train.questions.iter().map(text), others, &mut notes);
-        let asked = train.questions.len();
-        train.questions.retain(|question| question.learned().is_some());
-        let left_out = asked - train.questions.len();
-        if left_out > 0 {
-            let are = if left_out == 1 { "question is" } else { "questions are" };
-            notes.push(format!("{left_out} training {are} left out, having no answer with a place in its text"));
-        }
+        let mut nowhere = Tally::default();
+        train.questions.retain(|question| {
+            let placed = question.learned().is_some();
+            if !placed {
+                nowhere.add(|| format!("{:?}", question.id));
+            }
+            placed
+        });
+        let [one, many] = ["training question has", "training questions have"]
+            .map(|have| format!("{have} no answer with a place in its text: left out"));
+        nowhere.note(&train.path, &one, &many, &mut notes);
         let val = val.unwrap_or_else(|| {
             let enough = train.questions.len() >= ENOUGH;
             let questions = if enough { hold_out_contexts(&mut train.questions, seed) } else { Vec::new() };
             if enough && questions.is_empty() {
-                notes.push("all training questions are about one text: none is held out to validate on".to_owned());
+                let what = "each training text has more than a fifth of the questions: none is held out to validate on";
+                notes.push(what.to_owned());
             }
             squad::Answered { questions, path: train.path.clone(), notes: Vec::new() }
         });
@@ -88,13 +96,19 @@ impl Questions {
     }
 }
 
-/// Takes out some questions as [`hold_out`] does, with all that is asked about a context.
+/// Takes out a share of the questions, no more than [`hold_out`] would, with all that is asked about a context.
 pub(super) fn hold_out_contexts(questions: &mut Vec<squad::Question>, seed: u64) -> Vec<squad::Question> {
-    let mut contexts: Vec<_> = questions.iter().map(|question| question.context.clone()).collect();
-    let mut known = HashSet::new();
-    contexts.retain(|context| known.insert(context.clone()));
-    let held = hold_out(&mut contexts, seed);
-    let held: HashSet<_> = held.iter().collect();
+    let mut asked: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    questions.iter().for_each(|question| *asked.entry(question.context.clone()).or_default() += 1);
+    let mut contexts: Vec<(Arc<str>, usize)> = asked.into_iter().collect();
+    Random::new(seed, Stream::Data, u64::MAX).shuffle(&mut contexts);
+    let mut left = questions.len() / HELD_OUT;
+    contexts.retain(|(_, asked)| {
+        let fits = *asked <= left;
+        left -= if fits { *asked } else { 0 };
+        fits
+    });
+    let held: HashSet<_> = contexts.into_iter().map(|(context, _)| context).collect();
     let (out, rest) = questions.drain(..).partition(|question| held.contains(&question.context));
     *questions = rest;
     out

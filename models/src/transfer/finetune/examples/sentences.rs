@@ -111,17 +111,17 @@ pub fn world_sentences(seed: u64) -> [conll::Tagged; 2] {
     })
 }
 
-/// Takes out some sentences as [`hold_out`] does. Where entities are rare, chance may leave few or none of them: then more are exchanged, up
-/// to their share, for without any nothing can be measured.
+/// Takes out some sentences as [`hold_out`] does. Where entities are rare, chance may leave few or none of them, and without any
+/// nothing can be measured: below half of their share, sentences are exchanged until they have it.
 fn hold_out_sentences(sentences: &mut Vec<conll::Sentence>, seed: u64) -> Vec<conll::Sentence> {
     let names = |sentence: &conll::Sentence| !entities(&sentence.tags).is_empty();
-    let share = sentences.iter().filter(|sentence| names(sentence)).count() / HELD_OUT;
+    let share = (sentences.iter().filter(|sentence| names(sentence)).count() / HELD_OUT).max(1);
     let mut held = hold_out(sentences, seed);
     let has = held.iter().filter(|sentence| names(sentence)).count();
-    if 2 * has < share.max(1) {
+    if 2 * has < share {
         let plain = held.iter_mut().filter(|sentence| !names(sentence));
         let rich = sentences.iter_mut().filter(|sentence| names(sentence));
-        plain.zip(rich).take(share.max(1) - has).for_each(|(plain, rich)| std::mem::swap(plain, rich));
+        plain.zip(rich).take(share - has).for_each(|(plain, rich)| std::mem::swap(plain, rich));
     }
     held
 }

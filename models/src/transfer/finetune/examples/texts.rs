@@ -76,7 +76,7 @@ impl Examples {
     fn of(&self, with: &Pretrained, from: &Labelled, part: &str, notes: &mut Vec<String>) -> Vec<Example> {
         notes.extend(from.notes.iter().cloned());
         let (mut examples, mut cut, mut unseen) = (Vec::new(), Tally::default(), Tally::default());
-        let mut strange: Vec<&String> = Vec::new(); // the labels that training never saw
+        let mut strange: HashMap<&String, usize> = HashMap::new(); // the labels that training never saw
         for ((text, label), line) in from.texts.iter().zip(&from.labels).zip(&from.lines) {
             let ids = with.ids(text);
             if ids.cut {
@@ -84,11 +84,8 @@ impl Examples {
             }
             let number = self.labels.binary_search(label).unwrap_or_else(|_| {
                 unseen.add(|| format!("line {line} ({label:?})"));
-                let place = strange.iter().position(|other| *other == label).unwrap_or_else(|| {
-                    strange.push(label);
-                    strange.len() - 1
-                });
-                self.labels.len() + place
+                let next = self.labels.len() + strange.len();
+                *strange.entry(label).or_insert(next)
             });
             examples.push((ids.ids, number));
         }
