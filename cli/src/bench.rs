@@ -24,6 +24,7 @@ use tensor::random::{Random, Stream};
 use tokenizer::Tokenizer;
 
 use crate::flags::{Threads, named};
+use crate::tokenizer::vocab_size;
 
 /// Measure speed; one JSON line a measurement.
 #[derive(Subcommand)]
@@ -65,14 +66,14 @@ pub enum Command {
         /// The text
         file: PathBuf,
         /// Tokens of the vocabulary
-        #[arg(long, default_value_t = 32768, value_name = "V")]
+        #[arg(long, default_value_t = 32768, value_name = "V", value_parser = vocab_size())]
         vocab: usize,
         #[command(flatten)]
-        common: Common,
+        threads: Threads,
     },
 }
 
-/// What all measurements can be told.
+/// What measurements of products can be told.
 #[derive(Args)]
 pub struct Common {
     /// What matrix products do with their operands: nothing (f32), or round them to bf16
@@ -158,7 +159,7 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Step { workload, steps, common } => step(*workload, *steps, common),
         Command::Matmul { common } => products(common),
         Command::Generate { new, common } => generate(*new, common),
-        Command::Tokenizer { file, vocab, common } => encode(file, *vocab, common),
+        Command::Tokenizer { file, vocab, threads } => encode(file, *vocab, threads),
     }
 }
 
@@ -294,8 +295,8 @@ fn generate(new: usize, common: &Common) -> Result<()> {
     Ok(())
 }
 
-fn encode(file: &std::path::Path, vocab: usize, common: &Common) -> Result<()> {
-    common.threads.set();
+fn encode(file: &std::path::Path, vocab: usize, threads: &Threads) -> Result<()> {
+    threads.set();
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let megabytes = text.len() as f64 / 1e6;
     let report = |work: &str, threads: usize, start: Instant, count: usize| {

@@ -67,6 +67,9 @@ pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     if pictures::is_clip(&args.dir)? {
         let words = args.texts.given()?;
+        if words.as_ref().is_some_and(Vec::is_empty) {
+            return Err(crate::Usage("no picture is named: name some, or give --data".to_owned()).into());
+        }
         pictures::vacant([&args.svg])?;
         pictures::need(&args.data, words.is_some(), &args.pictures.given())?;
         let with = Encoders::open(&args.dir)?;

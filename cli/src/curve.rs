@@ -22,7 +22,7 @@ use models::transfer::finetune::tuned::Reading;
 use serde_json::json;
 
 use crate::Stopped;
-use crate::flags::{self, MOST_DROPOUT, ReadingName, Threads, check_share, count, named};
+use crate::flags::{self, ReadingName, Threads, count, named};
 use crate::pictures::{self, PictureFlags};
 
 /// Measure how good a task is learned from 1, 2, 4 … labels of each class (or tagged sentences): by the pre-trained model, by
@@ -116,13 +116,10 @@ fn free() -> PathBuf {
 pub fn run(args: &Args) -> Result<()> {
     let (Task::Classify { options: o, .. } | Task::Tag(o)) = &args.task;
     o.threads.set();
-    if !(o.lr > 0.0 && o.lr.is_finite()) {
-        return Err(crate::Usage(format!("--lr {}: give more than 0", o.lr)).into());
-    }
+    o.recipe().check()?;
     if o.most == Some(0) {
         return Err(crate::Usage("--most 0 leaves nothing to learn from: give 1 or more".to_owned()).into());
     }
-    check_share("dropout", o.dropout, MOST_DROPOUT)?;
     if o.svg.exists() {
         return Err(Error::file(&o.svg, "is there already: give the picture another name with --svg").into());
     }

@@ -134,12 +134,12 @@ fn judge(args: &Args, (with, of): (&Pretrained, Vectors), wanted: &Option<PathBu
 
 /// What a CLIP makes of texts and pictures.
 fn with_pictures(args: &Args) -> Result<()> {
-    if args.pairs.is_some() {
-        let what = "is a CLIP, and --pairs is for models of text: --retrieval seeks pictures and captions";
-        return Err(Error::file(&args.dir, what).into());
-    }
-    if args.pooling.is_some() {
-        return Err(crate::Usage("--pooling is for models of text, and this is a CLIP: leave it out".to_owned()).into());
+    let only_of_text = [
+        (args.pairs.is_some(), "--pairs is for models of text: --retrieval seeks pictures and captions"),
+        (args.pooling.is_some(), "--pooling is for models of text: leave it out"),
+    ];
+    if let Some((_, what)) = only_of_text.iter().find(|(given, _)| *given) {
+        return Err(crate::Usage(format!("{} is a CLIP, and {what}", args.dir.display())).into());
     }
     if matches!(args.retrieval, Some(Some(_))) && !args.data.is_empty() {
         let what =

@@ -1,7 +1,6 @@
 //! `pretext finetune`: a pre-trained model learns a task from labelled examples.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,22 +9,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll, squad};
-use models::files::{self, quoted};
+use models::files::quoted;
 use models::hub::pretrained::Pretrained;
 use models::train::options::PrecisionName;
-use models::train::run::new_directory;
 use models::transfer::finetune::answer;
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
 use models::transfer::finetune::tag::{self, Tagged};
 use models::transfer::finetune::trials::{self, Outcome, Scores, Trial};
-use models::transfer::finetune::tuned::{self, Kind};
+use models::transfer::finetune::tuned::{self, Kind, Place};
 use models::transfer::finetune::windows::{self, Asked};
 use models::transfer::finetune::{Fitted, Recipe, Watch, classify};
 use models::transfer::score::Counts;
 use serde::Serialize;
 
 use crate::Stopped;
-use crate::flags::{self, MOST_DROPOUT, Placed, ReadingName, Threads, check_names, check_share, count, named};
+use crate::flags::{self, Placed, ReadingName, Threads, check_names, count, named};
 
 /// Fine-tune a pre-trained model on labelled examples.
 #[derive(ClapArgs)]
@@ -187,7 +185,7 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
     };
     let sizes = [examples.train.len(), examples.val.len(), examples.test.len()];
     introduce(&examples.notes, &(count(examples.labels.len(), "label") + "; "), "example", sizes);
-    let place = o.place(Kind::Classify)?;
+    let place = Place::take(o.out.as_deref(), Kind::Classify)?;
     let (classifier, outcome) = o.trials(&recipe, &place, |recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Classify, recipe));
         let (classifier, fitted) = classify::finetune(&body, &examples, pooling.into(), recipe, report)?;
@@ -196,8 +194,8 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
         let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
         Ok((classifier, fitted, test))
     })?;
-    classifier.save(&place.out, &from.tokenizer, &examples.labels)?;
-    o.conclude((args, &recipe), &place.out, (Kind::Classify, Some(pooling)), outcome)
+    classifier.save(&place.directory, &from.tokenizer, &examples.labels)?;
+    o.conclude(Kind::Classify, &o.told(args, Kind::Classify, Some(pooling), &recipe), &place, outcome)
 }
 
 fn tag(args: &Args, o: &Options) -> Result<()> {
@@ -213,7 +211,7 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
     };
     let sizes = [&sentences.train, &sentences.val, &sentences.test].map(Tagged::sentences);
     introduce(&sentences.notes, &(count(sentences.tags.len(), "tag") + "; "), "example", sizes);
-    let place = o.place(Kind::Tag)?;
+    let place = Place::take(o.out.as_deref(), Kind::Tag)?;
     let (tagger, outcome) = o.trials(&recipe, &place, |recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Tag, recipe));
         let parts = [&sentences.train, &sentences.val];
@@ -223,8 +221,8 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
         let named = |s: Counts| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
         Ok((tagger, fitted, score.map_or(Scores::new(), named)))
     })?;
-    tagger.save(&place.out, &from.tokenizer)?;
-    o.conclude((args, &recipe), &place.out, (Kind::Tag, None), outcome)
+    tagger.save(&place.directory, &from.tokenizer)?;
+    o.conclude(Kind::Tag, &o.told(args, Kind::Tag, None, &recipe), &place, outcome)
 }
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
@@ -244,7 +242,7 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
     };
     let sizes = [&questions.train, &questions.val, &questions.test].map(Asked::len);
     introduce(&questions.notes, "", "question", sizes);
-    let place = o.place(Kind::Answer)?;
+    let place = Place::take(o.out.as_deref(), Kind::Answer)?;
     let (answerer, outcome) = o.trials(&recipe, &place, |recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Answer, recipe));
         let parts = [&questions.train, &questions.val];
@@ -254,8 +252,8 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
         let named = |s: answer::Scores| [("exact match", s.exact_match), ("answer F1", s.f1)].into();
         Ok((answerer, fitted, score.map_or(Scores::new(), named)))
     })?;
-    answerer.save(&place.out, &from.tokenizer)?;
-    o.conclude((args, &recipe), &place.out, (Kind::Answer, None), outcome)
+    answerer.save(&place.directory, &from.tokenizer)?;
+    o.conclude(Kind::Answer, &o.told(args, Kind::Answer, None, &recipe), &place, outcome)
 }
 
 fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: [usize; 3]) {
@@ -263,37 +261,10 @@ fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: 
     eprintln!("{labels}{} to learn from, {val} to validate on, {test} to test on", count(train, example));
 }
 
-/// Where the result goes.
-struct Place {
-    out: PathBuf,
-    /// Whether the directory was not there before.
-    made: bool,
-    /// Keeps others out of it.
-    _held: Option<File>,
-}
-
-impl Place {
-    /// Nothing came of it: the directory goes, if it is of now and nothing was put into it.
-    fn leave(&self) {
-        if self.made {
-            let _ = std::fs::remove_dir(&self.out);
-        }
-    }
-}
-
 impl Options {
     /// The recipe. `least_steps` are the task's own, for who does not say how many passes there are to be.
-    fn recipe(&self, least_steps: u64) -> Result<Recipe> {
-        check_share("dropout", self.dropout, MOST_DROPOUT)?;
-        check_share("layer-decay", self.layer_decay, 1.0)?;
-        if self.layer_decay == 0.0 {
-            let what = "--layer-decay 0: nothing below the new layer would learn; give more, up to 1";
-            return Err(crate::Usage(what.to_owned()).into());
-        }
-        if !(self.lr > 0.0 && self.lr.is_finite()) {
-            return Err(crate::Usage(format!("--lr {}: give more than 0, such as 1e-3", self.lr)).into());
-        }
-        Ok(Recipe {
+    fn recipe(&self, least_steps: u64) -> Recipe {
+        Recipe {
             epochs: self.epochs.unwrap_or(Recipe::default().epochs),
             least_steps: self.least_steps.unwrap_or(if self.epochs.is_some() { 1 } else { least_steps }),
             batch_size: self.batch_size as usize,
@@ -303,7 +274,7 @@ impl Options {
             precision: self.precision.into(),
             seed: self.seed,
             ..Recipe::default()
-        })
+        }
     }
 
     /// What every task needs before its examples: the recipe and the model.
@@ -311,23 +282,14 @@ impl Options {
         self.threads.set();
         let dir = Some(args.dir.clone());
         check_names(tuned::OPTIONS, [&dir, &self.data, &self.val_data, &self.test_data, &self.out])?;
-        let recipe = self.recipe(least_steps)?;
+        let recipe = self.recipe(least_steps);
+        recipe.check()?;
         let from = Pretrained::open(&args.dir)?;
         from.check_room(&args.dir)?;
         if let Some(out) = &self.out {
             tuned::vacant(out)?;
         }
         Ok((recipe, from))
-    }
-
-    /// Where the result goes: made before the training, so that nothing is lost for want of a place; and locked.
-    fn place(&self, kind: Kind) -> models::Result<Place> {
-        let made = self.out.as_ref().is_none_or(|out| !out.exists());
-        let out = self.out.clone().map_or_else(|| new_directory(kind.command()), Ok)?;
-        tuned::prepare(&out)?;
-        let held = files::hold(&out)?;
-        tuned::vacant(&out)?; // who held it may have put a model there
-        Ok(Place { out, made, _held: held })
     }
 
     /// How a line begins that is of one seed: of several it says which.
@@ -392,27 +354,23 @@ impl Options {
         Ok((model, outcome))
     }
 
+    /// The words of this command, with what the recipe made of them.
+    fn told<'a>(&'a self, args: &'a Args, kind: Kind, pooling: Option<ReadingName>, recipe: &Recipe) -> Told<'a> {
+        let Recipe { epochs, least_steps, .. } = *recipe;
+        Told { from: &args.dir, task: kind.command(), pooling, epochs, least_steps, options: self }
+    }
+
     /// Writes how it went, says so, and ends as it ended.
-    fn conclude(
-        &self,
-        (args, recipe): (&Args, &Recipe),
-        out: &Path,
-        (kind, pooling): (Kind, Option<ReadingName>),
-        mut outcome: Outcome,
-    ) -> Result<()> {
+    fn conclude(&self, kind: Kind, told: &Told, place: &Place, mut outcome: Outcome) -> Result<()> {
         let end = match outcome.failed.take() {
             Some(error) => Err(error.into()),
             None if outcome.stopped().is_some() => Err(Stopped.into()),
             None => Ok(()),
         };
-        let Recipe { epochs, least_steps, .. } = *recipe;
-        tuned::save_options(
-            out,
-            &Told { from: &args.dir, task: kind.command(), pooling, epochs, least_steps, options: self },
-        )?;
-        tuned::save_results(out, &outcome)?;
+        tuned::save_options(&place.directory, told)?;
+        tuned::save_results(&place.directory, &outcome)?;
         // Whether somebody still listens says nothing of how it ended.
-        let told = self.tell(out, kind, &outcome);
+        let told = self.tell(&place.directory, kind, &outcome);
         end.and(told)
     }
 

@@ -32,12 +32,6 @@ impl Threads {
     }
 }
 
-/// An error if the value of the flag `name` is no share, from 0 to `most`.
-pub fn check_share(name: &str, x: f64, most: f64) -> Result<(), crate::Usage> {
-    let good = (0.0..=most).contains(&x);
-    if good { Ok(()) } else { Err(crate::Usage(format!("--{name} {x}: give a share from 0 to {most}"))) }
-}
-
 /// An error if the name of one of these files is not UTF-8, as the file of options that will hold it has to be.
 pub fn check_names<'a>(
     options: &str,
@@ -51,9 +45,6 @@ pub fn check_names<'a>(
         None => Ok(()),
     }
 }
-
-/// More than this dropout leaves nothing to learn from.
-pub const MOST_DROPOUT: f64 = 0.9;
 
 /// Parses an option by the name that train.toml gives it.
 pub fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {

@@ -34,19 +34,19 @@ pub struct Args {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     samples: u64,
     /// Scores are divided by this; 0 is greedy
-    #[arg(long, default_value_t = 0.8, value_name = "T")]
+    #[arg(long, default_value_t = Sampling::default().temperature, value_name = "T")]
     temperature: f64,
     /// Only the k likeliest tokens; 0 means all
-    #[arg(long, default_value_t = 50, value_name = "K")]
+    #[arg(long, default_value_t = Sampling::default().top_k, value_name = "K")]
     top_k: usize,
     /// Only the likeliest tokens that together reach this probability
-    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    #[arg(long, default_value_t = Sampling::default().top_p, value_name = "P")]
     top_p: f64,
     /// Always the likeliest token
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "samples"])]
     greedy: bool,
     /// Which random choices
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = Sampling::default().seed, value_name = "N")]
     seed: u64,
     /// Go on after the end of a document
     #[arg(long)]

@@ -129,11 +129,11 @@ pub fn is_clip(directory: &Path) -> Result<bool> {
 
 /// An error if any of these options was given: (its name, whether it was). They are for pictures, and the directory holds a
 /// model of text.
-pub fn refuse(directory: &Path, options: &[(&str, bool)]) -> Result<()> {
+pub fn refuse(directory: &Path, options: &[(&str, bool)]) -> Result<(), crate::Usage> {
     match options.iter().find(|(_, given)| *given) {
         Some((name, _)) => {
             let what = format!("is a model of text, and {name} is for pictures: give a CLIP, or leave it out");
-            Err(Error::file(directory, what).into())
+            Err(crate::Usage(format!("{}: {what}", directory.display())))
         }
         None => Ok(()),
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
+use clap::builder::RangedU64ValueParser;
 use models::data::text::{Source, TextFiles, TextOptions, default_cache};
 use tokenizer::{Special, Tokenizer};
 
@@ -25,7 +26,7 @@ pub enum Command {
         #[arg(long, num_args = 1.., required = true, value_name = "PATH")]
         data: Vec<String>,
         /// Tokens of the vocabulary; 256 means bytes
-        #[arg(long, default_value_t = 8192, value_name = "N")]
+        #[arg(long, default_value_t = 8192, value_name = "N", value_parser = vocab_size())]
         vocab_size: usize,
         /// Directory for tokenizer.json
         #[arg(long, value_name = "DIR")]
@@ -54,12 +55,20 @@ pub enum Command {
         /// A tokenizer.json or a directory that holds one
         tokenizer: PathBuf,
         /// Show this text's tokens
-        #[arg(long)]
+        #[arg(long, conflicts_with = "last")]
         text: Option<String>,
+        /// The names of special tokens inside the text: refuse, allow or text
+        #[arg(long, default_value = "text", value_parser = special, value_name = "HOW", requires = "text")]
+        special: Special,
         /// How many of the last tokens to show
         #[arg(long, default_value_t = 20, value_name = "N")]
         last: usize,
     },
+}
+
+/// A vocabulary has all bytes at least.
+pub fn vocab_size() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(256..)
 }
 
 fn special(name: &str) -> Result<Special, String> {
@@ -85,7 +94,13 @@ pub fn run(command: &Command) -> Result<()> {
             std::io::stdout().write_all(&Tokenizer::open(tokenizer)?.decode(&ids)?)?;
             Ok(())
         }
-        Command::Inspect { tokenizer, text, last } => inspect(&Tokenizer::open(tokenizer)?, text.as_deref(), *last),
+        Command::Inspect { tokenizer, text, special, last } => {
+            let tokenizer = Tokenizer::open(tokenizer)?;
+            match text {
+                Some(text) => show_text(&tokenizer, text, *special),
+                None => show_last(&tokenizer, *last),
+            }
+        }
     }
 }
 
@@ -125,24 +140,28 @@ fn train(data: &[String], vocab_size: usize, out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn inspect(tokenizer: &Tokenizer, text: Option<&str>, last: usize) -> Result<()> {
+/// A token on its line.
+fn show(out: &mut impl Write, tokenizer: &Tokenizer, id: u32) -> std::io::Result<()> {
+    writeln!(out, "{id:>7}  {:?}", String::from_utf8_lossy(tokenizer.token(id).unwrap_or_default()))
+}
+
+fn show_text(tokenizer: &Tokenizer, text: &str, special: Special) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let show = |id: u32| format!("{:?}", String::from_utf8_lossy(tokenizer.token(id).unwrap_or_default()));
-    if let Some(text) = text {
-        let ids = tokenizer.encode(text.as_bytes(), Special::Allow)?;
-        for &id in &ids {
-            writeln!(out, "{id:>7}  {}", show(id))?;
-        }
-        writeln!(out, "{} bytes in {} tokens", text.len(), ids.len())?;
-        return Ok(());
-    }
+    let ids = tokenizer.encode(text.as_bytes(), special)?;
+    ids.iter().try_for_each(|&id| show(&mut out, tokenizer, id))?;
+    writeln!(out, "{} bytes in {} tokens", text.len(), ids.len())?;
+    Ok(())
+}
+
+fn show_last(tokenizer: &Tokenizer, last: usize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
     let count = tokenizer.vocab_size();
     writeln!(out, "{count} tokens, {} merges", tokenizer.merges().len())?;
     if let Some(end) = tokenizer.end_of_text() {
         writeln!(out, "end of text: {end}")?;
     }
     for id in count.saturating_sub(last)..count {
-        writeln!(out, "{id:>7}  {}", show(id as u32))?;
+        show(&mut out, tokenizer, id as u32)?;
     }
     Ok(())
 }

@@ -31,7 +31,8 @@ pub struct Stories {
     pub val_tokens: u64,
     /// Bytes of text behind these tokens.
     pub val_bytes: u64,
-    /// The loss that no model can beat on the validation rows, in nats a token; unknown where a story does not fit into a row.
+    /// What the validation rows cost by the world's own probabilities, in nats a token: no model can expect to pay less. Unknown
+    /// where a story does not fit into a row.
     pub floor: Option<f64>,
     /// Nats a validation token of the training tokens' frequencies.
     pub unigram_entropy: f64,

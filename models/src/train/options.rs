@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokenizer::Tokenizer;
 use toml::{Table, Value};
 
+pub(crate) use check::good;
 pub use clip::ClipOptions;
 use objective::contrastive;
 

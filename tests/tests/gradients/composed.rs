@@ -212,19 +212,26 @@ fn a_linear_layer_that_gates_is_to_the_bit_what_it_is_with_the_gate_after_it() {
         ([130, 33, 1100], Precision::Bf16, Gelu::Exact),
         ([33, 40, 70], Precision::Full, Gelu::Quick),
     ];
-    for ([n, i, o], precision, form) in cases {
+    let cases = cases.into_iter().flat_map(|case| [false, true].map(|transposed| (case, transposed)));
+    for (([n, i, o], precision, form), transposed) in cases {
         let none = Params::<f32>::default();
         let run = |fused: bool| {
             let tape = Tape::new(&none).with_precision(precision);
-            let [x, w] = [([n, i], 0.7), ([i, o], 1.3)]
+            let of_weight = if transposed { [o, i] } else { [i, o] };
+            let [x, w] = [([n, i], 0.7), (of_weight, 1.3)]
                 .map(|(shape, a)| tape.variable(Tensor::of(shape, &numbers(shape[0] * shape[1], a))));
             let b = tape.variable(Tensor::of([o], &numbers(o, 0.3)));
-            let y = if fused { x.linear_gelu(w, Some(b), form) } else { x.linear(w, Some(b)).gelu(form) };
+            let y = match (fused, transposed) {
+                (true, false) => x.linear_gelu(w, Some(b), form),
+                (false, false) => x.linear(w, Some(b)).gelu(form),
+                (true, true) => x.linear_t_gelu(w, Some(b), form),
+                (false, true) => x.linear_t(w, Some(b)).gelu(form),
+            };
             (
                 y.value().data().to_vec(),
                 y.sum().gradients(&[x, w, b]).iter().map(|g| g.data().to_vec()).collect::<Vec<_>>(),
             )
         };
-        assert_eq!(run(true), run(false), "[{n}, {i}, {o}]");
+        assert_eq!(run(true), run(false), "[{n}, {i}, {o}], transposed: {transposed}");
     }
 }

@@ -142,7 +142,10 @@ fn pictures_of_ones_own_are_named_and_what_is_no_picture_is_said_when_the_others
     fails(&["classify", model, "nowhere.png", "--labels", &labels], 1, &["nowhere.png", "check the path"]);
     fails(&["classify", model, here.to_str().unwrap(), "--labels", &labels], 1, &["is a folder"]);
     let one = file(here, "one.txt", "a cat\n");
-    fails(&["classify", model, &rgb, "--labels", &one], 2, &["one label only, \"a cat\""]);
+    fails(&["classify", model, &rgb, "--labels", &one], 1, &["one.txt", "one label only, \"a cat\""]);
+    let twice = file(here, "twice.txt", "a cat\na dog\n\na cat\n");
+    fails(&["classify", model, &rgb, "--labels", &twice], 1, &["twice.txt: line 4 has the label \"a cat\" of line 1"]);
+    fails(&["classify", model, "", "--labels", &labels], 2, &["no picture is named"]);
     let none = file(here, "none.txt", "\n\n");
     fails(&["classify", model, &rgb, "--labels", &none], 1, &["none.txt", "has no label"]);
     fails(&[&named[..], &["--template", "a picture"]].concat(), 2, &["no place for a label"]);
@@ -258,11 +261,11 @@ fn what_is_for_texts_and_what_is_for_pictures_is_told_apart() {
         &["tag", clip, "a"],
         &["answer", clip, "a?", "b"],
         &["curve", clip, "tag"],
-        &["embed", clip, "--pairs"],
     ] {
         let (code, said) = words(command);
         assert!(code == 1 && said.contains("is a CLIP"), "{command:?}: {said}");
     }
+    fails(&["embed", clip, "--pairs"], 2, &["is a CLIP", "--pairs is for models of text"]);
     for command in [
         &["classify", bert, "--data", "x.tsv"][..],
         &["classify", bert, "a.png", "--labels", "x.txt"],
@@ -271,6 +274,6 @@ fn what_is_for_texts_and_what_is_for_pictures_is_told_apart() {
         &["embed", bert, "--data", "x.tsv"],
         &["curve", bert, "classify", "--class-column", "x"],
     ] {
-        fails(command, 1, &["is a model of text", "is for pictures"]);
+        fails(command, 2, &["is a model of text", "is for pictures"]);
     }
 }

@@ -9,7 +9,7 @@ use tests::{pretext, run, said};
 
 use super::bad_input::fails;
 use super::export::tensors_of;
-use super::train;
+use super::{TINY_CLIP, train};
 
 fn weights(directory: &Path) -> Vec<u8> {
     fs::read(directory.join("model.safetensors")).unwrap()
@@ -27,6 +27,11 @@ fn a_run_killed_five_times_ends_with_the_bits_of_one_that_was_not() {
 #[test]
 fn a_run_of_muon_killed_five_times_ends_with_the_bits_of_one_that_was_not() {
     killed_five_times(&[TALKATIVE, &["--optimizer", "muon"]].concat());
+}
+
+#[test]
+fn a_bert_in_bf16_killed_five_times_ends_with_the_bits_of_one_that_was_not() {
+    killed_five_times(&[TALKATIVE, &["bert", "--precision", "bf16"]].concat());
 }
 
 fn killed_five_times(talkative: &[&str]) {
@@ -67,6 +72,25 @@ pub fn a_killed_run_ends_as_one_that_was_not(words: &dyn Fn(&Path) -> Vec<String
     };
     assert_eq!(measured(&killed), measured(&whole), "each step stands once in the metrics, and was the same");
     assert_eq!(measured(&whole).len(), 30);
+}
+
+#[test]
+fn no_model_and_no_precision_depends_on_the_number_of_threads() {
+    let directory = tempfile::tempdir().unwrap();
+    // As below, rows for more than one task.
+    let wide = ["--width", "64", "--block-size", "64", "--batch-size", "32", "--steps", "2", "--dropout", "0.1"];
+    for (name, model) in [("bert", &["bert"][..]), ("clip", TINY_CLIP)] {
+        for precision in ["f32", "bf16"] {
+            let [one, three] = ["1", "3"].map(|threads| {
+                let out = directory.path().join(format!("{name}-{precision}-{threads}"));
+                let more = ["--precision", precision, "--threads", threads];
+                let output = run(train(&out, &[model, &wide, &more].concat()));
+                assert!(output.status.success(), "{}", said(&output));
+                weights(&out)
+            });
+            assert!(one == three, "{name} in {precision}");
+        }
+    }
 }
 
 #[test]

@@ -210,7 +210,7 @@ fn a_fine_tuning_that_comes_to_nothing_ends_with_a_sentence_and_no_model() {
         (&["finetune", model, "classify", "--data", &texts, "--out", &gone], "a file is in the way"),
         (&["curve", model, "classify", "--svg", &gone], "cannot write it"),
         (&["finetune", model, "classify", "--epochs", "0"], "0 is not in 1.."),
-        (&["finetune", model, "classify", "--layer-decay", "0"], "nothing below the new layer"),
+        (&["finetune", model, "classify", "--layer-decay", "0"], "below the new layer nothing"),
         (&["fill", model, "a [MASK]", "--top", "0"], "0 is not in 1.."),
     ] {
         let (content, text) = words(said);

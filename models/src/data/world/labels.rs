@@ -133,6 +133,7 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scene::Shape;
     use super::super::words::{PEOPLE, WEATHER};
     use super::*;
 
@@ -206,6 +207,12 @@ mod tests {
                 };
                 assert!(good, "{entity:?} {named}");
             }
+            // And nobody is left out, and no object.
+            let labelled = |of: Entity| story.entities.iter().filter(|(_, entity)| *entity == of).count();
+            let words = || story.text.split(|c: char| !c.is_alphanumeric());
+            let people = words().filter(|word| PEOPLE.iter().any(|person| person.name == *word)).count();
+            let objects = words().filter(|word| Shape::ALL.iter().any(|shape| shape.word() == *word)).count();
+            assert_eq!([labelled(Entity::Person), labelled(Entity::Object)], [people, objects], "{}", story.text);
         }
     }
 }

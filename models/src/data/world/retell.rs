@@ -2,8 +2,8 @@
 //!
 //! All wordings of a sentence ask for the same choices, each kind of choice in the same order. So a story is told again by
 //! taking, at each choice of a kind, what was taken the last time at that kind's next choice, and drawing the wording
-//! anew. If some of the other choices are drawn anew too, the two stories share less, and by a known amount: with each of
-//! them drawn anew with probability q, the story is 1 − q of what it was.
+//! anew. If some of the other choices are drawn anew too, each with probability q, the two stories share less, the
+//! less the larger q is. (One that is drawn anew may come out as it was, and may change what later ones can be.)
 
 use tensor::random::{Random, Stream};
 

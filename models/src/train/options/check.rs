@@ -10,7 +10,7 @@ impl Options {
     pub(super) fn check_flags(&self, flags: &Table) -> Result<()> {
         let given = |keys: &[&str]| keys.iter().any(|key| flags.contains_key(*key));
         let of_clip = flags.get("clip").and_then(Value::as_table);
-        let of_files = ["ground", "memory"].iter().any(|key| of_clip.is_some_and(|clip| clip.contains_key(*key)));
+        let of_clip = |keys: &[&str]| keys.iter().any(|key| of_clip.is_some_and(|clip| clip.contains_key(*key)));
         let adamw = self.optimizer == OptimizerName::Adamw;
         refuse([
             (
@@ -22,8 +22,13 @@ impl Options {
                 "--val-share holds back a part of --data: without that it is the built-in world that is learned",
             ),
             (
-                of_files && self.data.is_empty(),
-                "--ground and --memory are for pictures in files: name these with --data, or leave them out",
+                of_clip(&["memory"]) && self.data.is_empty(),
+                "--memory is for pictures in files: name these with --data, or leave it out",
+            ),
+            (
+                of_clip(&["flip", "hue", "grey"]) && self.data.is_empty(),
+                "the built-in world's captions speak of left and right and of colours, which --flip, --hue and --grey would \
+                 make untrue: leave them out, or name pictures with --data",
             ),
             (
                 given(&["muon_lr", "muon_momentum"]) && adamw,
@@ -36,6 +41,10 @@ impl Options {
             (
                 given(&["min_lr"]) && self.schedule == ScheduleName::Constant,
                 "--min-lr is where a falling rate ends, and --schedule constant does not fall: leave one of them out",
+            ),
+            (
+                given(&["warmup"]) && self.warmup >= self.steps && self.minutes.is_none(),
+                "--warmup takes all of the steps, and --lr is never reached: give less than --steps",
             ),
             (
                 given(&["vocab_size"]) && self.tokenizer.is_some(),
@@ -111,10 +120,15 @@ impl Options {
             ("val-share", self.val_share, more(self.val_share) && self.val_share < 1.0, "more than 0, and less than 1"),
             ("minutes", minutes, more(minutes) && minutes <= TEN_YEARS, "more than 0, and ten years at most"),
         ];
-        match numbers.into_iter().find(|(_, _, good, _)| !good) {
-            Some((name, number, _, give)) => Err(Error::Options(format!("--{name} {number}: give {give}"))),
-            None => Ok(()),
-        }
+        good(numbers)
+    }
+}
+
+/// An error if one of these numbers is not good: (its option, the number, whether it is, what would be).
+pub(crate) fn good<const N: usize>(numbers: [(&str, f64, bool, &str); N]) -> Result<()> {
+    match numbers.into_iter().find(|(_, _, good, _)| !good) {
+        Some((name, number, _, give)) => Err(Error::Options(format!("--{name} {number}: give {give}"))),
+        None => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokenizer::Tokenizer;
 use toml::{Table, Value};
 
-use super::check::refuse;
+use super::check::{good, refuse};
 use super::{ModelName, Options};
 use crate::clip::{ClipConfig, TextConfig, VisionConfig};
 use crate::data::captioned::ends;
@@ -167,16 +167,12 @@ pub(super) fn check(o: &Options) -> Result<()> {
             "captions, conditions and columns are of tables: name these with --data, or leave them out".to_owned(),
         ),
         (batch < 2, format!("a batch of {batch} has no other caption to be told from: give --batch-size 2 or more")),
-        (
-            !share(crop) || crop == 0.0,
-            format!("--crop {crop} is no share of a picture: give more than 0, and 1 at most"),
-        ),
-        (!(0.0..=0.5).contains(&shift), format!("--shift {shift} moves a picture out of sight: give 0 to 0.5")),
-        (!share(colour), format!("--colour {colour}: give 0 (as they are) to 1")),
-        (
-            !(0.0..=0.5).contains(&hue),
-            format!("--hue {hue}: give 0 (as they are) to 0.5 (half the circle, either way)"),
-        ),
-        (!share(grey), format!("--grey {grey} is no share of pictures: give 0 (none) to 1 (all)")),
+    ])?;
+    good([
+        ("crop", crop, crop > 0.0 && crop <= 1.0, "a share of the picture, more than 0 and 1 at most"),
+        ("shift", shift, (0.0..=0.5).contains(&shift), "0 to 0.5, beyond which a picture is out of sight"),
+        ("colour", colour, share(colour), "0 (as they are) to 1"),
+        ("hue", hue, (0.0..=0.5).contains(&hue), "0 (as they are) to 0.5 (half the circle, either way)"),
+        ("grey", grey, share(grey), "0 (none) to 1 (all)"),
     ])
 }

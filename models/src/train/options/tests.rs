@@ -42,7 +42,9 @@ fn flags_without_effect_are_refused() {
         ("schedule = \"constant\"\ndecay_share = 0.5", "warmup-stable-decay"),
         ("schedule = \"constant\"\nmin_lr = 1e-5", "constant does not fall"),
         ("tokenizer = \"x\"\nvocab_size = 300", "leave --vocab-size out"),
-        ("model = \"clip\"\nclip.ground = [0, 0, 0]", "for pictures in files"),
+        ("steps = 5\nwarmup = 5", "give less than --steps"),
+        ("model = \"clip\"\nclip.flip = true", "make untrue"),
+        ("model = \"clip\"\nclip.memory = 0", "for pictures in files"),
     ] {
         let error = Options::resolve(&Table::new(), &table(said)).unwrap_err().to_string();
         assert!(error.contains(answer), "{said}: {error}");

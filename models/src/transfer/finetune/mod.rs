@@ -20,6 +20,7 @@ use tensor::random::{Random, Stream};
 use crate::Model;
 use crate::error::{Error, Result};
 use crate::nn::Value;
+use crate::train::options::good;
 
 pub mod answer;
 pub mod classify;
@@ -73,6 +74,26 @@ impl Default for Recipe {
             patience: 3,
             seed: 1,
         }
+    }
+}
+
+impl Recipe {
+    /// An error if one of its shares or its rate is none.
+    pub fn check(&self) -> Result<()> {
+        /// More than this dropout leaves nothing to learn from.
+        const MOST_DROPOUT: f64 = 0.9;
+        let Self { lr, layer_decay, dropout, .. } = *self;
+        good([
+            ("lr", lr, lr > 0.0 && lr.is_finite(), "more than 0, such as 1e-3"),
+            (
+                "layer-decay",
+                layer_decay,
+                layer_decay > 0.0 && layer_decay <= 1.0,
+                "more than 0 (below the new layer \
+                nothing would learn), and 1 at most",
+            ),
+            ("dropout", dropout, (0.0..=MOST_DROPOUT).contains(&dropout), "a share from 0 to 0.9"),
+        ])
     }
 }
 

@@ -1,6 +1,7 @@
 //! What all tasks share: a model with layers on top, and its directory, a checkpoint as `transformers` has it for the task.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use autograd::{Params, Scope};
 use serde::Serialize;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::hub::pretrained::{self, Pretrained};
 use crate::hub::{self, Checkpoint};
 use crate::pretext::texts::{as_read, as_told};
+use crate::train::run::new_directory;
 use crate::{Config, Model, files};
 
 pub use crate::hub::task::Kind;
@@ -98,6 +100,38 @@ pub fn vacant(directory: &Path) -> Result<()> {
     match files.iter().find(|file| directory.join(file).exists()) {
         Some(file) => Err(Error::file(directory, format!("already holds a model ({file}): give another --out"))),
         None => Ok(()),
+    }
+}
+
+/// Where a fine-tuned model goes: a directory in which nobody else trains meanwhile. It is taken before the training, so that
+/// nothing is lost for want of a place.
+pub struct Place {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Whether it was not there before.
+    made: bool,
+    /// Keeps others out of it.
+    _held: Option<File>,
+}
+
+impl Place {
+    /// The directory that is named, or a new one under `runs` that is called after the task.
+    ///
+    /// Errors: it holds a model already, or somebody trains in it; it cannot be made or written into.
+    pub fn take(named: Option<&Path>, kind: Kind) -> Result<Self> {
+        let made = named.is_none_or(|directory| !directory.exists());
+        let directory = named.map_or_else(|| new_directory(kind.command()), |named| Ok(named.to_owned()))?;
+        prepare(&directory)?;
+        let held = files::hold(&directory)?;
+        vacant(&directory)?; // who held it may have put a model there
+        Ok(Self { directory, made, _held: held })
+    }
+
+    /// Nothing came of it: the directory goes, if it is of now and nothing was put into it.
+    pub fn leave(&self) {
+        if self.made {
+            let _ = std::fs::remove_dir(&self.directory);
+        }
     }
 }
 
