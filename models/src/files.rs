@@ -70,7 +70,13 @@ pub(crate) fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     // The file will be one like any other, so it gets the permissions of any other: the umask's.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(dir)
+    builder.tempfile_in(dir).map_err(|error| {
+        // The temporary file's name, which the error has with it, says nothing to anybody.
+        match error.to_string().split_once(" at path \"") {
+            Some((what, _)) => io::Error::new(error.kind(), what),
+            None => error,
+        }
+    })
 }
 
 /// Locks a directory for as long as the file is open, where the system can; it is open no longer than the program runs, however

@@ -6,6 +6,7 @@
 
 pub mod readers;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -46,7 +47,7 @@ fn cache() -> &'static Path {
 }
 
 /// Runs the program with these words.
-pub fn run<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>) -> Output {
+pub fn run<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Output {
     pretext().args(words).output().expect("the program runs")
 }
 
@@ -54,4 +55,41 @@ pub fn run<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>) -> Out
 pub fn said(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     format!("{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+/// Whether the program is content with these words, and what it says.
+pub fn words<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> (bool, String) {
+    let output = run(words);
+    (output.status.success(), said(&output))
+}
+
+/// Runs the program, which has to end with this code and to say all of these; returns what it said.
+#[track_caller]
+pub fn ends<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>, code: i32, says: &[&str]) -> String {
+    let output = run(words);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    says.iter().for_each(|word| assert!(said.contains(word), "no {word:?} in: {said}"));
+    said
+}
+
+/// The same where all is well.
+#[track_caller]
+pub fn succeeds<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>, says: &[&str]) -> String {
+    ends(words, 0, says)
+}
+
+/// The same where it is not.
+#[track_caller]
+pub fn fails<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>, code: i32, says: &[&str]) {
+    assert_ne!(code, 0);
+    ends(words, code, says);
+}
+
+/// Writes a file of this name into a directory; its path, as a word.
+pub fn file(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, content).expect("a temporary directory can be written into");
+    path.to_str().expect("temporary directories have plain names").to_owned()
 }

@@ -56,7 +56,8 @@ pub struct BertConfig {
     /// ε of the layer norms.
     #[serde(default = "epsilon")]
     pub layer_norm_eps: f64,
-    /// Deviation of the initial weights.
+    /// Deviation of the initial weights. Of those that add to the residual stream it is less here, as for GPT-2
+    /// ([`BlockConfig::residual_deviation`]); BERT's own code makes no such difference.
     #[serde(default = "deviation")]
     pub initializer_range: f64,
 }

@@ -47,7 +47,7 @@ pub struct Bert {
     pub config: BertConfig,
     words: Embedding,     // tokens [V, C]
     positions: Embedding, // positions [P, C]
-    segments: Embedding,  // kinds of segments [2, C]
+    segments: Embedding,  // kinds of segments [S, C], two as published
     norm: LayerNorm,
     layers: Vec<Block>,
     /// After the last block, where the blocks have their norms first.

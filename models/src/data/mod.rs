@@ -132,7 +132,7 @@ impl Corpus {
         }
     }
 
-    /// Tokens that validation predicts, or pictures.
+    /// Tokens of the validation part (masked prediction asks for a share of them), or pictures.
     pub fn val_tokens(&self) -> u64 {
         match self {
             Self::World(stories) => stories.val_tokens,

@@ -1,11 +1,15 @@
 //! Sentences, cut out of windows of tokens: what contrastive prediction tells apart.
 //!
-//! A window begins and ends anywhere in a text. Its bytes are cut at the ends of lines, and after `.`, `!` and `?` where
-//! white space follows; of the pieces that are whole one is drawn. It is a rule for prose: "Mr. Smith" is cut in two, which
+//! A window begins and ends anywhere in a text. Its bytes are cut at the ends of lines, and after `.`, `!` and `?`, with
+//! the quotation marks and brackets that close there, where white space follows and then no small letter; of the pieces that are
+//! whole one is drawn. It is a rule for prose: "Mr. Smith" is cut in two, which
 //! costs a learner of many sentences little, and text without such marks is taken as it comes.
 
 use tensor::random::Random;
 use tokenizer::Tokenizer;
+
+/// What may stand between the end of a sentence and the white space behind it.
+const CLOSING: [&str; 6] = ["\"", "'", ")", "”", "’", "»"];
 
 /// Pieces of fewer bytes are headings, signs of lists and names cut at a dot.
 const SHORTEST: usize = 16;
@@ -26,8 +30,10 @@ pub fn sentences(text: &[u8]) -> Vec<&[u8]> {
 fn pieces(text: &[u8]) -> Vec<&[u8]> {
     let (mut pieces, mut start) = (Vec::new(), 0);
     let ends = |at: usize| {
-        let closed = text[at..].iter().take_while(|byte| matches!(byte, b'"' | b'\'' | b')')).count();
-        let after = at + closed;
+        let mut after = at;
+        while let Some(mark) = CLOSING.iter().find(|mark| text[after..].starts_with(mark.as_bytes())) {
+            after += mark.len();
+        }
         let capital =
             text[after..].iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|b| !b.is_ascii_lowercase());
         (text.get(after).is_none_or(u8::is_ascii_whitespace) && capital).then_some(after)
@@ -57,7 +63,8 @@ pub fn draw(window: &[u32], tokenizer: &Tokenizer, random: &mut Random) -> Vec<u
     let parts: Vec<Vec<u8>> = parts.collect();
     let (mut whole, mut torn) = (Vec::new(), Vec::new());
     for (i, part) in parts.iter().enumerate() {
-        let pieces = pieces(part);
+        // The window's end is no end of a sentence, whatever stands there: "costs 3." may go on with "50".
+        let pieces: Vec<&[u8]> = pieces(part).into_iter().filter(|piece| !piece.is_empty()).collect();
         for (j, piece) in pieces.iter().enumerate().filter(|(_, piece)| piece.len() >= SHORTEST) {
             let cut = i == 0 && j == 0 || i + 1 == parts.len() && j + 1 == pieces.len();
             let list = if cut { &mut torn } else { &mut whole };
@@ -97,6 +104,8 @@ mod tests {
         assert_eq!(drawn(text, 50), ["And so is this one!", "This is a whole one."]);
         let text = "the end of one text|A text that is whole|Another that is whole\nand torn at its e";
         assert_eq!(drawn(text, 50), ["A text that is whole", "Another that is whole"]);
+        let text = "orn first one. “Is the kettle on?” She asked it twice. It costs 3.";
+        assert_eq!(drawn(text, 50), ["She asked it twice.", "“Is the kettle on?”"]);
     }
 
     #[test]

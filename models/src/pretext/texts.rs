@@ -98,11 +98,12 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs texts into rows of at most `block` positions: rows as long as leave least room empty, the longest texts first, each
+    /// Packs texts, none of them longer than `block`, into rows of at most `block` positions: rows as long as leave least room empty, the longest texts first, each
     /// into the first row that has room for it.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a [u32]>, block: usize) -> Self {
         let texts: Vec<&[u32]> = texts.into_iter().collect();
         let longest = texts.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        assert!(longest <= block, "packed: a text of {longest} tokens in rows of {block}");
         let sum = texts.iter().map(|ids| ids.len()).sum::<usize>();
         let most = sum.min(block).max(longest); // one short row for a few short texts
         let mut longest_first: Vec<usize> = (0..texts.len()).filter(|&i| !texts[i].is_empty()).collect();

@@ -10,12 +10,15 @@ use super::metrics::Metric;
 use super::options::{NormName, ObjectiveName, OptimizerName};
 use super::representation::Representation;
 
-/// A loss from this share of the unigram level to the second is still at it, and one beyond has not come down to it; below
-/// the third share it has left it. Beyond the fourth it is worse than that of any guess, and this is said at once.
+/// From this share of the unigram level on, a loss is still at it.
 const AT: f64 = 0.98;
+/// From this share on, it has not come down to it.
 const BEYOND: f64 = 1.05;
+/// Below this share, it has left it.
 const LEFT: f64 = 0.95;
+/// From this share on, and so far above a guess among all tokens, it is worse than that of any guess: this is said at once.
 const LOST: f64 = 2.0;
+const ABOVE_ALL: f64 = 1.1;
 /// Evaluations, and steps, that a run is given before anything is said: as many as small models that learn need.
 const EVALUATIONS: usize = 3;
 const STEPS: u64 = 500;
@@ -25,6 +28,8 @@ const STEPS: u64 = 500;
 pub struct Advice {
     /// The loss of one that does not see what it is about, in nats; `None` where that is not known, or is measured with the loss.
     level: Option<f64>,
+    /// That of a guess among all tokens, in nats.
+    uniform: f64,
     /// Whether it is of pictures and captions.
     pictures: bool,
     /// What helps against staying there, as far as the run has not got it.
@@ -33,7 +38,11 @@ pub struct Advice {
     lr: f64,
     /// When the user can expect it, in steps.
     due: u64,
+    /// Numbers of a vector, and how many vectors are measured.
     width: usize,
+    vectors: usize,
+    /// What helps against learning by heart, as far as the run has not got it.
+    varied: String,
     evaluations: usize,
     flat: Said,
     collapsed: bool,
@@ -49,19 +58,22 @@ enum Said {
 }
 
 impl Advice {
-    /// For a run of these options, whose corpus has this unigram level, if it has one.
-    pub fn new(o: &Options, unigram: Option<f64>) -> Self {
+    /// For a run of these options, whose corpus has this unigram level, if it has one, and which measures so many vectors.
+    pub fn new(o: &Options, unigram: Option<f64>, vectors: usize) -> Self {
         let level = match o.objective {
             Some(ObjectiveName::Masked) => unigram.filter(|level| level.is_finite()),
             _ => None,
         };
         Self {
             level,
+            uniform: if o.clip.is_some() { 0.0 } else { (o.vocab_size as f64).ln() },
             pictures: o.clip.is_some(),
             helps: helps(o),
             lr: o.lr,
             due: STEPS.min(o.steps.max(STEPS / 5)),
             width: o.clip.as_ref().map_or(o.width, |of| of.embed_dim),
+            vectors,
+            varied: varied(o),
             evaluations: 0,
             flat: Said::Nothing,
             collapsed: false,
@@ -82,7 +94,8 @@ impl Advice {
     /// What there is to say of the training loss and the validation loss, beside the level.
     fn flat(&mut self, step: u64, [training, loss]: [f64; 2], level: Option<f64>) -> Option<String> {
         let level = level?;
-        let patient = self.evaluations >= EVALUATIONS && step >= self.due || loss > LOST * level;
+        let lost = loss > (LOST * level).max(ABOVE_ALL * self.uniform);
+        let due = self.evaluations >= EVALUATIONS && step >= self.due || lost;
         let [knowing, not_yet, name] = match self.pictures {
             false => [
                 "knowing how often each token occurs",
@@ -91,15 +104,14 @@ impl Advice {
             ],
             true => ["guessing among a batch's captions", "the model does not tell pictures apart yet", "chance"],
         };
-        if self.flat == Said::Nothing && patient && loss > AT * level {
+        if self.flat == Said::Nothing && due && loss > AT * level {
             self.flat = Said::Stuck;
-            let Self { helps, lr, .. } = self;
+            let Self { helps, lr, varied, .. } = self;
             return Some(if training < LEFT * level {
-                let varied = if self.pictures { "pictures that vary (--crop, --shift, --hue), " } else { "" };
                 format!(
                     "after {step} steps the validation loss, {loss:.3}, is no better than {knowing}, {level:.3}, and the \
                      training loss, {training:.3}, far below: it learns its examples by heart; what helps: more data, \
-                     {varied}--dropout 0.1, fewer --steps; the best weights on the way are in best/"
+                     {varied}fewer --steps; the best weights on the way are in best/"
                 )
             } else if loss > BEYOND * level {
                 let change = format!("another --lr (it is {lr}), another --warmup or more --steps");
@@ -132,7 +144,7 @@ impl Advice {
         // What has collapsed has to come well clear of it, or a run at the bound would say so at every turn.
         let strict = if self.collapsed { 2.0 } else { 1.0 };
         let of = if self.pictures { "pictures" } else { "texts" };
-        match (representation.collapse(of, self.width, strict), self.collapsed) {
+        match (representation.collapse(of, [self.width, self.vectors], strict), self.collapsed) {
             (Some(sentence), false) => {
                 self.collapsed = true;
                 Some(format!("after {step} steps {sentence}; if it lasts, a smaller --lr or a longer --warmup helps"))
@@ -146,6 +158,13 @@ impl Advice {
     }
 }
 
+/// What varies the examples more than the run does, each with a comma behind it.
+fn varied(o: &Options) -> String {
+    let still = o.clip.as_ref().is_some_and(|of| of.crop >= 1.0 && of.shift == 0.0 && of.hue == 0.0);
+    let all = [(still, "pictures that vary (--crop, --shift, --hue), "), (o.dropout < 0.1, "--dropout 0.1, ")];
+    all.iter().filter(|(lacks, _)| *lacks).map(|(_, what)| *what).collect()
+}
+
 fn helps(o: &Options) -> String {
     if let Some(of) = &o.clip {
         let all = [
@@ -155,11 +174,13 @@ fn helps(o: &Options) -> String {
         ];
         return listed(&all);
     }
+    let new = o.from.is_none(); // who goes on from a model has its sizes
     let all = [
-        (o.norm != Some(NormName::Pre), "norms before the layers (--norm pre)"),
-        (true, "a smaller --vocab-size"),
+        (new && o.norm != Some(NormName::Pre), "norms before the layers (--norm pre)"),
+        (new && o.tokenizer.is_none(), "a smaller --vocab-size"),
         (o.mask_share.is_some_and(|share| share < 0.3), "a higher --mask-share (0.3)"),
-        (true, "a shorter --block-size"),
+        (new, "a shorter --block-size"),
+        (!new, "another --lr, or a longer --warmup"),
         (o.optimizer != OptimizerName::Muon, "--optimizer muon"),
     ];
     listed(&all)
@@ -179,7 +200,7 @@ mod tests {
 
     fn advice(more: &str) -> Advice {
         let flags: Table = format!("model = \"bert\"\nsteps = 3000\n{more}").parse().unwrap();
-        Advice::new(&Options::resolve(&Table::new(), &flags).unwrap(), Some(5.0))
+        Advice::new(&Options::resolve(&Table::new(), &flags).unwrap(), Some(5.0), 400)
     }
 
     fn metric(step: u64, val_loss: f64, rank: f64) -> Metric {
@@ -219,7 +240,7 @@ mod tests {
         assert_eq!(said(&mut advice(""), &[5.0, 4.9, 4.0, 3.0, 2.0]), []);
         let flags: Table = "model = \"gpt\"".parse().unwrap();
         let gpt = Options::resolve(&Table::new(), &flags).unwrap();
-        assert_eq!(said(&mut Advice::new(&gpt, Some(5.0)), &[5.0; 9]), []);
+        assert_eq!(said(&mut Advice::new(&gpt, Some(5.0), 400), &[5.0; 9]), []);
     }
 
     #[test]
@@ -229,6 +250,15 @@ mod tests {
         let said: Vec<String> = (1..9).flat_map(|i| heart.look(&learned(200 * i, 3.0))).collect();
         assert!(said.len() == 1 && said[0].contains("by heart") && said[0].contains("best/"), "{said:?}");
         assert!(!said[0].contains("--crop"), "{said:?}");
+        let mut drops = advice("dropout = 0.2");
+        let said: Vec<String> = (1..9).flat_map(|i| drops.look(&learned(200 * i, 3.0))).collect();
+        assert!(!said[0].contains("--dropout"), "{said:?}");
+        let early = Options::resolve(&Table::new(), &"model = \"bert\"\nvocab_size = 2000".parse().unwrap()).unwrap();
+        assert_eq!(
+            Advice::new(&early, Some(2.0), 400).look(&metric(5, 7.3, 40.0)),
+            [""; 0],
+            "a guess among all pays 7.6"
+        );
         let lost = advice("").look(&metric(60, 18950.0, 40.0));
         assert!(lost.len() == 1 && lost[0].contains("is worse than") && lost[0].contains("--lr"), "{lost:?}");
     }

@@ -104,13 +104,15 @@ impl Representation {
         }
     }
 
-    /// What a user should know of vectors of this width, if they have collapsed. Healthy ones use a tenth of their width or
-    /// more; a fiftieth, or two dimensions, is what is left when all texts lie on a line or nearly so. All in nearly one
+    /// What a user should know of so many vectors of this width, `[width, vectors]`, if they have collapsed. Healthy ones use a
+    /// tenth of the dimensions that they can or more (n vectors have n − 1 at most); a fiftieth, or two dimensions, is what is
+    /// left when all texts lie on a line or nearly so. All in nearly one
     /// direction, with cosines above 0.9997, is what is left of them at a point. These bounds are `strict` times as high. The
     /// sentence says of what the vectors are, "texts" or "pictures".
-    pub fn collapse(&self, of: &str, width: usize, strict: f64) -> Option<String> {
+    pub fn collapse(&self, of: &str, [width, vectors]: [usize; 2], strict: f64) -> Option<String> {
         let (rank, uniformity) = (self.effective_rank?, self.uniformity?);
-        if rank < strict * (0.02 * width as f64).max(2.0) {
+        let most = width.min(vectors.saturating_sub(1));
+        if rank < strict * (0.02 * most as f64).max(2.0) {
             return Some(format!(
                 "the vectors of different {of} use {rank:.1} of {width} dimensions: they have collapsed"
             ));
@@ -230,25 +232,32 @@ mod tests {
         let x = cloud(256, 32, |_, random| random.normal());
         let r = of(&x);
         assert!(r.effective_rank.unwrap() > 30.0 && r.uniformity.unwrap() < -3.5, "{r:?}");
-        assert_eq!(r.collapse("texts", 32, 1.0), None);
+        assert_eq!(r.collapse("texts", [32, 256], 1.0), None);
         // A large common part is no collapse: that is how hidden states are.
         let r = of(&cloud(256, 32, |j, random| random.normal() + if j == 0 { 20.0 } else { 0.0 }));
-        assert!(r.effective_rank.unwrap() > 25.0 && r.collapse("texts", 32, 1.0).is_none(), "{r:?}");
+        assert!(r.effective_rank.unwrap() > 25.0 && r.collapse("texts", [32, 256], 1.0).is_none(), "{r:?}");
+    }
+
+    #[test]
+    fn a_few_wide_vectors_use_no_more_dimensions_than_they_can_and_have_not_collapsed_for_that() {
+        let r = of(&cloud(FEWEST, 1024, |_, random| random.normal()));
+        assert!(r.effective_rank.unwrap() < 0.02 * 1024.0, "{r:?}");
+        assert_eq!([1.0, 2.0].map(|strict| r.collapse("texts", [1024, FEWEST], strict)), [None, None]);
     }
 
     #[test]
     fn vectors_on_a_line_and_at_a_point_have_collapsed() {
         let line = cloud(256, 128, |j, random| if j == 0 { random.normal() } else { 1.0 + 1e-6 * random.normal() });
         assert!(
-            of(&line).collapse("texts", 128, 1.0).is_some_and(|said| said.contains("of 128 dimensions")),
+            of(&line).collapse("texts", [128, 256], 1.0).is_some_and(|said| said.contains("of 128 dimensions")),
             "{:?}",
             of(&line)
         );
         let point = of(&cloud(40, 16, |j, _| j as f64));
         assert_eq!(point.effective_rank, Some(0.0));
-        assert!(point.collapse("texts", 16, 1.0).is_some());
+        assert!(point.collapse("texts", [16, 40], 1.0).is_some());
         let near = of(&cloud(40, 16, |j, random| j as f64 + 0.01 * random.normal()));
-        assert!(near.collapse("texts", 16, 1.0).is_some_and(|said| said.contains("one direction")), "{near:?}");
+        assert!(near.collapse("texts", [16, 40], 1.0).is_some_and(|said| said.contains("one direction")), "{near:?}");
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl Run {
         if let Ok(names) = std::fs::read_to_string(directory.join(BROKEN)) {
             setup.corpus.look_again(&names.lines().map(str::to_owned).collect());
         }
-        let mut advice = Advice::new(&setup.options, setup.corpus.unigram_entropy());
+        let mut advice = Advice::new(&setup.options, setup.corpus.unigram_entropy(), setup.vectors());
         for metric in read_metrics(&directory.join(METRICS))? {
             advice.look(&metric); // what was said before is not said again
         }

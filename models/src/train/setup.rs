@@ -126,6 +126,14 @@ impl Setup {
         }
     }
 
+    /// How many vectors [`Self::representation`] measures.
+    pub(super) fn vectors(&self) -> usize {
+        match &self.model {
+            Model::Clip(_) => self.corpus.val_rows(Objective::ImageText, 0).min(TEXTS),
+            _ => self.texts.len(),
+        }
+    }
+
     /// What the vectors of validation texts, or of pictures and their captions, look like.
     pub fn representation(&self) -> Result<Representation> {
         let Model::Clip(clip) = &self.model else {

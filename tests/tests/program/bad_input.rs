@@ -1,26 +1,10 @@
 //! Bad input gets one clear sentence with the file and the way out, exit code 1 or 2, and no panic.
 
 use std::fs;
-use std::path::Path;
 
-use tests::{run, said};
+use tests::{fails, file, run, said};
 
 use super::train;
-
-/// The command fails with this code and says these things.
-pub fn fails<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>, code: i32, says: &[&str]) {
-    let output = run(words);
-    let said = said(&output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
-    says.iter().for_each(|word| assert!(said.contains(word), "no {word:?} in: {said}"));
-}
-
-fn text(directory: &Path, name: &str, bytes: &[u8]) -> String {
-    let path = directory.join(name);
-    fs::write(&path, bytes).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 #[test]
 fn data_that_cannot_be_learned_from_is_refused() {
@@ -34,12 +18,12 @@ fn data_that_cannot_be_learned_from_is_refused() {
     };
     refused("nowhere.txt", &[], &["nowhere.txt"]);
     refused(folder.to_str().unwrap(), &[], &["folder"]);
-    refused(&text(directory.path(), "empty.txt", b""), &[], &["empty.txt", "empty"]);
-    refused(&text(directory.path(), "binary.txt", b"\x00\x01\x02 text"), &[], &["binary.txt"]);
-    refused(&text(directory.path(), "one.txt", b"x"), &["--vocab-size", "256"], &["token"]);
-    let short = text(directory.path(), "short.txt", &b"a few words and no more. ".repeat(20));
+    refused(&file(directory.path(), "empty.txt", b""), &[], &["empty.txt", "empty"]);
+    refused(&file(directory.path(), "binary.txt", b"\x00\x01\x02 text"), &[], &["binary.txt"]);
+    refused(&file(directory.path(), "one.txt", b"x"), &["--vocab-size", "256"], &["token"]);
+    let short = file(directory.path(), "short.txt", b"a few words and no more. ".repeat(20));
     refused(&short, &["--block-size", "4000", "--vocab-size", "256"], &["block"]);
-    refused(&text(directory.path(), "bad.jsonl", b"{\"text\": \"a\"}\n{\"txt\": 1}\n"), &[], &["bad.jsonl", "2"]);
+    refused(&file(directory.path(), "bad.jsonl", b"{\"text\": \"a\"}\n{\"txt\": 1}\n"), &[], &["bad.jsonl", "2"]);
     fails(train(&out, &["--data", &format!("{short}=-1")]), 1, &["-1"]);
 }
 
@@ -124,7 +108,7 @@ fn a_tokenizer_of_another_model_is_refused() {
     let as_large = own.replace("\"a\":", "\"swapped\":").replace("\"b\":", "\"a\":").replace("\"swapped\":", "\"b\":");
     fs::write(out.join("tokenizer.json"), as_large).unwrap();
     fails(["train", "--resume", dir], 1, &["tokenizer.json", "not the one that this run began with"]);
-    let data = text(directory.path(), "text.txt", &b"some words to learn pairs from, some more words. ".repeat(50));
+    let data = file(directory.path(), "text.txt", b"some words to learn pairs from, some more words. ".repeat(50));
     let other = directory.path().to_str().unwrap();
     assert!(run(["tokenizer", "train", "--data", &data, "--vocab-size", "270", "--out", other]).status.success());
     fs::copy(directory.path().join("tokenizer.json"), out.join("tokenizer.json")).unwrap();
@@ -167,9 +151,9 @@ fn a_resume_that_contradicts_its_run_is_refused() {
 fn data_that_changed_since_a_run_began_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
-    let data = text(directory.path(), "text.txt", &b"some words to learn pairs from, some more words. ".repeat(50));
+    let data = file(directory.path(), "text.txt", b"some words to learn pairs from, some more words. ".repeat(50));
     let output = run(train(&out, &["--steps", "2", "--data", &data]));
     assert!(output.status.success(), "{}", said(&output));
-    text(directory.path(), "text.txt", &b"other words to learn pairs from, some more words. ".repeat(50));
+    file(directory.path(), "text.txt", b"other words to learn pairs from, some more words. ".repeat(50));
     fails(["train", "--resume", out.to_str().unwrap()], 1, &["the data has changed", "--from"]);
 }

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tests::{run, said};
+use tests::{fails, run, said};
 
-use super::bad_input::fails;
 use super::training::a_killed_run_ends_as_one_that_was_not;
 use super::{TINY_CLIP, train};
 

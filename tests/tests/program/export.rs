@@ -5,9 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tests::{run, said};
+use tests::{fails, run, said};
 
-use super::bad_input::fails;
 use super::{TINY_CLIP, train};
 
 /// A small model in a directory of its own, hardly trained.

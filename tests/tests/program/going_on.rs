@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use tests::{run, said};
+use tests::{fails, run, said};
 
 use super::TINY_CLIP;
-use super::bad_input::fails;
 use super::export::{tensors, write};
 use super::simcse::trained;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tests::{run, said};
+use tests::{run, said, words};
 
 use super::train;
 use super::training::a_killed_run_ends_as_one_that_was_not;
@@ -21,12 +21,6 @@ fn simcse(from: &Path, out: &Path, more: &[&str]) -> Vec<String> {
     let (from, out) = (from.to_str().unwrap(), out.to_str().unwrap());
     let words = ["train", "bert", "--objective", "simcse", "--from", from, "--out", out, "--batch-size", "8"];
     words.iter().chain(more).map(|word| (*word).to_owned()).collect()
-}
-
-/// What the program says, and whether it was content.
-fn words<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>) -> (bool, String) {
-    let output = run(words);
-    (output.status.success(), said(&output))
 }
 
 /// All files of a directory with their bytes.

@@ -5,9 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use tests::{pretext, run, said};
+use tests::{fails, pretext, run, said};
 
-use super::bad_input::fails;
 use super::export::tensors_of;
 use super::{TINY_CLIP, train};
 

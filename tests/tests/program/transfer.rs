@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use tests::{pretext, run, said};
+use tests::{file, pretext, run, said, words};
 
 use super::train;
 
@@ -17,46 +17,34 @@ fn bert(directory: &Path) -> PathBuf {
     out
 }
 
-fn file(directory: &Path, name: &str, content: &str) -> String {
-    let path = directory.join(name);
-    fs::write(&path, content).unwrap();
-    path.to_str().unwrap().to_owned()
-}
-
-/// What the program says when it is given these words, and whether it was content.
-fn words(words: &[&str]) -> (bool, String) {
-    let output = run(words);
-    (output.status.success(), said(&output))
-}
-
 #[test]
 fn a_classifier_learns_is_kept_and_labels_texts() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
     let out = out.to_str().unwrap();
-    let data = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
     let test = file(here, "test.csv", "text,label\nvery nice,good\nawful,bad\nnobody knows,other\n");
     let learn = ["finetune", model, "classify", "--data", &data, "--test-data", &test, "--out", out, "--lr", "1e-2"];
-    let (content, text) = words(&learn);
+    let (content, text) = words(learn);
     assert!(content && text.contains("test accuracy 66.7%"), "{text}");
     assert!(text.contains("training never saw, and counts as wrong: line 4 (\"other\") of test.csv"), "{text}");
-    let (content, text) = words(&["classify", out, "very nice indeed", "awful, just awful"]);
+    let (content, text) = words(["classify", out, "very nice indeed", "awful, just awful"]);
     let labels: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
     assert!(content && labels[..2] == ["good", "bad"], "{text}");
-    let (content, text) = words(&learn);
+    let (content, text) = words(learn);
     assert!(!content && text.contains("already holds a model"), "{text}");
     let busy = here.join("busy");
     fs::create_dir(&busy).unwrap();
     let held = fs::File::open(&busy).unwrap();
     held.lock().unwrap(); // as a process does that is at work there
-    let (content, text) = words(&["finetune", model, "classify", "--data", &data, "--out", busy.to_str().unwrap()]);
+    let (content, text) = words(["finetune", model, "classify", "--data", &data, "--out", busy.to_str().unwrap()]);
     assert!(!content && text.contains("somebody trains in it") && !text.contains("pass 1"), "{text}");
-    let (content, text) = words(&["tag", out, "a text"]);
+    let (content, text) = words(["tag", out, "a text"]);
     assert!(!content && text.contains("use `pretext classify`"), "{text}");
-    let (content, text) = words(&["classify", model, "a text"]);
+    let (content, text) = words(["classify", model, "a text"]);
     assert!(!content && text.contains("is not fine-tuned"), "{text}");
-    let (content, text) = words(&["fill", out, "a [MASK]"]);
+    let (content, text) = words(["fill", out, "a [MASK]"]);
     assert!(!content && text.contains("is fine-tuned: give the run"), "{text}");
 }
 
@@ -66,8 +54,8 @@ fn lines_are_answered_as_they_come_and_as_the_same_words_would_be() {
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
     let out = out.to_str().unwrap();
-    let data = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
-    let (content, text) = words(&["finetune", model, "classify", "--data", &data, "--out", out, "--least-steps", "1"]);
+    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let (content, text) = words(["finetune", model, "classify", "--data", &data, "--out", out, "--least-steps", "1"]);
     assert!(content, "{text}");
     for command in [&["classify", out, "--json"][..], &["embed", model]] {
         let mut program = pretext().args(command).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -95,7 +83,7 @@ fn ctrl_c_keeps_what_a_fine_tuning_has_learned_and_of_several_seeds_the_mean_is_
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
-    let data = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(40));
+    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(40));
     let learn = ["finetune", model, "classify", "--data", &data, "--out", out.to_str().unwrap()];
     let mut child = pretext().args(learn).args(["--epochs", "1000000"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
@@ -104,11 +92,11 @@ fn ctrl_c_keeps_what_a_fine_tuning_has_learned_and_of_several_seeds_the_mean_is_
     let rest = lines.collect::<String>();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
     assert!(rest.contains("what was learned by then is kept"), "{rest}");
-    let (content, text) = words(&["classify", out.to_str().unwrap(), "very nice indeed"]);
+    let (content, text) = words(["classify", out.to_str().unwrap(), "very nice indeed"]);
     assert!(content, "{text}");
     let other = here.join("other");
     let learn = ["finetune", model, "classify", "--data", &data, "--out", other.to_str().unwrap(), "--seeds", "2"];
-    let (content, text) = words(&learn);
+    let (content, text) = words(learn);
     assert!(content && text.contains("validation accuracy ") && text.contains("(2 seeds)"), "{text}");
 }
 
@@ -117,8 +105,8 @@ fn labels_and_texts_that_are_turned_round_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let model = model.to_str().unwrap();
-    let turned = file(here, "turned.tsv", &(0..20).map(|i| format!("text number {i}\tgood\n")).collect::<String>());
-    let (content, text) = words(&["finetune", model, "classify", "--data", &turned]);
+    let turned = file(here, "turned.tsv", (0..20).map(|i| format!("text number {i}\tgood\n")).collect::<String>());
+    let (content, text) = words(["finetune", model, "classify", "--data", &turned]);
     assert!(!content && text.contains("20 different labels") && text.contains("turn the two round"), "{text}");
 }
 
@@ -131,12 +119,12 @@ fn a_tagger_learns_is_kept_and_finds_entities() {
     // The last sentence is not closed by an empty line.
     let data = file(here, "train.conll", "Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9).trim_end());
     let learn = ["finetune", model, "tag", "--data", &data, "--test-data", &data, "--out", out, "--lr", "1e-2"];
-    let (content, text) = words(&learn);
+    let (content, text) = words(learn);
     assert!(content && text.contains("9 examples to learn from") && text.contains("test entity F1 100.0%"), "{text}");
-    let (content, text) = words(&["tag", out, "Mia sees Oslo."]);
+    let (content, text) = words(["tag", out, "Mia sees Oslo."]);
     assert!(content && text.contains("PER") && text.contains("Mia") && text.contains("Oslo"), "{text}");
     let broken = file(here, "broken.conll", "Mia B-PER\nsees\n");
-    let (content, text) = words(&["finetune", model, "tag", "--data", &broken]);
+    let (content, text) = words(["finetune", model, "tag", "--data", &broken]);
     assert!(!content && text.contains("line 2"), "{text}");
 }
 
@@ -162,24 +150,24 @@ fn an_answerer_learns_is_kept_and_answers() {
     let out = out.to_str().unwrap();
     let context = "Mia sees a tiny red ball in the café. Otto, who is late, sees nothing at all of it.";
     let questions = [("Who sees the ball?", "Mia"), ("Where is it?", "in the café"), ("And he?", "somewhere else")];
-    let data = file(here, "train.json", &squad(context, &questions));
+    let data = file(here, "train.json", squad(context, &questions));
     let learn = ["finetune", model, "answer", "--data", &data, "--test-data", &data, "--out", out, "--lr", "1e-2"];
-    let (content, text) = words(&[&learn[..], &["--dropout", "0", "--least-steps", "200"]].concat());
+    let (content, text) = words([&learn[..], &["--dropout", "0", "--least-steps", "200"]].concat());
     assert!(content && text.contains("2 questions to learn from"), "{text}");
     assert!(text.contains("is compared with but not learned: that of question \"q2\""), "it stands nowhere: {text}");
     let (exact, shared) = (text.contains("test exact match 66.7%"), text.contains("test answer F1 66.7%"));
     assert!(exact && shared, "it counts as SQuAD's script counts it: {text}");
-    let (content, text) = words(&["answer", out, "Where is it?", context]);
+    let (content, text) = words(["answer", out, "Where is it?", context]);
     assert!(content && text.contains("%\tin the café"), "{text}");
-    let (content, text) = words(&["answer", out, "--data", &data]);
+    let (content, text) = words(["answer", out, "--data", &data]);
     assert!(content && text.contains(r#""q0":"Mia""#) && text.contains(r#""q2":"#), "{text}");
     assert!(!text.contains("question has no answer"), "it is answered all the same: {text}");
-    let (content, text) = words(&["answer", out, &"Where is it? ".repeat(60), context]);
+    let (content, text) = words(["answer", out, &"Where is it? ".repeat(60), context]);
     assert!(content && text.contains("the question fills more than half"), "{text}");
-    let (content, text) = words(&["answer", out, "Where is it?", " "]);
+    let (content, text) = words(["answer", out, "Where is it?", " "]);
     assert!(!content && text.contains("is empty: give a question"), "{text}");
-    let nothing = file(here, "nothing.json", &squad(context, &questions[2..]));
-    let (content, text) = words(&["finetune", model, "answer", "--data", &nothing]);
+    let nothing = file(here, "nothing.json", squad(context, &questions[2..]));
+    let (content, text) = words(["finetune", model, "answer", "--data", &nothing]);
     assert!(!content && text.contains("nothing to learn from"), "{text}");
 }
 
@@ -188,10 +176,10 @@ fn a_fine_tuning_that_comes_to_nothing_ends_with_a_sentence_and_no_model() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
-    let texts = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
-    let tags = file(here, "train.conll", &"Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9));
-    let asked = file(here, "train.json", &squad("Mia sees Oslo.", &[("Who?", "Mia"), ("What?", "Oslo")]));
-    let alike = file(here, "alike.tsv", &"good\tvery nice indeed\n".repeat(8));
+    let texts = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let tags = file(here, "train.conll", "Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9));
+    let asked = file(here, "train.json", squad("Mia sees Oslo.", &[("Who?", "Mia"), ("What?", "Oslo")]));
+    let alike = file(here, "alike.tsv", "good\tvery nice indeed\n".repeat(8));
     let empty = file(here, "empty.conll", "Mia O\nsees O\n");
     let svg = here.join("curve.svg");
     let (to, drawn) = (["--out", out.to_str().unwrap()], ["--svg", svg.to_str().unwrap()]);
@@ -225,9 +213,9 @@ fn of_several_seeds_each_pass_says_its_own_and_the_results_say_the_mean_and_whic
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
-    let data = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
     let learn = ["finetune", model, "classify", "--data", &data, "--test-data", &data, "--least-steps", "2"];
-    let (content, text) = words(&[&learn[..], &["--seeds", "2", "--json", "--out", out.to_str().unwrap()]].concat());
+    let (content, text) = words([&learn[..], &["--seeds", "2", "--json", "--out", out.to_str().unwrap()]].concat());
     assert!(content && text.contains("seed 1  pass 1") && text.contains("seed 2  pass 1"), "{text}");
     let results: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
@@ -240,13 +228,13 @@ fn of_several_seeds_the_one_that_is_best_on_the_validation_examples_is_kept() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
-    let data = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
     // Nothing of these can be known: which seed guesses best is chance.
     let guessed: String =
         ('a'..='z').zip(["good", "bad", "bad"].iter().cycle()).map(|(c, of)| format!("{of}\t{c} {c}\n")).collect();
     let val = file(here, "valid.tsv", &guessed);
     let learn = ["finetune", model, "classify", "--scratch", "--data", &data, "--val-data", &val, "--least-steps", "2"];
-    let (content, text) = words(&[&learn[..], &["--seeds", "6", "--json", "--out", out.to_str().unwrap()]].concat());
+    let (content, text) = words([&learn[..], &["--seeds", "6", "--json", "--out", out.to_str().unwrap()]].concat());
     assert!(content, "{text}");
     let results: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(out.join("results.json")).unwrap()).unwrap();
@@ -263,10 +251,10 @@ fn lines_without_a_mask_are_left_out_and_said_at_the_end() {
     let (here, model) = (directory.path(), bert(directory.path()));
     let model = model.to_str().unwrap();
     let lines = file(here, "lines.txt", "\u{feff}Mia has a [MASK].\nno hidden place\n\nIt was [MASK].\n");
-    let (content, text) = words(&["fill", model, "--in", &lines, "--top", "1"]);
+    let (content, text) = words(["fill", model, "--in", &lines, "--top", "1"]);
     assert!(!content && text.contains("\nMia has a [MASK].\n") && text.contains("\nIt was [MASK].\n"), "{text}");
     assert!(text.contains("2 of 4 texts are left out, the others are done; first line 2 of"), "{text}");
-    let (content, text) = words(&["fill", model, "It was [MASK].", "It is [MASK].", "--json"]);
+    let (content, text) = words(["fill", model, "It was [MASK].", "It is [MASK].", "--json"]);
     assert!(content && text.contains(r#""text":"It is [MASK].""#), "{text}");
     fs::write(&lines, b"It was [MASK].\nIt w\xe4s [MASK].\n").unwrap();
     for said in [&["fill", model, "--in", &lines][..], &["search", model, "It", "--in", &lines]] {
@@ -282,9 +270,9 @@ fn a_gpt_is_used_by_the_same_commands() {
     let output = run(train(&model, &["gpt", "--steps", "2"]));
     assert!(output.status.success(), "{}", said(&output));
     let model = model.to_str().unwrap();
-    let texts = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
-    let tags = file(here, "train.conll", &"Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9));
-    let asked = file(here, "train.json", &squad("Mia sees Oslo.", &[("Who?", "Mia"), ("What?", "Oslo")]));
+    let texts = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let tags = file(here, "train.conll", "Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9));
+    let asked = file(here, "train.json", squad("Mia sees Oslo.", &[("Who?", "Mia"), ("What?", "Oslo")]));
     for (task, data, more, wanted, used) in [
         ("classify", &texts, &["--pooling", "token"][..], "test accuracy 100.0%", &["very nice indeed"][..]),
         ("tag", &tags, &[], "test entity F1 100.0%", &["Mia sees Oslo."]),
@@ -293,9 +281,9 @@ fn a_gpt_is_used_by_the_same_commands() {
         let out = here.join(task);
         let out = out.to_str().unwrap();
         let learn = ["finetune", model, task, "--data", data, "--test-data", data, "--out", out, "--lr", "1e-2"];
-        let (content, text) = words(&[&learn[..], more].concat());
+        let (content, text) = words([&learn[..], more].concat());
         assert!(content && text.contains(wanted), "{task}: {text}");
-        let (content, text) = words(&[&[task, out], used].concat());
+        let (content, text) = words([&[task, out], used].concat());
         assert!(content && text.contains('%'), "{task}: {text}");
         let config = fs::read_to_string(Path::new(out).join("config.json")).unwrap();
         let (kind, head) = match task {
@@ -310,9 +298,9 @@ fn a_gpt_is_used_by_the_same_commands() {
             assert!(header.contains(&format!("\"{name}\"")), "{task}: no {name} as others read it");
         }
     }
-    let (content, text) = words(&["embed", model, "a text", "--pooling", "last"]);
+    let (content, text) = words(["embed", model, "a text", "--pooling", "last"]);
     assert!(content && text.contains("\"vector\":["), "{text}");
-    let (content, text) = words(&["fill", model, "a [MASK]"]);
+    let (content, text) = words(["fill", model, "a [MASK]"]);
     assert!(!content && !text.contains("panicked"), "{text}");
 }
 
@@ -320,16 +308,15 @@ fn a_gpt_is_used_by_the_same_commands() {
 fn a_curve_is_a_table_and_a_picture() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
-    let data = file(here, "train.tsv", &"good\tvery nice indeed\nbad\tawful, just awful\n".repeat(2));
+    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(2));
     let svg = here.join("curve.svg");
     let more = ["--test-data", &data, "--seeds", "2", "--least-steps", "3", "--svg", svg.to_str().unwrap()];
-    let (content, text) =
-        words(&[&["curve", model.to_str().unwrap(), "classify", "--data", &data], &more[..]].concat());
+    let (content, text) = words([&["curve", model.to_str().unwrap(), "classify", "--data", &data], &more[..]].concat());
     assert!(content && text.contains("bag of words") && text.contains("100.0 ±0.0"), "{text}");
     assert!(fs::read_to_string(&svg).unwrap().contains("from scratch"));
-    let (content, text) = words(&["curve", model.to_str().unwrap(), "classify", "--svg", svg.to_str().unwrap()]);
+    let (content, text) = words(["curve", model.to_str().unwrap(), "classify", "--svg", svg.to_str().unwrap()]);
     assert!(!content && text.contains("is there already"), "{text}");
-    let (content, text) = words(&["curve", model.to_str().unwrap(), "classify", "--dropout", "1"]);
+    let (content, text) = words(["curve", model.to_str().unwrap(), "classify", "--dropout", "1"]);
     assert!(!content && text.contains("--dropout 1: give a share from 0 to 0.9"), "{text}");
     let svg = here.join("json.svg");
     let more =
@@ -340,11 +327,11 @@ fn a_curve_is_a_table_and_a_picture() {
     let told: serde_json::Value = serde_json::from_str(line).unwrap();
     let (point, plain) = (&told["points"][0], &told["points"][0]["scores"]["bag of words"]);
     assert!(content && point["labels"] == 1 && point["examples"] == 2 && plain[0] == 1.0, "{text}");
-    let data = file(here, "train.conll", &"Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(3));
+    let data = file(here, "train.conll", "Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(3));
     let svg = here.join("tags.svg");
     let more = ["--test-data", &data, "--seeds", "2", "--dropout", "0", "--svg", svg.to_str().unwrap()];
     let more = [&more[..], &["--least-steps", "3"]].concat();
-    let (content, text) = words(&[&["curve", model.to_str().unwrap(), "tag", "--data", &data], &more[..]].concat());
+    let (content, text) = words([&["curve", model.to_str().unwrap(), "tag", "--data", &data], &more[..]].concat());
     assert!(content && text.contains("tagged sentences") && text.contains("entity F1 on test sentences"), "{text}");
     assert!(fs::read_to_string(&svg).unwrap().contains("entity F1"));
 }
@@ -375,11 +362,11 @@ fn texts_become_vectors_and_a_search_finds_the_line_itself() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let model = model.to_str().unwrap();
-    let (content, text) = words(&["embed", model, "a text", "another"]);
+    let (content, text) = words(["embed", model, "a text", "another"]);
     assert!(content && text.matches("\"vector\":[").count() == 2, "{text}");
     let lines = file(here, "lines.txt", "one thing\nanother thing\n\nsomething else\n");
     for new in [true, false] {
-        let (content, text) = words(&["search", model, "another thing", "--in", &lines, "--top", "1"]);
+        let (content, text) = words(["search", model, "another thing", "--in", &lines, "--top", "1"]);
         assert!(content && text.contains("1.000\t2\tanother thing"), "{text}");
         assert_eq!(text.contains("the vectors are kept in"), new, "the second time they are there: {text}");
         assert!(text.contains("1 text is empty; first line 3 of"), "{text}");
@@ -388,33 +375,33 @@ fn texts_become_vectors_and_a_search_finds_the_line_itself() {
     let before = fs::read_to_string(&config).unwrap();
     fs::write(&config, before.replace("\"num_attention_heads\": 2", "\"num_attention_heads\": 4")).unwrap();
     assert_ne!(fs::read_to_string(&config).unwrap(), before);
-    let (content, text) = words(&["search", model, "another thing", "--in", &lines, "--top", "1"]);
+    let (content, text) = words(["search", model, "another thing", "--in", &lines, "--top", "1"]);
     assert!(content && text.contains("the vectors are kept in"), "another model, so new vectors: {text}");
     fs::write(&config, before).unwrap();
-    let (content, text) = words(&["search", model, " ", "--in", &lines]);
+    let (content, text) = words(["search", model, " ", "--in", &lines]);
     assert!(!content && text.contains("the query is empty"), "{text}");
-    let (content, text) = words(&["embed", model, "--in", &lines]);
+    let (content, text) = words(["embed", model, "--in", &lines]);
     assert!(content && text.contains("1 text is empty; first line 3 of"), "{text}");
     let notes = file(here, "lines.txt.index.safetensors", "somebody's notes");
-    let (content, text) = words(&["search", model, "another thing", "--in", &lines, "--top", "1"]);
+    let (content, text) = words(["search", model, "another thing", "--in", &lines, "--top", "1"]);
     assert!(content && text.contains("kept nowhere") && text.contains("1.000\t2\tanother thing"), "{text}");
     assert_eq!(fs::read_to_string(&notes).unwrap(), "somebody's notes");
     let elsewhere = here.join("elsewhere");
     let (content, text) =
-        words(&["search", model, &"thing ".repeat(200), "--in", &lines, "--index", elsewhere.to_str().unwrap()]);
+        words(["search", model, &"thing ".repeat(200), "--in", &lines, "--index", elsewhere.to_str().unwrap()]);
     assert!(content && elsewhere.exists() && text.contains("the query is longer than"), "{text}");
     let pairs = file(here, "pairs.tsv", "5\tone thing\tone thing\n1\tone thing\tZZZ\n3.5\tthis\tthat\n");
-    let (content, text) = words(&["embed", model, "--pairs", &pairs]);
+    let (content, text) = words(["embed", model, "--pairs", &pairs]);
     assert!(content && text.contains("\"spearman\":1.0"), "{text}");
     let broken = file(here, "broken.tsv", "5\tone\ttwo\nfive\tone\ttwo\n");
-    let (content, text) = words(&["embed", model, "--pairs", &broken]);
+    let (content, text) = words(["embed", model, "--pairs", &broken]);
     assert!(!content && text.contains("line 2 is no pair"), "{text}");
     let sought = file(here, "sought.tsv", "one thing\tone thing\nZZZ\tZZZ\nthis\tthis\n");
-    let (content, text) = words(&["embed", model, "--retrieval", &sought]);
+    let (content, text) = words(["embed", model, "--retrieval", &sought]);
     assert!(content && text.contains("\"recall_at_1\":1.0") && text.contains("\"queries\":3"), "{text}");
-    let (content, text) = words(&["embed", model, "--retrieval"]);
+    let (content, text) = words(["embed", model, "--retrieval"]);
     assert!(content && text.contains("\"queries\":1000"), "{text}");
-    let (content, text) = words(&["search", model, "Mia paints the ball", "--top", "2"]);
+    let (content, text) = words(["search", model, "Mia paints the ball", "--top", "2"]);
     assert!(content && text.lines().filter(|line| line.contains('\t')).count() == 2, "{text}");
 }
 
@@ -427,7 +414,7 @@ fn weights_that_are_no_numbers_are_refused() {
     let end = bytes.len();
     bytes[end - 4..].fill(0xff);
     fs::write(&weights, bytes).unwrap();
-    let (content, text) = words(&["fill", model.to_str().unwrap(), "a [MASK]"]);
+    let (content, text) = words(["fill", model.to_str().unwrap(), "a [MASK]"]);
     assert!(!content && text.contains("holds NaN") && text.contains("copy it again"), "{text}");
 }
 
@@ -443,7 +430,7 @@ fn labelled_files_that_are_none_are_refused_with_their_line() {
         ("e.tsv", "", "e.tsv"),
     ] {
         let data = file(here, name, content);
-        let (content, text) = words(&["finetune", model.to_str().unwrap(), "classify", "--data", &data]);
+        let (content, text) = words(["finetune", model.to_str().unwrap(), "classify", "--data", &data]);
         assert!(!content && text.contains(wants) && !text.contains("panicked"), "{name}: {text}");
     }
 }

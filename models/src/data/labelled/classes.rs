@@ -61,10 +61,17 @@ pub fn read(path: &Path) -> Result<Labelled> {
     Ok(labelled)
 }
 
-/// Whether this is the tag of a word: O, B-PER, I-LOC.
+/// Whether this is the tag of a word: O, B-PER, I-creative-work. (A road I-95 is none.)
 fn is_tag(text: &str) -> bool {
     let kind = text.strip_prefix("B-").or_else(|| text.strip_prefix("I-"));
-    text == "O" || kind.is_some_and(|kind| !kind.is_empty() && kind.chars().all(|c| c.is_alphabetic() || c == '_'))
+    let named = |kind: &str| kind.starts_with(char::is_alphabetic) && !kind.contains(char::is_whitespace);
+    text == "O" || kind.is_some_and(|kind| named(kind) && !kind.contains(|c: char| c.is_ascii_digit()))
+}
+
+/// Whether each line ends in the tag of a word: one that does not, and the file is of something else.
+fn is_tagged(text: &str) -> bool {
+    let mut filled = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    filled.all(|line| line.rsplit_once([' ', '\t']).is_some_and(|(_, last)| is_tag(last)))
 }
 
 /// Of fewer texts nothing is concluded from how many are the same.
@@ -122,8 +129,7 @@ const LABELS: [&str; 4] = ["label", "labels", "class", "category"];
 fn tab_separated(path: &Path, text: &str) -> Result<Labelled> {
     let mut labelled = Labelled::default();
     let (mut empty, mut names, mut text_first) = (Tally::default(), Tally::default(), false);
-    let mut filled = text.lines().filter(|line| !line.trim().is_empty());
-    if filled.all(|line| line.trim().rsplit_once([' ', '\t']).is_some_and(|(_, last)| is_tag(last))) {
+    if is_tagged(text) {
         return Err(tagged_words(path));
     }
     for (number, line) in lines(text, &mut empty) {
@@ -205,6 +211,10 @@ fn comma_separated(path: &Path, text: &str) -> Result<Labelled> {
     while rows.read_record(&mut row).map_err(|error| bad_csv(path, &error))? {
         let start = row.position().map_or(0, |at| at.byte() as usize);
         let (number, found) = places.advance(start, &mut empty);
+        if row.len() == 1 && row[0].trim().is_empty() {
+            empty.add(|| format!("line {number}"));
+            continue;
+        }
         let Some(Columns { text, label, count }) = columns else {
             columns = Some(Columns::of(path, &row)?);
             continue;

@@ -50,7 +50,7 @@ pub struct Sentence {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, is not UTF-8 or has no sentence; a line with one column, or with a last column that is
+/// A file that cannot be read, is not UTF-8, has no sentence, or numbers in the place of words; a line with one column, or with a last column that is
 /// not `O`, `B-X` or `I-X`. The error names the line and what stands there.
 pub fn read(path: &Path) -> Result<Tagged> {
     let text = text_of(path)?;
@@ -92,6 +92,13 @@ pub fn read(path: &Path) -> Result<Tagged> {
     }
     if tagged.sentences.is_empty() {
         return Err(Error::file(path, "it has no sentence: write a word, a TAB and its tag on each line"));
+    }
+    let counts = |words: &[String]| (1..).zip(words).all(|(n, word): (usize, _)| *word == n.to_string());
+    if tagged.sentences.iter().all(|sentence| counts(&sentence.words)) {
+        return Err(Error::file(
+            path,
+            "its first column counts the words, and that of the words comes first: remove it",
+        ));
     }
     empty.note_empty_lines(path, &mut tagged.notes);
     documents.note(path, "mark of a document passed over", "marks of documents passed over", &mut tagged.notes);
@@ -199,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_word_and_tag_is_refused_with_its_number() {
-        let table: [(&[u8], &[&str]); 9] = [
+        let table: [(&[u8], &[&str]); 10] = [
             (b"a O\nword\n", &["line 2", "one column", "\"word\"", "TAB"]),
             (b"a O\n\nword\t\n", &["line 3", "one column", "\"word\\t\""]),
             (b"\tO\n", &["line 1", "no word", "\"\\tO\""]),
@@ -209,6 +216,7 @@ mod tests {
             (b"a O\nb S-PER\n", &["line 2", "no tag", "\"S-PER\"", "S-X is B-X"]),
             (b"a O\nb \xff O\n", &["line 2", "not UTF-8"]),
             (b"-DOCSTART- O\n\n", &["no sentence"]),
+            (b"1\tMia\tB-PER\n2\tsees\tO\n\n1\tOslo\tB-LOC\n\n", &["counts the words", "remove it"]),
         ];
         for (content, words) in table {
             assert_refused("some.conll", content, words, read);

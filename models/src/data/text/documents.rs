@@ -17,7 +17,9 @@ use tempfile::{NamedTempFile, TempPath};
 use tensor::mapped::Mapped;
 
 use super::error::DataError;
+use super::shard::Empty;
 use super::source::{Format, RawFile, unreadable};
+use crate::data::labelled::classes::in_words;
 use crate::files::temporary_in;
 
 /// Plain files of fewer bytes are copied to the scratch file.
@@ -82,8 +84,8 @@ pub struct Documents {
     /// The scratch file first, if there is one.
     maps: Vec<Mapped>,
     regions: Vec<Region>,
-    /// How many lines of JSON are without text, and so no documents.
-    pub(super) empty: u64,
+    /// The lines of JSON that are without text, and so no documents.
+    pub(super) empty: Empty,
     _scratch: Option<TempPath>, // after the maps, so that it is removed when nothing maps it any more
 }
 
@@ -105,9 +107,9 @@ impl Documents {
     ) -> Result<Self, DataError> {
         let (mut maps, mut regions) = (Vec::new(), Vec::new());
         let mut scratch = Scratch::new(dir);
-        for file in files {
+        for (number, file) in files.enumerate() {
             let (map, bytes) = if file.format == Format::JsonLines {
-                (0, scratch.add_lines(file, part)?)
+                (0, scratch.add_lines(number, file, part)?)
             } else if file.len < SMALL {
                 (0, scratch.add_text(file, part)?)
             } else {
@@ -197,7 +199,7 @@ struct Scratch<'a> {
     out: Option<BufWriter<NamedTempFile>>,
     len: usize,
     /// Lines without text.
-    empty: u64,
+    empty: Empty,
 }
 
 /// A line of a JSON-lines file; other keys are passed over.
@@ -207,9 +209,22 @@ struct Line<'a> {
     text: Cow<'a, str>,
 }
 
+/// The text of line `i` of a file, from 0 on, if there is one in it.
+fn text_of<'a>(file: &RawFile, i: u64, line: &'a [u8]) -> Result<Option<Cow<'a, str>>, DataError> {
+    if line.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let refuse = |why: String| DataError::Line { path: file.path.clone(), line: i + 1, why };
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err(refuse("it does not begin with {".to_owned())); // a list would be taken for an object's values
+    }
+    let Line { text } = serde_json::from_slice(line).map_err(|error| refuse(in_words(&error)))?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
 impl<'a> Scratch<'a> {
     fn new(dir: &'a Path) -> Self {
-        Self { dir, out: None, len: 0, empty: 0 }
+        Self { dir, out: None, len: 0, empty: Empty::default() }
     }
 
     fn add_text(&mut self, file: &RawFile, part: Part) -> Result<Range<usize>, DataError> {
@@ -219,26 +234,22 @@ impl<'a> Scratch<'a> {
         Ok(start..self.len)
     }
 
-    fn add_lines(&mut self, file: &RawFile, part: Part) -> Result<Range<usize>, DataError> {
+    /// All lines are read, also where a part of them is wanted: so one that is no document is found before a tokenizer is learned
+    /// from the others.
+    fn add_lines(&mut self, number: usize, file: &RawFile, part: Part) -> Result<Range<usize>, DataError> {
         let start = self.len;
         let wanted = match part {
             Part::Whole => 0..u64::MAX,
-            _ => part.of(lines(file, |_, _| Ok(()))?),
+            _ => part.of(lines(file, |i, line| text_of(file, i, line).map(drop))?),
         };
         lines(file, |i, line| {
             if !wanted.contains(&i) {
                 return Ok(());
             }
-            if line.trim_ascii().is_empty() {
-                self.empty += 1;
+            let Some(text) = text_of(file, i, line)? else {
+                self.empty.add(number as u64, i + 1);
                 return Ok(());
-            }
-            let Line { text } = serde_json::from_slice(line).map_err(|e| DataError::Line {
-                path: file.path.clone(),
-                line: i + 1,
-                why: e.to_string(),
-            })?;
-            self.empty += u64::from(text.is_empty());
+            };
             self.write(&(text.len() as u64).to_ne_bytes())?;
             self.write(text.as_bytes())
         })?;
@@ -325,7 +336,7 @@ mod tests {
         ] {
             let path = dir.path().join(name);
             fs::write(&path, content).unwrap();
-            let files = super::super::source::list(&path).unwrap();
+            let (files, _) = super::super::source::list(&path).unwrap();
             let documents = Documents::open(files.iter(), Part::Whole, dir.path()).unwrap();
             assert!(documents.slices().concat() == text.as_bytes(), "{name}");
         }

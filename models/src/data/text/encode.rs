@@ -174,7 +174,7 @@ mod tests {
                 tokenizer.encode_ordinary(document, &mut whole);
             }
             let bytes = documents.iter().map(|d| d.len() as u64).sum();
-            let totals = Totals { documents: documents.len() as u64, bytes, empty: 0 };
+            let totals = Totals { documents: documents.len() as u64, bytes, ..Totals::default() };
             for (size, threads) in [(1, 1), (7, 3), (64, 2), (1000, 1), (PIECE, 2)] {
                 let found = parallel::with_threads(threads, || encoded(&documents, &tokenizer, size));
                 assert_eq!(found, (whole.clone(), totals), "seed {seed}, pieces of {size}, {threads} threads");

@@ -36,12 +36,22 @@ pub enum DataError {
     },
     /// A folder in which no file counts as text.
     #[error(
-        "the folder {} has no text: it was searched for files .txt, .md, .jsonl and .json-lines that are neither \
-         hidden nor empty; files of other names can be given one by one",
+        "the folder {} has no text: it was searched for files .txt, .md, .jsonl, .ndjson and .json-lines that are \
+         neither hidden nor empty; files of other names can be given one by one",
         path.display()
     )]
     NoText {
         /// The folder.
+        path: PathBuf,
+    },
+    /// A file of one list or of one object in JSON.
+    #[error(
+        "{} is one JSON value, whose braces and quotes would be learned: write its texts as one object a line, such as \
+         {{\"text\": \"…\"}}, into a file .jsonl, or give it the ending .txt to learn it as it stands",
+        path.display()
+    )]
+    Json {
+        /// The file.
         path: PathBuf,
     },
     /// A file with a zero byte near its beginning.
@@ -102,10 +112,10 @@ pub enum DataError {
     /// No source at all.
     #[error("no training data was named: give at least one file or folder")]
     Nothing,
-    /// A part that has no window of the block size.
+    /// A part that does not fill a row.
     #[error(
-        "{part} data of {} has {tokens} tokens, but block size {block} needs {}: {}",
-        path.display(), block + 1, way_out(*tokens)
+        "{part} data of {} has {tokens} tokens, and a row takes {window}: {}",
+        path.display(), way_out(part, *held_out, [*tokens, *window])
     )]
     TooFewTokens {
         /// `training` or `validation`.
@@ -114,8 +124,10 @@ pub enum DataError {
         path: PathBuf,
         /// How many tokens the part has.
         tokens: u64,
-        /// The block size asked for.
-        block: usize,
+        /// How many a row takes.
+        window: u64,
+        /// Whether the validation part is held out of the training data.
+        held_out: bool,
     },
     /// A file that was written to while it was read.
     #[error("{} was changed while it was read: start again when it is complete", path.display())]
@@ -137,12 +149,19 @@ pub enum DataError {
     },
 }
 
-fn way_out(tokens: u64) -> String {
-    if tokens < 2 {
-        "no block size fits, give more text".to_owned()
-    } else {
-        format!("give more text, or a block size of at most {}", tokens - 1)
-    }
+fn way_out(part: &str, held_out: bool, [tokens, window]: [u64; 2]) -> String {
+    /// A row of fewer tokens is none for any model.
+    const FEWEST: u64 = 4;
+    let other = match (held_out, part) {
+        (false, _) => "",
+        (true, "training") => ", or name with --val-data what to validate on, and nothing is held out of it",
+        (true, _) => ", a larger --val-share, or --val-data",
+    };
+    let shorter = match tokens {
+        FEWEST.. => format!(", or make --block-size smaller by {}", window - tokens),
+        _ => String::new(),
+    };
+    format!("give more text{other}{shorter}")
 }
 
 impl From<DataError> for Error {

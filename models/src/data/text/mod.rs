@@ -20,7 +20,7 @@
 //! # options.cache = dir.path().join("cache");
 //! let data = TextFiles::open(&options)?.tokenize(&Tokenizer::bytes(), &mut |_bytes| {})?;
 //! assert_eq!((data.train_tokens(), data.val_tokens()), (25, 3)); // nine tenths, and the rest
-//! data.require_block(2)?;
+//! data.require_window(3)?;
 //! let mut window = [0; 3]; // a block of 2 inputs, and the same moved on by one as its targets
 //! data.sample(1337, 0, 0, &mut window); // seed, step, row
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -50,7 +50,7 @@ pub use encode::count_tokens;
 pub use error::DataError;
 pub use samples::TextData;
 use samples::Tokens;
-use shard::{Shard, ShardWriter, Sum, Totals, VERSION};
+use shard::{Empty, Shard, ShardWriter, Sum, Totals, VERSION};
 pub use source::Source;
 use source::{Format, RawFile};
 use utf8::Utf8;
@@ -107,6 +107,8 @@ struct Corpus {
     path: PathBuf,
     weight: Option<f64>,
     files: Vec<RawFile>,
+    /// What was passed over, a sentence each.
+    notes: Vec<String>,
 }
 
 impl TextFiles {
@@ -172,13 +174,17 @@ impl TextFiles {
             )
         });
         let parts = || train.iter().chain(&val);
-        let empty = parts().find(|part| part.shard.totals().empty > 0).map(|first| {
-            let count: u64 = parts().map(|part| part.shard.totals().empty).sum();
+        let empty = parts().find(|part| part.shard.totals().empty.lines > 0).map(|first| {
+            let count: u64 = parts().map(|part| part.shard.totals().empty.lines).sum();
             let lines = if count == 1 { "1 line is".to_owned() } else { format!("{count} lines are") };
-            format!("{lines} without text and passed over; the first is of {}", first.path.display())
+            let Empty { file, line, .. } = first.shard.totals().empty;
+            let corpus = self.train.iter().chain(&self.val).find(|corpus| corpus.path == first.path);
+            let file = corpus.and_then(|corpus| corpus.files.get(file as usize)).map_or(&first.path, |file| &file.path);
+            format!("{lines} without text and passed over; the first is line {line} of {}", file.display())
         });
-        let notes = not_utf8.into_iter().chain(empty).collect();
-        Ok(TextData::new(train, val, tokenizer, notes))
+        let found = self.train.iter().chain(&self.val).flat_map(|corpus| corpus.notes.iter().cloned());
+        let notes = found.chain(not_utf8).chain(empty).collect();
+        Ok(TextData::new([train, val], held_out.is_some(), tokenizer, notes))
     }
 
     /// What of the training sources is trained on, and what is held out.
@@ -261,7 +267,10 @@ impl Corpus {
         let bad = weight.filter(|w| !(*w > 0.0 && w.is_finite()));
         match bad {
             Some(weight) => Err(DataError::Weight { path: path.clone(), weight: weight.to_string() }),
-            None => Ok(Self { path: path.clone(), weight: *weight, files: source::list(path)? }),
+            None => {
+                let (files, notes) = source::list(path)?;
+                Ok(Self { path: path.clone(), weight: *weight, files, notes })
+            }
         }
     }
 

@@ -24,6 +24,8 @@ pub struct TextData {
     vocab: usize,
     /// What frames a text, where that is never to be predicted.
     frame: Option<Frame>,
+    /// Whether the validation part is held out of what would else be trained on.
+    held_out: bool,
     /// What should be known about the files, as sentences.
     pub notes: Vec<String>,
 }
@@ -38,7 +40,12 @@ pub(super) struct Tokens {
 }
 
 impl TextData {
-    pub(super) fn new(train: Vec<Tokens>, val: Vec<Tokens>, tokenizer: &Tokenizer, notes: Vec<String>) -> Self {
+    pub(super) fn new(
+        [train, val]: [Vec<Tokens>; 2],
+        held_out: bool,
+        tokenizer: &Tokenizer,
+        notes: Vec<String>,
+    ) -> Self {
         let weights: Vec<f64> = train.iter().map(|t| t.weight.unwrap_or(t.shard.tokens() as f64)).collect();
         let total: f64 = weights.iter().sum();
         let mut sum = 0.0;
@@ -47,7 +54,8 @@ impl TextData {
             sum / total
         };
         let cumulative = weights.iter().map(add).collect();
-        Self { train, cumulative, val, vocab: tokenizer.vocab_size(), frame: tokenizer.frame(), notes }
+        let (vocab, frame) = (tokenizer.vocab_size(), tokenizer.frame());
+        Self { train, cumulative, val, vocab, frame, held_out, notes }
     }
 
     /// The same for who predicts what frames a text as it does all else.
@@ -56,14 +64,14 @@ impl TextData {
         Self { frame: None, ..self }
     }
 
-    /// An error unless every source's parts have at least one window of `block + 1` ids: a block's inputs, and the
-    /// same moved on by one as its targets.
-    pub fn require_block(&self, block: usize) -> Result<(), DataError> {
+    /// An error unless every source's parts have at least one window of so many ids.
+    pub fn require_window(&self, window: usize) -> Result<(), DataError> {
         let train = self.train.iter().map(|tokens| ("training", tokens));
         for (part, tokens) in train.chain(self.val.iter().map(|tokens| ("validation", tokens))) {
             let n = tokens.shard.tokens();
-            if n < block as u64 + 1 {
-                return Err(DataError::TooFewTokens { part, path: tokens.path.clone(), tokens: n, block });
+            if n < window as u64 {
+                let (path, window, held_out) = (tokens.path.clone(), window as u64, self.held_out);
+                return Err(DataError::TooFewTokens { part, path, tokens: n, window, held_out });
             }
         }
         Ok(())
@@ -72,7 +80,7 @@ impl TextData {
     /// Fills `out` with row `row` of the batch of `step`: consecutive ids of one training source, which is chosen by
     /// weight, from a uniform start. It is a function of `(seed, step, row)` and the data alone.
     ///
-    /// Panics if the source has fewer ids than `out` (see [`TextData::require_block`]).
+    /// Panics if the source has fewer ids than `out` (see [`TextData::require_window`]).
     pub fn sample(&self, seed: u64, step: u64, row: u64, out: &mut [u32]) {
         let mut draw = Random::new(seed, Stream::Data, step).at(row * DRAWS);
         let u = draw.uniform();

@@ -27,8 +27,10 @@ pub(super) type Sum = [u8; 32];
 
 /// Counts up with every change of the layout or of the rules by which text becomes ids.
 pub(super) const VERSION: u64 = 1;
-const MAGIC: u64 = 0x5072_6574_6578_7401; // "Pretext" and a byte that looks different from the other end
-const HEADER: usize = 128;
+const MAGIC: u64 = 0x5072_6574_6578_7402; // "Pretext" and the number of the header's form
+const NUMBERS: usize = 10;
+/// Numbers, the key and a checksum.
+const HEADER: usize = 8 * NUMBERS + 2 * size_of::<Sum>();
 
 /// What is counted while text is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +38,27 @@ pub(super) struct Totals {
     pub documents: u64,
     /// Bytes of text, without separators.
     pub bytes: u64,
-    /// Lines of JSON that were passed over, for there was no text in them; 0 in files from before these were counted.
-    pub empty: u64,
+    /// Lines of JSON that were passed over, for there was no text in them.
+    pub empty: Empty,
+}
+
+/// Lines without text, and where the first of them stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Empty {
+    pub lines: u64,
+    /// The number of its file among those of the source, from 0.
+    pub file: u64,
+    /// Its number in this file, from 1.
+    pub line: u64,
+}
+
+impl Empty {
+    pub fn add(&mut self, file: u64, line: u64) {
+        if self.lines == 0 {
+            (self.file, self.line) = (file, line);
+        }
+        self.lines += 1;
+    }
 }
 
 /// Bytes an id takes: two where they suffice.
@@ -79,7 +100,9 @@ impl ShardWriter {
         let tokens = self.counts.iter().sum();
         let Totals { documents, bytes, empty } = totals;
         let width = width(self.vocab) as u64;
-        let numbers = [MAGIC, VERSION, width, self.vocab as u64, tokens, documents, bytes, empty];
+        let Empty { lines, file, line } = empty;
+        let vocab = self.vocab as u64;
+        let numbers: [u64; NUMBERS] = [MAGIC, VERSION, width, vocab, tokens, documents, bytes, lines, file, line];
         let mut head: Vec<u8> = numbers.iter().flat_map(|n| n.to_ne_bytes()).collect();
         head.extend_from_slice(key);
         let counts: Vec<u8> = self.counts.iter().flat_map(|n| n.to_ne_bytes()).collect();
@@ -111,7 +134,8 @@ impl Shard {
         let tokens = number(4);
         let expected = [MAGIC, VERSION, width(vocab) as u64, vocab as u64];
         let whole = tokens.checked_mul(expected[2]) == Some(ids.len() as u64);
-        if (0..4).any(|i| number(i) != expected[i]) || !whole || &head[64..96] != key {
+        let (begin, checksum) = head.split_at(HEADER - size_of::<Sum>());
+        if (0..4).any(|i| number(i) != expected[i]) || !whole || &begin[8 * NUMBERS..] != key {
             return None;
         }
         let mut hash = Sha256::new();
@@ -119,9 +143,10 @@ impl Shard {
             hash.update(stretch);
             map.release();
         }
-        let sum = hash.chain_update(&head[..96]).chain_update(&bytes[HEADER..HEADER + 8 * vocab]).finalize();
-        let totals = Totals { documents: number(5), bytes: number(6), empty: number(7) };
-        (head[96..] == sum[..]).then_some(Self { map, vocab, tokens, totals })
+        let sum = hash.chain_update(begin).chain_update(&bytes[HEADER..HEADER + 8 * vocab]).finalize();
+        let empty = Empty { lines: number(7), file: number(8), line: number(9) };
+        let totals = Totals { documents: number(5), bytes: number(6), empty };
+        (checksum == &sum[..]).then_some(Self { map, vocab, tokens, totals })
     }
 
     /// The number of ids.
@@ -158,7 +183,7 @@ mod tests {
     use std::fs;
 
     const KEY: Sum = [7; 32];
-    const TOTALS: Totals = Totals { documents: 2, bytes: 11, empty: 3 };
+    const TOTALS: Totals = Totals { documents: 2, bytes: 11, empty: Empty { lines: 3, file: 1, line: 7 } };
 
     fn write(path: &Path, vocab: usize, ids: &[u32]) {
         let mut writer = ShardWriter::create(path.parent().unwrap(), vocab).unwrap();
@@ -174,7 +199,7 @@ mod tests {
             for len in [0u32, 1, 2, 1000] {
                 let ids: Vec<u32> = (0..len).map(|i| (vocab - 1 + i * 31) % vocab).collect();
                 write(&path, vocab as usize, &ids);
-                assert_eq!(fs::metadata(&path).unwrap().len(), u64::from(128 + 8 * vocab + bytes * len));
+                assert_eq!(fs::metadata(&path).unwrap().len(), HEADER as u64 + u64::from(8 * vocab + bytes * len));
                 let shard = Shard::open(&path, &KEY, vocab as usize).unwrap();
                 let mut read = vec![0; ids.len()];
                 shard.read(0, &mut read);

@@ -1,5 +1,6 @@
 //! Which files a source of text names, and whether they can be text.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -8,6 +9,7 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use super::error::DataError;
+use crate::data::labelled::Tally;
 
 /// Zero bytes are looked for in the first pieces of a file only; no text has them, and most other files do early.
 const SNIFFED: u64 = 64 * 1024;
@@ -76,47 +78,75 @@ impl RawFile {
     }
 }
 
-/// The text files that `path` names: itself, or what a folder holds, sorted by name, folders within included.
-pub(super) fn list(path: &Path) -> Result<Vec<RawFile>, DataError> {
+/// The text files that `path` names: itself, or what a folder holds, sorted by name, folders within included; and what was
+/// passed over there, a sentence each.
+pub(super) fn list(path: &Path) -> Result<(Vec<RawFile>, Vec<String>), DataError> {
     let meta = fs::metadata(path).map_err(|e| unreadable(path, e))?;
     if !meta.is_dir() {
         let file = raw_file(path, &meta, format(path).unwrap_or(Format::Plain))?;
-        return file.map(|file| vec![file]).ok_or_else(|| DataError::Empty { path: path.to_owned() });
+        return Ok((vec![file.ok_or_else(|| DataError::Empty { path: path.to_owned() })?], Vec::new()));
     }
-    let mut files = Vec::new();
-    walk(path, &mut files)?;
-    if files.is_empty() { Err(DataError::NoText { path: path.to_owned() }) } else { Ok(files) }
+    let (mut walk, mut notes) = (Walk::default(), Vec::new());
+    walk.folder(path)?;
+    if walk.files.is_empty() {
+        return Err(DataError::NoText { path: path.to_owned() });
+    }
+    let named = "of another name than .txt, .md, .jsonl, .ndjson or .json-lines";
+    let [one, many] = ["file is", "files are"].map(|are| format!("{are} {named}, and passed over"));
+    walk.others.say(&one, &many, &mut notes);
+    walk.empty.say("file is empty", "files are empty", &mut notes);
+    Ok((walk.files, notes))
 }
 
-/// Links to files are followed and links to folders are not, for they can lead in circles.
-fn walk(dir: &Path, files: &mut Vec<RawFile>) -> Result<(), DataError> {
-    let entries = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let mut entries = entries.map_err(|e| unreadable(dir, e))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
+/// What was found in a folder so far.
+#[derive(Default)]
+struct Walk {
+    files: Vec<RawFile>,
+    /// The folders that were walked, each once: links can lead in circles.
+    known: HashSet<PathBuf>,
+    others: Tally,
+    empty: Tally,
+}
+
+impl Walk {
+    /// Links are followed; hidden files and folders are nobody's text.
+    fn folder(&mut self, dir: &Path) -> Result<(), DataError> {
+        if !self.known.insert(fs::canonicalize(dir).map_err(|e| unreadable(dir, e))?) {
+            return Ok(());
         }
-        if entry.file_type().map_err(|e| unreadable(&path, e))?.is_dir() {
-            walk(&path, files)?;
-        } else if let Some(format) = format(&path) {
-            let meta = fs::metadata(&path).map_err(|e| unreadable(&path, e))?;
-            if !meta.is_dir() {
-                files.extend(raw_file(&path, &meta, format)?);
+        let entries = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut entries = entries.map_err(|e| unreadable(dir, e))?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let meta = fs::metadata(&path);
+            match (format(&path), meta) {
+                (_, Ok(meta)) if meta.is_dir() => self.folder(&path)?,
+                (Some(format), meta) => match raw_file(&path, &meta.map_err(|e| unreadable(&path, e))?, format)? {
+                    Some(file) => self.files.push(file),
+                    None => self.empty.add(|| path.display().to_string()),
+                },
+                (None, _) => self.others.add(|| path.display().to_string()),
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// How a file is read by the end of its name; none for a file that a folder's walk passes over.
 fn format(path: &Path) -> Option<Format> {
-    match path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase().as_str() {
+    match ending(path).as_str() {
         "txt" | "md" => Some(Format::Plain),
-        "jsonl" | "json-lines" => Some(Format::JsonLines),
+        "jsonl" | "json-lines" | "ndjson" => Some(Format::JsonLines),
         _ => None,
     }
+}
+
+fn ending(path: &Path) -> String {
+    path.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase()
 }
 
 /// The file with what is known of it; none if it is empty.
@@ -130,6 +160,10 @@ fn raw_file(path: &Path, meta: &fs::Metadata, format: Format) -> Result<Option<R
     read.map_err(|e| unreadable(&path, e))?;
     if let Some(at) = head.iter().position(|&b| b == 0) {
         return Err(DataError::Binary { path, at });
+    }
+    let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
+    if ending(&path) == "json" && matches!(first, Some(b'{' | b'[')) {
+        return Err(DataError::Json { path });
     }
     let file = RawFile { path, format, len: meta.len(), modified: meta.modified().ok() };
     Ok((file.len > 0).then_some(file))
@@ -157,6 +191,7 @@ mod tests {
             ("a/z.md", "z"),
             ("a/y.JSONL", "{}"),
             ("c.json-lines", "{}"),
+            ("c.ndjson", "{}"),
             ("a/.hidden.txt", "h"),
             (".git/x.txt", "x"),
             ("d.rs", "d"),
@@ -166,12 +201,17 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let files = list(dir.path()).unwrap();
+        let (files, notes) = list(dir.path()).unwrap();
         let names: Vec<_> = files.iter().map(|f| f.path.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["a/y.JSONL", "a/z.md", "b.txt", "c.json-lines"]);
+        assert_eq!(names, ["a/y.JSONL", "a/z.md", "b.txt", "c.json-lines", "c.ndjson"]);
         let plain = files.iter().map(|f| f.format == Format::Plain).collect::<Vec<_>>();
-        assert_eq!(plain, [false, true, true, false]);
-        assert_eq!(list(&dir.path().join("d.rs")).unwrap().len(), 1, "any file counts when it is named itself");
+        assert_eq!(plain, [false, true, true, false, false]);
+        assert!(notes.len() == 2 && notes[0].starts_with("1 file is of another name") && notes[0].ends_with("d.rs"));
+        assert!(notes[1].starts_with("1 file is empty: ") && notes[1].ends_with("e.txt"), "{notes:?}");
+        assert_eq!(list(&dir.path().join("d.rs")).unwrap().0.len(), 1, "any file counts when it is named itself");
+        fs::write(dir.path().join("f.json"), "[{\"text\": \"a\"}]").unwrap();
+        let refused = list(&dir.path().join("f.json")).unwrap_err().to_string();
+        assert!(refused.contains("f.json is one JSON value") && refused.contains(".jsonl"), "{refused}");
     }
 
     #[cfg(unix)]
@@ -180,7 +220,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a.txt"), "a").unwrap();
         std::os::unix::fs::symlink(dir.path(), dir.path().join("again.txt")).unwrap();
-        assert_eq!(list(dir.path()).unwrap().len(), 1);
+        fs::create_dir(dir.path().join("within")).unwrap();
+        fs::write(dir.path().join("within/b.txt"), "b").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("within"), dir.path().join("linked")).unwrap();
+        let files = list(dir.path()).unwrap().0;
+        let names: Vec<_> = files.iter().map(|f| f.path.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["a.txt", "linked/b.txt"], "a folder is read once, and through a link as well");
     }
 
     #[test]

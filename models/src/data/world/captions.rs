@@ -7,6 +7,7 @@
 use tensor::random::Random;
 
 use super::scene::{Colour, Object, Scene, Shape};
+use super::words::{Part, parts};
 
 /// Captions of a scene.
 pub const CAPTIONS: usize = 5;
@@ -84,15 +85,15 @@ fn speak(random: &mut Random, wording: &str, objects: Vec<[Object; 2]>) -> [Stri
     let mut texts = [String::new(), String::new()];
     let mut objects = objects.into_iter().peekable();
     let mut last = None;
-    for (i, part) in wording.split(['{', '}']).enumerate() {
+    for part in parts(wording) {
         let filled: [String; 2] = match part {
-            _ if i % 2 == 0 => [part.to_owned(), part.to_owned()], // outside the braces
-            "place" => {
+            Part::Text(text) => [text.to_owned(), text.to_owned()],
+            Part::Drawn("place") => {
                 let of: [Object; 2] = last.expect("a place is of the object before it");
                 let other = coin(random);
                 of.map(|object| say(object.place.word(), other).to_owned())
             }
-            "relation" => {
+            Part::Drawn("relation") => {
                 let (Some(a), Some(b)) = (last, objects.peek()) else { panic!("a relation is between two: {wording}") };
                 let [first, second] = [0, 1].map(|scene| relations(a[scene], b[scene]));
                 let (drawn, other) = (random.below(2) as usize, coin(random));
@@ -100,11 +101,11 @@ fn speak(random: &mut Random, wording: &str, objects: Vec<[Object; 2]>) -> [Stri
                 let still = if second.contains(&relation) { relation } else { second[drawn % second.len()] };
                 [relation, still].map(|relation| say(relation, other).to_owned())
             }
-            _ => {
+            Part::Drawn(slot) | Part::Recalled(slot) => {
                 let of = objects.next().expect("a wording speaks of as many objects as there are");
                 last = Some(of);
                 let [size, shape] = [coin(random), coin(random)];
-                let sized = part == "whole" || part == "object" && coin(random);
+                let sized = slot == "whole" || slot == "object" && coin(random);
                 of.map(|object| described(object, sized.then_some(size), shape))
             }
         };

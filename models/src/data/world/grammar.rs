@@ -7,7 +7,9 @@
 use super::labels::Entity;
 use super::scene::{Colour, Object, Place, Scene, Shape, Size, without};
 use super::teller::{Choice, Teller};
-use super::words::{ADVERBS, DAYS, EVENTS, OPENINGS, PEOPLE, Person, QUESTIONS, REACTIONS, ROOMS, TABLES, WEATHER};
+use super::words::{
+    ADVERBS, DAYS, EVENTS, OPENINGS, PEOPLE, Part, Person, QUESTIONS, REACTIONS, ROOMS, TABLES, WEATHER, parts,
+};
 
 /// Tells one story, as `teller` chooses; `None` if it broke off.
 pub(super) fn tell(teller: &mut impl Teller) -> Option<()> {
@@ -50,14 +52,11 @@ impl<T: Teller> Telling<'_, T> {
     /// Says one of the wordings, with its slots filled.
     fn speak(&mut self, wordings: &[&str]) -> Option<()> {
         let wording = wordings[self.teller.pick(Choice::Wording, wordings.len())?];
-        for (i, part) in wording.split(['{', '}']).enumerate() {
-            match part.strip_prefix('=') {
-                _ if i % 2 == 0 => self.teller.say(part)?, // outside the braces
-                Some(known) => self.recall(known)?,
-                None => self.fill(part)?,
-            }
-        }
-        Some(())
+        parts(wording).try_for_each(|part| match part {
+            Part::Text(text) => self.teller.say(text),
+            Part::Recalled(known) => self.recall(known),
+            Part::Drawn(slot) => self.fill(slot),
+        })
     }
 
     /// Fills a slot with something drawn, and does to the scene what the text then says.

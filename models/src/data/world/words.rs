@@ -10,6 +10,25 @@
 //! - The wordings of one sentence offer the same numbers of choices, so that the expected nats of a story do not
 //!   depend on which wording was taken.
 
+/// A part of a wording.
+pub(super) enum Part<'a> {
+    /// What is said as it stands.
+    Text(&'a str),
+    /// A slot for what is drawn: `{object}`.
+    Drawn(&'a str),
+    /// A slot for what is known by then: `{=place}`.
+    Recalled(&'a str),
+}
+
+/// The parts of a wording, in order: what stands outside of braces and inside takes turns.
+pub(super) fn parts(wording: &str) -> impl Iterator<Item = Part<'_>> {
+    wording.split(['{', '}']).enumerate().map(|(i, part)| match part.strip_prefix('=') {
+        _ if i % 2 == 0 => Part::Text(part),
+        Some(known) => Part::Recalled(known),
+        None => Part::Drawn(part),
+    })
+}
+
 /// A person of the stories: the name, and the pronoun that begins a sentence about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Person {

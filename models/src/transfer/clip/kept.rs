@@ -64,13 +64,13 @@ pub fn check(path: &Path) -> Result<()> {
     INDEX.check(path)
 }
 
-/// An error if there is a file at `path` that is not the index of this gallery and this model.
+/// An error if there is a file at `path` that is not the index of this gallery and this model, or none can be written there.
 pub fn check_same(path: &Path, with: &Encoders, gallery: &Gallery, texts: bool) -> Result<()> {
     check(path)?;
-    if !path.exists() || kept(path, with, gallery, texts).is_some() {
-        return Ok(());
+    if !path.exists() {
+        return files::try_at(path).map_err(|error| Error::io(path, "write", &error));
     }
-    Err(INDEX.of_others(path))
+    kept(path, with, gallery, texts).map(drop).ok_or_else(|| INDEX.of_others(path))
 }
 
 impl Index {

@@ -55,9 +55,11 @@ pub fn of_text(tokenizer: &Tokenizer, block: usize, text: &str) -> (Vec<Range<us
         // A space that is a token of its own is the first of the word behind it, as in a corpus's sentence.
         let space = word.start.checked_sub(1).filter(|&at| text.as_bytes()[at] == b' ');
         first -= usize::from(first > 0 && space.is_some_and(|at| places[first - 1] == (at..word.start)));
+        if first == ids.len() {
+            break; // the tokenizer leaves out what is left
+        }
         match words.last_mut() {
-            _ if first == ids.len() => break, // the tokenizer leaves out what is left
-            Some(before) if edges.last() == Some(&first) => before.end = word.end,
+            Some(before) if edges.last() == Some(&first) => before.end = word.end, // both begin with the same token
             _ => {
                 words.push(word);
                 edges.push(first);

@@ -93,6 +93,12 @@ fn words_with_tags_are_sent_to_the_task_that_learns_from_them() {
     let roads = read_as("some.tsv", "road\tI-95\nplane\tB-52\n", read).unwrap();
     assert_eq!(pairs(&roads), [("road", "I-95"), ("plane", "B-52")]);
     assert_refused("some.txt", b"Mia NNP B-PER\nsees VBZ O\n", &["`finetune DIR tag`"], read);
+    assert_refused("some.tsv", b"Ulysses\tB-creative-work\nis\tO\n", &["`finetune DIR tag`"], read);
+    let spaced = read_as("some.csv", "text,label\na,b\n   \nc,d\n", read).unwrap();
+    assert_eq!(
+        (spaced.texts.len(), &spaced.notes[..]),
+        (2, &["1 empty line passed over: line 3 of some.csv".to_owned()][..])
+    );
     for name in ["some.conll", "some.tsv"] {
         assert_refused(
             name,

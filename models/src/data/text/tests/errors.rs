@@ -25,6 +25,8 @@ fn every_error_names_the_file_what_is_wrong_and_the_way_out() {
         ("torn.jsonl", b"{\"text\": \"a\"}\n{\"text\": \"b\n"),
         ("lacks.jsonl", b"{\"body\": \"a\"}\n"),
         ("number.jsonl", b"{\"text\": 3}\n"),
+        ("list.jsonl", b"{\"text\": \"a\"}\n[\"a\"]\n"),
+        ("single.jsonl", b"{\"text\": \"a text that is long enough\"}\n"),
         ("file", b"a file where a cache should be"),
     ]);
     let table: &[(&[&str], &[&str], &str)] = &[
@@ -34,18 +36,29 @@ fn every_error_names_the_file_what_is_wrong_and_the_way_out() {
         (
             &["none"],
             &[],
-            "the folder DIR/none has no text: it was searched for files .txt, .md, .jsonl and .json-lines",
+            "the folder DIR/none has no text: it was searched for files .txt, .md, .jsonl, .ndjson and .json-lines",
         ),
         (&["utf16.txt"], &[], "DIR/utf16.txt is not text, for its byte 3 is zero: leave it out, unpack it"),
         (
             &["torn.jsonl"],
             &["good.txt"],
-            "DIR/torn.jsonl:2 is not a JSON object with a string \"text\" (control character",
+            "DIR/torn.jsonl:2 is not a JSON object with a string \"text\" (control character (\\u0000-\\u001F) found while parsing a \
+             string at column",
         ),
         (
             &["lacks.jsonl"],
             &["good.txt"],
             "DIR/lacks.jsonl:1 is not a JSON object with a string \"text\" (missing field `text`",
+        ),
+        (
+            &["list.jsonl"],
+            &["good.txt"],
+            "DIR/list.jsonl:2 is not a JSON object with a string \"text\" (it does not begin with {)",
+        ),
+        (
+            &["single.jsonl"],
+            &[],
+            "training data of DIR/single.jsonl has 0 tokens, and a row takes 9: give more text, or name with --val-data",
         ),
         (
             &["number.jsonl"],
@@ -66,16 +79,13 @@ fn every_error_names_the_file_what_is_wrong_and_the_way_out() {
         (
             &["good.txt"],
             &[],
-            "validation data of DIR/good.txt has 4 tokens, but block size 8 needs 9: give more text, or a block size of at most 3",
+            "validation data of DIR/good.txt has 4 tokens, and a row takes 9: give more text, a larger --val-share, or --val-data, \
+             or make --block-size smaller by 5",
         ),
-        (
-            &["one.txt"],
-            &["good.txt"],
-            "training data of DIR/one.txt has 1 tokens, but block size 8 needs 9: no block size fits, give more text",
-        ),
+        (&["one.txt"], &["good.txt"], "training data of DIR/one.txt has 1 tokens, and a row takes 9: give more text"),
     ];
     for (data, val_data, expected) in table {
-        let result = room.bytes(data, val_data).and_then(|data| data.require_block(8));
+        let result = room.bytes(data, val_data).and_then(|data| data.require_window(9));
         let message = result.unwrap_err().to_string().replace(&format!("{}/", room.0.path().display()), "DIR/");
         assert!(message.starts_with(expected), "{data:?} {val_data:?}: {message}");
     }
