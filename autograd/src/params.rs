@@ -4,6 +4,7 @@
 //! handle twice is weight tying.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::ops::Range;
 
 use tensor::parallel::chunks;
@@ -82,7 +83,7 @@ pub struct Scope<'a> {
 
 impl Scope<'_> {
     /// The scope `name` inside this one.
-    pub fn enter(&mut self, name: impl std::fmt::Display) -> Scope<'_> {
+    pub fn enter(&mut self, name: impl Display) -> Scope<'_> {
         Scope { prefix: format!("{}{name}.", self.prefix), entries: &mut *self.entries }
     }
 
@@ -99,7 +100,7 @@ impl Scope<'_> {
     /// A new parameter that the checkpoint holds as several tensors of equal shape, one after another: this is all of them,
     /// so that one product serves them all. `shape` is that of the whole.
     #[track_caller]
-    pub fn stacked(&mut self, names: &[&str], shape: impl Into<Shape>, init: Init) -> ParamId {
+    pub fn stacked(&mut self, names: &[impl Display], shape: impl Into<Shape>, init: Init) -> ParamId {
         let shape = shape.into();
         assert!(
             shape.first().copied().unwrap_or(1).is_multiple_of(names.len()),

@@ -37,13 +37,13 @@ impl Linear {
     /// The same for several layers of the checkpoint, which share their input and stand on one another: `outputs` is the sum
     /// of theirs, in the order of `names`.
     pub fn stacked(names: &[&str], inputs: usize, outputs: usize, deviation: f64, mut at: Scope) -> Self {
-        let dotted = |name: &&str, last| if name.is_empty() { String::from(last) } else { format!("{name}.{last}") };
-        let [weights, biases] =
-            ["weight", "bias"].map(|last| names.iter().map(|n| dotted(n, last)).collect::<Vec<_>>());
-        let [weights, biases] = [&weights, &biases].map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+        // "query.weight", "key.weight", "value.weight"; of one layer without a name of its own "weight".
+        let names_of = |last: &str| -> Vec<String> {
+            names.iter().map(|name| if name.is_empty() { last.to_owned() } else { format!("{name}.{last}") }).collect()
+        };
         Self {
-            weight: at.stacked(&weights, [outputs, inputs], Init::Normal(deviation)),
-            bias: Some(at.stacked(&biases, [outputs], Init::Zeros)),
+            weight: at.stacked(&names_of("weight"), [outputs, inputs], Init::Normal(deviation)),
+            bias: Some(at.stacked(&names_of("bias"), [outputs], Init::Zeros)),
             by_output: true,
         }
     }

@@ -134,7 +134,8 @@ impl Masking<'_> {
 /// The tokens of whole words, about `wanted` of all. The spans are laid on a ring in a random order, and an arc of `wanted`
 /// tokens on it begins anywhere: so each token is in it as likely as any other, however long its span. The arc may cut the
 /// spans at its two ends, and a word there is taken with the probability of its part within: so the share is right on
-/// average, and no length of words preferred.
+/// average, and no length of words preferred. (An arc of two tokens that has one of a word's three takes that word in one of
+/// three cases.)
 ///
 /// An arc that takes no word is drawn anew. That is why more than the share is hidden of rows so short that one word is more
 /// than `wanted`.
@@ -143,13 +144,14 @@ fn words_of(mut spans: Vec<Vec<Range<usize>>>, wanted: usize, random: &mut Rando
     let tokens: usize = spans.iter().flatten().map(Range::len).sum();
     let mut chosen = Vec::with_capacity(wanted);
     while chosen.is_empty() && tokens > 0 {
-        let mut at = random.below(tokens as u64) as usize; // of a word's first token, counted from the arc's beginning on
+        let arc = |at: usize| at % tokens < wanted; // counted around the ring from the arc's beginning on
+        let mut first = random.below(tokens as u64) as usize; // where the next word's first token is
         for word in spans.iter().flatten() {
-            let within = (at..at + word.len()).filter(|at| at % tokens < wanted).count();
+            let within = (first..first + word.len()).filter(|&at| arc(at)).count();
             if random.uniform() * (word.len() as f64) < within as f64 {
                 chosen.extend(word.clone());
             }
-            at += word.len();
+            first += word.len();
         }
     }
     chosen

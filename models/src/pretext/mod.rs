@@ -79,6 +79,9 @@ impl Objective<'_> {
 }
 
 /// Rows of token ids with the target of every position.
+///
+/// [`Objective::push`] adds to it row by row. Sentences that are to be told apart are gathered first and laid out in rows when all
+/// are there, by [`Objective::close`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// Inputs: `rows` rows of equal length.

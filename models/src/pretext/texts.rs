@@ -98,8 +98,8 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs texts, none of them longer than `block`, into rows of at most `block` positions: rows as long as leave least room empty, the longest texts first, each
-    /// into the first row that has room for it.
+    /// Packs texts, none of them longer than `block`, into rows of at most `block` positions: rows as long as leave least room
+    /// empty, the longest texts first, each into the first row that has room for it.
     pub fn new<'a>(texts: impl IntoIterator<Item = &'a [u32]>, block: usize) -> Self {
         let texts: Vec<&[u32]> = texts.into_iter().collect();
         let longest = texts.iter().map(|ids| ids.len()).max().unwrap_or(0);
@@ -109,13 +109,13 @@ impl Packed {
         let mut longest_first: Vec<usize> = (0..texts.len()).filter(|&i| !texts[i].is_empty()).collect();
         longest_first.sort_by_key(|&i| std::cmp::Reverse(texts[i].len()));
         let lengths = (0..=SIZES).map(|i| longest + (most - longest) * i / SIZES);
-        let packed = lengths.map(|row| (row, first_fit(&texts, &longest_first, row)));
-        let (row, (rows, starts)) = packed.min_by_key(|(row, (rows, _))| row * rows).expect("one length at least");
+        let tried = lengths.map(|length| first_fit(&texts, &longest_first, length));
+        let Rows { rows, length, starts } = tried.min_by_key(|tried| tried.rows * tried.length).expect("one at least");
 
-        let mut batch = Batch { rows, ..Batch::new() };
-        batch.ids.resize(rows * row, 0);
-        batch.places.resize(rows * row, PADDING);
-        batch.targets.resize(rows * row, autograd::IGNORE);
+        let (mut batch, positions) = (Batch { rows, ..Batch::new() }, rows * length);
+        batch.ids.resize(positions, 0);
+        batch.places.resize(positions, PADDING);
+        batch.targets.resize(positions, autograd::IGNORE);
         let place = |(ids, start): (&&[u32], usize)| start..start + ids.len();
         let places: Vec<Range<usize>> = texts.iter().zip(starts).map(place).collect();
         for (ids, place) in texts.iter().zip(&places) {
@@ -139,21 +139,27 @@ impl Packed {
 /// Lengths of rows that are tried beside that of the longest text.
 const SIZES: usize = 8;
 
-/// Texts in rows of `row` positions, in this order, each where the first row has room: how many rows there are, and where each
-/// text begins. With the longest first that takes at most 11/9 of the fewest rows possible, and one more (Johnson 1973; with
+/// Texts in rows: how many there are of which length, and at which position of them all each text begins.
+struct Rows {
+    rows: usize,
+    length: usize,
+    starts: Vec<usize>,
+}
+
+/// Texts in rows of `length` positions, in this order, each where the first row has room. With the longest first that takes at most 11/9 of the fewest rows possible, and one more (Johnson 1973; with
 /// so little more Yue 1991, "A Simple Proof of the Inequality FFD(L) ≤ 11/9 OPT(L) + 1").
-fn first_fit(texts: &[&[u32]], order: &[usize], row: usize) -> (usize, Vec<usize>) {
+fn first_fit(texts: &[&[u32]], order: &[usize], length: usize) -> Rows {
     let (mut filled, mut starts) = (Vec::new(), vec![0; texts.len()]);
     for &i in order {
-        let fits = filled.iter().position(|filled| filled + texts[i].len() <= row);
+        let fits = filled.iter().position(|filled| filled + texts[i].len() <= length);
         let at = fits.unwrap_or_else(|| {
             filled.push(0);
             filled.len() - 1
         });
-        starts[i] = at * row + filled[at];
+        starts[i] = at * length + filled[at];
         filled[at] += texts[i].len();
     }
-    (filled.len(), starts)
+    Rows { rows: filled.len(), length, starts }
 }
 
 /// The mean of each of n texts' rows, of which `texts` has the numbers: `[N, C]` → `[n, C]`.

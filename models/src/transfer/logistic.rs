@@ -72,7 +72,7 @@ impl Logistic {
     }
 
     /// Learns the labels, going on from these weights. The loss has one lowest point: where they begin decides how near to it the last of
-    /// [`STEPS`] comes, where these are not enough.
+    /// 300 steps comes, where these are not enough.
     #[must_use]
     pub fn trained(&self, on: Features, labels: &[usize], c: f64) -> Self {
         let classes = self.classes;

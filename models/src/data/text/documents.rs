@@ -72,7 +72,12 @@ fn whole(text: &[u8], cut: usize) -> usize {
     {
         return near + at;
     }
-    let continues = |at: usize| text.get(at).is_some_and(|b| b & 0b1100_0000 == 0b1000_0000);
+    character_at(text, cut)
+}
+
+/// The byte, at or before `cut`, where a UTF-8 character begins; where there is none near, it is no UTF-8, and this is `cut`.
+pub(super) fn character_at(text: &[u8], cut: usize) -> usize {
+    let continues = |at: usize| text.get(at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
     (cut.saturating_sub(3)..=cut).rev().find(|&at| !continues(at)).unwrap_or(cut)
 }
 

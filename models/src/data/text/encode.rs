@@ -11,6 +11,7 @@ use std::iter;
 use tensor::parallel;
 use tokenizer::Tokenizer;
 
+use super::documents::character_at;
 use super::shard::{ShardWriter, Totals};
 
 /// Bytes of a piece: enough that starting a task costs nothing beside it, little enough to have several in flight.
@@ -82,9 +83,8 @@ fn cut<'a>(
             return None;
         }
         let near = &rest[..rest.len().min(longest)];
-        let mut at = if rest.len() <= size { rest.len() } else { tokenizer.cut(near, size) };
-        let inside = |at: usize| rest.get(at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000); // a character
-        at -= (0..4.min(at)).find(|back| !inside(at - back)).unwrap_or(0);
+        let at = if rest.len() <= size { rest.len() } else { tokenizer.cut(near, size) };
+        let at = Some(character_at(rest, at)).filter(|&at| at > 0).unwrap_or(at);
         let text;
         (text, rest) = rest.split_at(at);
         Some(Piece { text, separated: std::mem::take(&mut separated) })
