@@ -1,11 +1,12 @@
 //! `pretext classify`: labels for texts by a fine-tuned model, and for pictures by a CLIP that nobody taught them.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 use clap::builder::RangedU64ValueParser;
 use models::pretext::texts;
+use models::train::run::learned_world;
 use models::transfer::clip::encode::{Layer, Seen};
 use models::transfer::clip::gallery::Gallery;
 use models::transfer::clip::zero_shot::{self, Confusion, Named, ZeroShot, mistakes};
@@ -124,14 +125,6 @@ fn names(args: &Args, with: &Encoders, labels: Vec<String>) -> Result<ZeroShot> 
     let names = ZeroShot::new(with, labels, &templates)?;
     note_cut(names.cut(), with.block_size());
     Ok(names)
-}
-
-/// Whether a model, a run's last or its best, is known to have learned the built-in world's pictures.
-fn learned_world(model: &Path) -> bool {
-    let model = model.canonicalize().unwrap_or_else(|_| model.to_owned());
-    let above = model.parent().filter(|_| model.ends_with("best") && !model.join("train.toml").exists());
-    let options = models::train::Options::read_table(&above.unwrap_or(&model).join("train.toml"));
-    options.is_ok_and(|table| table.get("data").and_then(|data| data.as_array()).is_none_or(Vec::is_empty))
 }
 
 /// Labels pictures one by one.

@@ -152,43 +152,48 @@ fn with_pictures(args: &Args) -> Result<()> {
     if args.retrieval.is_some() {
         return retrieval(args, &with, &data);
     }
-    if args.index.is_some() && args.data.is_empty() {
+    if !args.data.is_empty() {
+        return index(args, &with);
+    }
+    if args.index.is_some() {
         let what = "--index is where the vectors of --data go: name pictures with --data, or leave it out";
         return Err(crate::Usage(what.to_owned()).into());
     }
-    if let [_, ..] = &args.data[..] {
-        let gallery = args.pictures.open(&with, &args.data)?;
-        if let Some(named) = &args.index {
-            kept::check_same(named, &with, &gallery, true)?; // as in a search, another index is never put in its place
-        }
-        let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
-        let kept = path.exists() && kept::check_same(&path, &with, &gallery, true).is_ok();
-        if !kept && let Err(error) = models::files::try_at(&path) {
-            let what = format!("cannot be written ({error}): name another place with --index");
-            return Err(Error::file(&path, what).into());
-        }
-        let (index, new) = pictures::index(&with, &gallery, true, &path)?;
-        if new {
-            index.keep(&path, &with, &gallery)?;
-        }
-        let [n, texts] = index.sizes();
-        let how = if new { "is made" } else { "was there already" };
-        return Ok(writeln!(
-            std::io::stdout(),
-            "{}: the index of {} and {} {how}",
-            path.display(),
-            flags::count(n, "picture"),
-            flags::count(texts, "text")
-        )?);
+    one_by_one(args, &with)
+}
+
+/// Makes the index of a set of pictures, if it is not there.
+fn index(args: &Args, with: &Encoders) -> Result<()> {
+    let gallery = args.pictures.open(with, &args.data)?;
+    if let Some(named) = &args.index {
+        kept::check_same(named, with, &gallery, true)?; // as in a search, another index is never put in its place
     }
+    let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
+    let kept = path.exists() && kept::check_same(&path, with, &gallery, true).is_ok();
+    if !kept && let Err(error) = models::files::try_at(&path) {
+        let what = format!("cannot be written ({error}): name another place with --index");
+        return Err(Error::file(&path, what).into());
+    }
+    let (index, new) = pictures::index(with, &gallery, true, &path)?;
+    if new {
+        index.keep(&path, with, &gallery)?;
+    }
+    let [n, texts] = index.sizes();
+    let (n, texts) = (flags::count(n, "picture"), flags::count(texts, "text"));
+    let how = if new { "is made" } else { "was there already" };
+    Ok(writeln!(std::io::stdout(), "{}: the index of {n} and {texts} {how}", path.display())?)
+}
+
+/// A JSON line for each picture and each text that is named.
+fn one_by_one(args: &Args, with: &Encoders) -> Result<()> {
     let (mut faults, mut n) = (Vec::new(), 0);
     args.texts.each(1, |words| {
         n += 1;
         let word = &words[0];
-        match args.pictures.query(&with, word) {
+        match args.pictures.query(with, word) {
             Ok(query) => {
                 let kind = if matches!(query, Query::Picture(..)) { "image" } else { "text" };
-                let vector = pictures::vector(&with, &query);
+                let vector = pictures::vector(with, &query);
                 writeln!(std::io::stdout(), "{}", json!({kind: word, "vector": vector.data()}))?;
             }
             Err(fault) => faults.push(fault),

@@ -175,15 +175,15 @@ impl Texts {
     /// somebody may wait for the answer to a line before writing the next.
     pub fn each(&self, at_once: usize, mut body: impl FnMut(&[String]) -> Result<()>) -> Result<()> {
         let (mut first, mut without) = (1, Vec::new());
-        let mut body = |texts: &[String]| {
+        let mut counted = |texts: &[String]| {
             without.extend(empty(first, texts));
             first += texts.len();
             body(texts)
         };
         if self.texts.is_empty() {
-            self.each_line(at_once, &mut body)
+            self.each_line(at_once, &mut counted)
         } else {
-            self.texts.chunks(at_once).try_for_each(&mut body)
+            self.texts.chunks(at_once).try_for_each(&mut counted)
         }?;
         note_texts(&without, "empty", |i| self.place(i));
         Ok(())

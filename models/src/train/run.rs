@@ -277,6 +277,22 @@ fn agree(table: &Table, flags: &Table) -> std::result::Result<(), String> {
     Ok(())
 }
 
+/// The directory of the run that a model is of, and whether it is the best of the run and not the last: then the run's is that
+/// above it. Of a model that no run made there is none.
+pub fn of_model(model: &Path) -> Option<(PathBuf, bool)> {
+    let model = model.canonicalize().or_else(|_| std::path::absolute(model)).ok()?;
+    let is_run = |at: &&Path| at.join("train.toml").exists();
+    let above = model.parent().filter(|_| model.ends_with("best"));
+    let best = above.filter(|_| !is_run(&&*model));
+    best.or(Some(&*model)).filter(is_run).map(|at| (at.to_owned(), best.is_some()))
+}
+
+/// Whether a model, a run's last or its best, is known to have learned the built-in world.
+pub fn learned_world(model: &Path) -> bool {
+    let options = of_model(model).and_then(|(run, _)| Options::read_table(&run.join("train.toml")).ok());
+    options.is_some_and(|table| table.get("data").and_then(Value::as_array).is_none_or(Vec::is_empty))
+}
+
 /// A new directory for something called `what`: `runs/WHAT-1`, or the first number that is free. It is made at once, so that
 /// nobody else takes the same one.
 ///

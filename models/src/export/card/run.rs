@@ -10,7 +10,7 @@ use crate::train::chart::thousands;
 use crate::train::checkpoint::{self, STATE};
 use crate::train::metrics::{Metric, read_metrics};
 use crate::train::options::{ModelName, ObjectiveName, Options};
-use crate::train::run::METRICS;
+use crate::train::run::{METRICS, of_model};
 
 /// Evaluations that a card shows, at most.
 const SHOWN: usize = 12;
@@ -30,23 +30,17 @@ impl Run {
     ///
     /// Errors: files that are damaged.
     pub(super) fn open(directory: &Path) -> Result<Option<Self>> {
-        let directory = std::path::absolute(directory).map_err(|error| Error::io(directory, "find", &error))?;
-        let above = directory.parent().filter(|_| directory.ends_with("best"));
-        let Some(at) = [Some(&*directory), above].into_iter().flatten().find(|at| at.join("train.toml").exists())
-        else {
-            return Ok(None);
-        };
+        let Some((at, best)) = of_model(directory) else { return Ok(None) };
         let path = at.join("train.toml");
         let options = Options::resolve(&Options::read_run(&path)?, &Table::new());
         let options = options.map_err(|error| Error::file(&path, error))?;
         let metrics = at.join(METRICS);
         let mut metrics = if metrics.exists() { read_metrics(&metrics)? } else { Vec::new() };
-        let best = at != directory;
         let last = if best {
             let evaluated = metrics.iter().filter_map(|metric| Some((metric.validation.compared()?, metric.step)));
             evaluated.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, step)| step)
         } else if at.join(STATE).exists() {
-            Some(checkpoint::position(at)?.step) // metrics may have gone on since
+            Some(checkpoint::position(&at)?.step) // metrics may have gone on since
         } else {
             None
         };
