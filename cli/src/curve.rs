@@ -81,14 +81,12 @@ struct Options {
     /// Learning rate of the new layer
     #[arg(long, default_value_t = Recipe::default().lr)]
     lr: f64,
-    /// Steps of each fine-tuning, at least
-    #[arg(long, default_value_t = Recipe::default().least_steps, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    least_steps: u64,
-    /// Passes over the examples, at least
-    #[arg(long, default_value_t = Recipe::default().epochs, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    epochs: u64,
+    /// Steps of each fine-tuning, at least [default: 200; with --epochs 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    least_steps: Option<u64>,
+    /// Passes over the examples [default: 10, or the more that make --least-steps]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: Option<u64>,
     /// The share that dropout drops
     #[arg(long, default_value_t = Recipe::default().dropout, value_name = "SHARE")]
     dropout: f64,
@@ -196,7 +194,9 @@ impl Options {
     /// How a model of text is fine-tuned.
     fn recipe(&self) -> Recipe {
         let Self { lr, least_steps, epochs, dropout, precision, .. } = *self;
-        Recipe { lr, least_steps, epochs, dropout, precision: precision.into(), ..Recipe::default() }
+        let usual = Recipe::default();
+        let least = usual.least_steps;
+        Recipe { lr, dropout, precision: precision.into(), ..usual }.with_passes(epochs, least_steps, least)
     }
 
     /// Measures the curve, shows it point by point, and draws the picture.
@@ -231,10 +231,10 @@ impl Options {
             let left = if points.is_empty() { "and so without a picture" } else { "what was not finished is left out" };
             eprintln!("note: stopped with {}, {left}", count(points.len(), "point"));
         }
-        if self.json {
+        if self.json && !(points.is_empty() && end.is_err()) {
             let points: Vec<_> = points.iter().map(told::<S>).collect();
             said = writeln!(std::io::stdout(), "{}", json!({"measured": S::MEASURED, "points": points}));
-        } else if drawn.is_ok() && !points.is_empty() {
+        } else if !self.json && drawn.is_ok() && !points.is_empty() {
             said = said.and_then(|()| writeln!(std::io::stdout(), "the picture is {}", self.svg.display()));
         }
         // Whether somebody still listens says nothing of how it ended.

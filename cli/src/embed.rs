@@ -165,12 +165,13 @@ fn with_pictures(args: &Args) -> Result<()> {
 /// Makes the index of a set of pictures, if it is not there.
 fn index(args: &Args, with: &Encoders) -> Result<()> {
     let gallery = args.pictures.open(with, &args.data)?;
-    if let Some(named) = &args.index {
-        kept::check_same(named, with, &gallery, true)?; // as in a search, another index is never put in its place
-    }
     let path = args.index.clone().unwrap_or_else(|| kept::path(&args.data));
-    let kept = path.exists() && kept::check_same(&path, with, &gallery, true).is_ok();
-    if !kept && let Err(error) = models::files::try_at(&path) {
+    let same = kept::check_same(&path, with, &gallery, true);
+    if args.index.is_some() {
+        same?; // as in a search, another index is never put in its place
+    } else if same.is_err()
+        && let Err(error) = models::files::try_at(&path)
+    {
         let what = format!("cannot be written ({error}): name another place with --index");
         return Err(Error::file(&path, what).into());
     }

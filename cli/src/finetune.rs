@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll, squad};
 use models::files::quoted;
@@ -262,11 +262,9 @@ fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: 
 }
 
 impl Options {
-    /// The recipe. `least_steps` are the task's own, for who does not say how many passes there are to be.
+    /// The recipe. `least_steps` are the task's own.
     fn recipe(&self, least_steps: u64) -> Recipe {
         Recipe {
-            epochs: self.epochs.unwrap_or(Recipe::default().epochs),
-            least_steps: self.least_steps.unwrap_or(if self.epochs.is_some() { 1 } else { least_steps }),
             batch_size: self.batch_size as usize,
             lr: self.lr,
             layer_decay: self.layer_decay,
@@ -275,6 +273,7 @@ impl Options {
             seed: self.seed,
             ..Recipe::default()
         }
+        .with_passes(self.epochs, self.least_steps, least_steps)
     }
 
     /// What every task needs before its examples: the recipe and the model.
@@ -325,7 +324,7 @@ impl Options {
         let told = |trial: &Trial| {
             let named = self.named(trial.seed);
             if let Some(broken) = &trial.fitted.broken {
-                eprintln!("{named}note: {broken}");
+                eprintln!("{named}note: {broken}; what was best before is kept");
             }
             match (trial.fitted.best_pass, trial.fitted.best) {
                 (Some(pass), Some(best)) => eprintln!("{named}kept: pass {pass}, {:.1}%", 100.0 * best),
@@ -362,8 +361,10 @@ impl Options {
 
     /// Writes how it went, says so, and ends as it ended.
     fn conclude(&self, kind: Kind, told: &Told, place: &Place, mut outcome: Outcome) -> Result<()> {
+        let broken = outcome.trials.iter().find_map(|trial| trial.fitted.broken.clone());
         let end = match outcome.failed.take() {
             Some(error) => Err(error.into()),
+            None if broken.is_some() => Err(anyhow!("{}", broken.unwrap_or_default())),
             None if outcome.stopped().is_some() => Err(Stopped.into()),
             None => Ok(()),
         };

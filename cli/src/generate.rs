@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, default_value_t = Sampling::default().top_p, value_name = "P")]
     top_p: f64,
     /// Always the likeliest token
-    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "samples"])]
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "samples", "seed"])]
     greedy: bool,
     /// Which random choices
     #[arg(long, default_value_t = Sampling::default().seed, value_name = "N")]

@@ -249,6 +249,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         None => {
             let mut file = args.config.as_deref().map(Options::read_table).transpose()?.unwrap_or_default();
             Options::absolute(&mut file);
+            // For the words of its error alone.
             Options::resolve(&file, &flags).map_err(|error| match &args.config {
                 // The file's own mistake, if it is one without the flags too.
                 Some(path) if Options::resolve(&file, &toml::Table::new()).is_err() => {

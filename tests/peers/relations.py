@@ -7,11 +7,11 @@ Draws so many sentences [40], such as "a white heart left of a black star", of c
 `pretext search RUN` find ten scenes for each, and looks up in the first caption of each scene, which tells everything,
 whether it is so. Prints how often the first scene shows it, how many of the ten do, and for how many sentences one does.
 """
+import argparse
 import json
 import random
 import re
 import subprocess
-import sys
 
 COLOURS = "red orange yellow green blue purple black white".split()
 SHAPES = "ball cube star ring heart moon cone cross".split()
@@ -40,15 +40,19 @@ def scene(caption):
 
 
 def main():
-    run, count, program = (sys.argv[1:] + ["40", "pretext"][len(sys.argv) - 2 :])[:3]
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("run")
+    p.add_argument("sentences", nargs="?", type=int, default=40)
+    p.add_argument("program", nargs="?", default="pretext")
+    a = p.parse_args()
     draw, shown = random.Random(5), []
     all_things = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES if f"{colour} {shape}" not in HELD_OUT]
-    while len(shown) < int(count):
+    while len(shown) < a.sentences:
         first, second = draw.sample(all_things, 2)
         if first.split()[1] == second.split()[1]:
             continue  # no scene has a shape twice
         relation = draw.choice(list(RELATIONS))
-        words = [program, "search", run, f"{article(first)} {relation} {article(second)}", "--top", "10", "--json"]
+        words = [a.program, "search", a.run, f"{article(first)} {relation} {article(second)}", "--top", "10", "--json"]
         found = subprocess.run(words, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
         scenes = [scene(json.loads(line)["texts"][0]) for line in found.splitlines()]
         both = [(things.get(first), things.get(second)) for things in scenes]

@@ -11,7 +11,8 @@ and the highest of the rounds; of memory the ratio is of the peaks, and the lowe
 
 The other side of a step is what a user of PyTorch writes who cares for speed: its fused operations
 (scaled_dot_product_attention, cross_entropy, layer_norm, gelu, AdamW with fused=True), autocast for bf16 over weights in
-f32, gradients clipped at 1, random tokens and pixels. BERT's head runs at the hidden 15% of the positions.
+f32, gradients clipped at 1, random tokens and pixels. BERT's head runs at the hidden 15% of the positions; its
+norms stand before the layers there and behind them here, which is the same work.
 """
 import argparse
 import json
@@ -208,7 +209,7 @@ def both(a, work, precision):
     for their in theirs:
         same = ["work", "threads"] if a.kind == "tokenizer" else []
         our = next(line for line in ours if all(line[key] == their[key] for key in same))
-        for key in FIGURES & their.keys():
+        for key in (key for key in FIGURES & their.keys() if our[key] is not None):
             yield " ".join([*map(str, [their[key] for key in same]), their.get("peer", ""), key]), our[key], their[key]
 
 
@@ -231,6 +232,8 @@ def main():
         return
     if a.kind == "tokenizer" and not a.work:
         p.error("tokenizer needs a text file")
+    if a.kind == "tokenizer":
+        a.precision = [""]
     print(f"{'':48} {'pretext':>9} {'peer':>9}   ratio")
     for work in a.work or {"step": list(WORK), "generate": [""]}[a.kind]:
         for precision in a.precision:
@@ -241,7 +244,7 @@ def main():
             for what, rounds in pairs.items():
                 our, their, ratio = map(statistics.median, zip(*rounds))
                 lowest, highest = min(r for *_, r in rounds), max(r for *_, r in rounds)
-                name = f"{os.path.basename(work) or a.kind} {precision} {what}"
+                name = " ".join(word for word in [os.path.basename(work) or a.kind, precision, what] if word)
                 print(f"{name:48} {our:9.1f} {their:9.1f}  {ratio:6.2f} ({lowest:.2f} to {highest:.2f})", flush=True)
 
 

@@ -63,8 +63,11 @@ pub fn draw(window: &[u32], tokenizer: &Tokenizer, random: &mut Random) -> Vec<u
     let parts: Vec<Vec<u8>> = parts.collect();
     let (mut whole, mut torn) = (Vec::new(), Vec::new());
     for (i, part) in parts.iter().enumerate() {
-        // The window's end is no end of a sentence, whatever stands there: "costs 3." may go on with "50".
-        let pieces: Vec<&[u8]> = pieces(part).into_iter().filter(|piece| !piece.is_empty()).collect();
+        let mut pieces = pieces(part);
+        // Where the window ends is no end of a sentence unless white space shows it: "costs 3." may go on with "50".
+        if part.last().is_some_and(|last| !last.is_ascii_whitespace()) {
+            pieces.pop_if(|last| last.is_empty());
+        }
         for (j, piece) in pieces.iter().enumerate().filter(|(_, piece)| piece.len() >= SHORTEST) {
             let cut = i == 0 && j == 0 || i + 1 == parts.len() && j + 1 == pieces.len();
             let list = if cut { &mut torn } else { &mut whole };
@@ -104,6 +107,7 @@ mod tests {
         assert_eq!(drawn(text, 50), ["And so is this one!", "This is a whole one."]);
         let text = "the end of one text|A text that is whole|Another that is whole\nand torn at its e";
         assert_eq!(drawn(text, 50), ["A text that is whole", "Another that is whole"]);
+        assert_eq!(drawn("\nA whole one at the edge.\n", 5), ["A whole one at the edge."]);
         let text = "orn first one. “Is the kettle on?” She asked it twice. It costs 3.";
         assert_eq!(drawn(text, 50), ["She asked it twice.", "“Is the kettle on?”"]);
     }

@@ -105,7 +105,7 @@ impl Packed {
         let longest = texts.iter().map(|ids| ids.len()).max().unwrap_or(0);
         assert!(longest <= block, "packed: a text of {longest} tokens in rows of {block}");
         let sum = texts.iter().map(|ids| ids.len()).sum::<usize>();
-        let most = sum.min(block).max(longest); // one short row for a few short texts
+        let most = sum.min(block); // one short row for a few short texts
         let mut longest_first: Vec<usize> = (0..texts.len()).filter(|&i| !texts[i].is_empty()).collect();
         longest_first.sort_by_key(|&i| std::cmp::Reverse(texts[i].len()));
         let lengths = (0..=SIZES).map(|i| longest + (most - longest) * i / SIZES);

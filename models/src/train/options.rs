@@ -127,7 +127,16 @@ pub struct Options {
 
 impl Options {
     /// The options of a run from what was said: `file` over the preset, `flags` over both.
+    ///
+    /// Errors: what cannot be, and flags that would have no effect.
     pub fn resolve(file: &Table, flags: &Table) -> Result<Self> {
+        let options = Self::laid_over(file, flags)?;
+        options.check_flags(flags)?;
+        Ok(options)
+    }
+
+    /// The same where some of the flags are not the user's.
+    pub(super) fn laid_over(file: &Table, flags: &Table) -> Result<Self> {
         let mut said = file.clone();
         // Of a number of steps and a budget of minutes the flag counts; a file that has both is a run's, whose budget has
         // become a number of steps.
@@ -165,7 +174,6 @@ impl Options {
             Error::Options(format!("the options do not fit together: {}", error.message()))
         })?;
         options.check()?;
-        options.check_flags(flags)?;
         Ok(options)
     }
 

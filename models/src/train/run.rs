@@ -77,13 +77,8 @@ impl Run {
     /// A new run with these options in `directory`, which must not hold one yet, or in a new one under `runs`. With a budget of
     /// minutes, the first steps are timed here and the number of steps set. Nothing is written before all is ready to begin.
     pub fn create(directory: Option<&Path>, file: &Table, flags: &Table, watch: &mut dyn Watch) -> Result<Self> {
-        match directory {
-            Some(directory) => vacant(directory)?,
-            None => {
-                let within = Path::new(if Path::new(RUNS).is_dir() { RUNS } else { "." });
-                files::try_at(&within.join("run")).map_err(|error| Error::io(within, "write into", &error))?;
-            }
-        }
+        directory.map_or(Ok(()), vacant)?;
+        writable(directory)?;
         let begin = Instant::now();
         let mut setup = Setup::new(Options::resolve(file, flags)?, None, watch)?;
         if let Some(minutes) = setup.options.minutes {
@@ -92,7 +87,7 @@ impl Run {
                 let mut flags = flags.clone();
                 flags.insert("steps".to_owned(), (steps as i64).into());
                 flags.remove("minutes");
-                Ok(Options { vocab_size, minutes: Some(minutes), ..Options::resolve(file, &flags)? })
+                Ok(Options { vocab_size, minutes: Some(minutes), ..Options::laid_over(file, &flags)? })
             };
             let left = 60.0 * minutes - begin.elapsed().as_secs_f64();
             let (steps, fit) = steps_in(left, &setup, |steps| Ok(with(steps)?.eval_every))
@@ -196,7 +191,8 @@ impl Run {
                 let what = format!("asks for {asked} steps, but {made} are made already: give {made} or more");
                 return Err(Error::file(directory.join("train.toml"), what));
             }
-            position = saved;
+            // A state of before tokenizers were kept gets the one of now.
+            position = Position { tokenizer: position.tokenizer, ..saved };
         }
         let metrics = MetricsWriter::resume(&directory.join(METRICS), position.step)?;
         if let Ok(names) = std::fs::read_to_string(directory.join(BROKEN)) {
@@ -223,6 +219,15 @@ impl Run {
     pub fn step(&self) -> u64 {
         self.position.step
     }
+}
+
+/// An error if no run can be written into a directory, or, where none is named, into a new one under `runs`: to be known before
+/// the data is read.
+fn writable(directory: Option<&Path>) -> Result<()> {
+    let wanted = directory.unwrap_or(Path::new(RUNS));
+    // What is there already of the way to it.
+    let there = wanted.ancestors().find(|at| at.exists()).unwrap_or(Path::new("."));
+    files::try_at(&there.join("run")).map_err(|error| Error::io(there, "write into", &error))
 }
 
 /// An error if a directory holds a run, or what a run would write over.

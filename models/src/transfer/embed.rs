@@ -108,6 +108,9 @@ struct Made {
     lines: String,
     model: String,
     vectors: Vectors,
+    /// Whether the lines are so few that nothing was taken off their vectors.
+    #[serde(default)]
+    few: bool,
 }
 
 const INDEX: Kind = Kind { key: "pretext", tensors: ["vectors", "common"], of: "lines" };
@@ -150,6 +153,7 @@ impl Index {
             lines: digest_of_lines,
             model: digest(&with.model.config(), &with.params, &with.tokenizer),
             vectors,
+            few: lines.iter().filter(|line| !line.trim().is_empty()).count() < FEW,
         };
         let shape = [lines.len(), with.model.width()];
         let kept = INDEX.open(path).filter(|(of, _): &(Made, _)| *of == made);

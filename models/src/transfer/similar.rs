@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tensor::rows;
 
-use super::embed::{directions, shared, states};
+use super::embed::{common_part, directions, shared, states};
 use super::score::{ndcg_at, recall_at, reciprocal_rank, spearman};
 use crate::data::labelled::pairs::Pairs;
 use crate::data::world::World;
@@ -18,7 +18,7 @@ pub struct Agreement {
     pub pairs: usize,
     /// With the cosines of the vectors as they are, which is what papers give.
     pub spearman: f64,
-    /// With those of what is left when the mean of all these texts' vectors is taken off, as a search does.
+    /// With those of what is left when the mean of all these texts' vectors is taken off, as a search among ten texts or more does.
     pub spearman_less_mean: f64,
 }
 
@@ -33,7 +33,7 @@ pub fn agreement(with: &Pretrained, pairs: &Pairs, vectors: Vectors) -> Option<A
         let cosines: Vec<f64> = both.map(|(a, b)| f64::from(rows::dot(a, b))).collect();
         spearman(&pairs.scores, &cosines)
     };
-    let [spearman, spearman_less_mean] = [of(&vec![0.0; width])?, of(&shared(&states))?];
+    let [spearman, spearman_less_mean] = [of(&vec![0.0; width])?, of(&common_part(&states))?];
     Some(Agreement { pairs: pairs.pairs.len(), spearman, spearman_less_mean })
 }
 

@@ -148,6 +148,23 @@ fn a_resume_that_contradicts_its_run_is_refused() {
 }
 
 #[test]
+fn what_is_learned_from_and_validated_on_and_what_of_a_folder_is_passed_over_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    let folder = directory.path().join("texts");
+    fs::create_dir(&folder).unwrap();
+    file(&folder, "a.txt", b"some words to learn pairs from, some more words. ".repeat(50));
+    let val = file(&folder, "val.txt", b"some words to learn nothing from, and some more. ".repeat(20));
+    file(&folder, "b.csv", "a,b\n");
+    let output = run(train(&out, &["--steps", "1", "--data", folder.to_str().unwrap(), "--val-data", &val]));
+    let said = said(&output);
+    assert!(output.status.success(), "{said}");
+    for note in ["val.txt is learned from and validated on", "1 file is of another name", "b.csv"] {
+        assert!(said.contains(note), "no {note:?} in {said}");
+    }
+}
+
+#[test]
 fn data_that_changed_since_a_run_began_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");

@@ -23,7 +23,8 @@ fn a_run_generates_the_same_text_for_the_same_seed() {
     assert!(first.starts_with(b"On a sunny"));
     assert_eq!(first, text(&["--threads", "1"]));
     assert_ne!(first, text(&["--seed", "5"]));
-    assert_eq!(text(&["--greedy"]), text(&["--greedy", "--seed", "5"]));
+    assert_eq!(text(&["--greedy"]), text(&["--temperature", "0", "--seed", "5"]));
+    tests::fails(["generate", dir, "a", "--greedy", "--seed", "5"], 2, &["--greedy", "--seed"]);
     let long = "a very long beginning ".repeat(30);
     let output = run(["generate", dir, &long, "--tokens", "3"]);
     assert!(output.status.success() && said(&output).contains("its beginning is cut off"), "{}", said(&output));

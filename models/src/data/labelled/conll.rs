@@ -95,10 +95,7 @@ pub fn read(path: &Path) -> Result<Tagged> {
     }
     let counts = |words: &[String]| (1..).zip(words).all(|(n, word): (usize, _)| *word == n.to_string());
     if tagged.sentences.iter().all(|sentence| counts(&sentence.words)) {
-        return Err(Error::file(
-            path,
-            "its first column counts the words, and that of the words comes first: remove it",
-        ));
+        return Err(Error::file(path, "its first column numbers the words: remove it, so that the words stand first"));
     }
     empty.note_empty_lines(path, &mut tagged.notes);
     documents.note(path, "mark of a document passed over", "marks of documents passed over", &mut tagged.notes);
@@ -216,7 +213,7 @@ mod tests {
             (b"a O\nb S-PER\n", &["line 2", "no tag", "\"S-PER\"", "S-X is B-X"]),
             (b"a O\nb \xff O\n", &["line 2", "not UTF-8"]),
             (b"-DOCSTART- O\n\n", &["no sentence"]),
-            (b"1\tMia\tB-PER\n2\tsees\tO\n\n1\tOslo\tB-LOC\n\n", &["counts the words", "remove it"]),
+            (b"1\tMia\tB-PER\n2\tsees\tO\n\n1\tOslo\tB-LOC\n\n", &["numbers the words", "remove it"]),
         ];
         for (content, words) in table {
             assert_refused("some.conll", content, words, read);

@@ -150,7 +150,7 @@ pub enum DataError {
 }
 
 fn way_out(part: &str, held_out: bool, [tokens, window]: [u64; 2]) -> String {
-    /// A row of fewer tokens is none for any model.
+    /// Rows of fewer tokens are no advice.
     const FEWEST: u64 = 4;
     let other = match (held_out, part) {
         (false, _) => "",

@@ -36,6 +36,7 @@ mod source;
 mod tests;
 mod utf8;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -132,6 +133,14 @@ impl TextFiles {
         let corpora = |sources: &[Source]| sources.iter().map(Corpus::find).collect::<Result<Vec<_>, _>>();
         let (train, val) = (corpora(&options.data)?, corpora(&options.val_data)?);
         Ok(Self { train, val, share: options.val_share, cache: options.cache.clone() })
+    }
+
+    /// A file that is trained on and validated on, however it is named, if there is one.
+    pub fn shared(&self) -> Option<&Path> {
+        let real = |file: &RawFile| fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
+        let train: HashSet<PathBuf> = self.train.iter().flat_map(|corpus| &corpus.files).map(real).collect();
+        let mut val = self.val.iter().flat_map(|corpus| &corpus.files);
+        val.find(|file| train.contains(&real(file))).map(|file| &*file.path)
     }
 
     /// The number of bytes in all files.

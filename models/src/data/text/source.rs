@@ -94,6 +94,8 @@ pub(super) fn list(path: &Path) -> Result<(Vec<RawFile>, Vec<String>), DataError
     let named = "of another name than .txt, .md, .jsonl, .ndjson or .json-lines";
     let [one, many] = ["file is", "files are"].map(|are| format!("{are} {named}, and passed over"));
     walk.others.say(&one, &many, &mut notes);
+    let [one, many] = ["folder is", "folders are"].map(|are| format!("linked {are} read as well"));
+    walk.linked.say(&one, &many, &mut notes);
     walk.empty.say("file is empty", "files are empty", &mut notes);
     Ok((walk.files, notes))
 }
@@ -106,6 +108,7 @@ struct Walk {
     known: HashSet<PathBuf>,
     others: Tally,
     empty: Tally,
+    linked: Tally,
 }
 
 impl Walk {
@@ -124,7 +127,12 @@ impl Walk {
             }
             let meta = fs::metadata(&path);
             match (format(&path), meta) {
-                (_, Ok(meta)) if meta.is_dir() => self.folder(&path)?,
+                (_, Ok(meta)) if meta.is_dir() => {
+                    if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                        self.linked.add(|| path.display().to_string());
+                    }
+                    self.folder(&path)?;
+                }
                 (Some(format), meta) => match raw_file(&path, &meta.map_err(|e| unreadable(&path, e))?, format)? {
                     Some(file) => self.files.push(file),
                     None => self.empty.add(|| path.display().to_string()),
@@ -161,9 +169,16 @@ fn raw_file(path: &Path, meta: &fs::Metadata, format: Format) -> Result<Option<R
     if let Some(at) = head.iter().position(|&b| b == 0) {
         return Err(DataError::Binary { path, at });
     }
-    let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
-    if ending(&path) == "json" && matches!(first, Some(b'{' | b'[')) {
-        return Err(DataError::Json { path });
+    let mut format = format;
+    if ending(&path) == "json" {
+        // Many a file of this name has an object on each line; one that is a single value has not.
+        let head = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&head).trim_ascii_start();
+        let first = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        if serde_json::from_slice::<serde_json::Map<_, _>>(first).is_ok() {
+            format = Format::JsonLines;
+        } else if matches!(head.first(), Some(b'{' | b'[')) {
+            return Err(DataError::Json { path });
+        }
     }
     let file = RawFile { path, format, len: meta.len(), modified: meta.modified().ok() };
     Ok((file.len > 0).then_some(file))
@@ -209,6 +224,8 @@ mod tests {
         assert!(notes.len() == 2 && notes[0].starts_with("1 file is of another name") && notes[0].ends_with("d.rs"));
         assert!(notes[1].starts_with("1 file is empty: ") && notes[1].ends_with("e.txt"), "{notes:?}");
         assert_eq!(list(&dir.path().join("d.rs")).unwrap().0.len(), 1, "any file counts when it is named itself");
+        fs::write(dir.path().join("g.json"), "\u{feff}{\"text\": \"a\"}\n{\"text\": \"b\"}\n").unwrap();
+        assert_eq!(list(&dir.path().join("g.json")).unwrap().0[0].format, Format::JsonLines);
         fs::write(dir.path().join("f.json"), "[{\"text\": \"a\"}]").unwrap();
         let refused = list(&dir.path().join("f.json")).unwrap_err().to_string();
         assert!(refused.contains("f.json is one JSON value") && refused.contains(".jsonl"), "{refused}");

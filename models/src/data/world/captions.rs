@@ -60,6 +60,7 @@ pub(super) fn captions(random: &mut Random, scene: &Scene) -> Vec<String> {
 /// The captions of a scene, each with what is said in its place of another scene, which has as many objects: the same text, as
 /// long as what it says is true of both.
 pub(super) fn captions_of_both(random: &mut Random, scenes: [&Scene; 2]) -> impl Iterator<Item = [String; 2]> {
+    assert_eq!(scenes[0].objects.len(), scenes[1].objects.len(), "captions of both");
     let both: Vec<[Object; 2]> = scenes[0].objects.iter().zip(&scenes[1].objects).map(|(a, b)| [*a, *b]).collect();
     let whole = speak(random, WHOLE[both.len() - 1], both.clone());
     let mut captions = vec![whole];
@@ -101,7 +102,8 @@ fn speak(random: &mut Random, wording: &str, objects: Vec<[Object; 2]>) -> [Stri
                 let still = if second.contains(&relation) { relation } else { second[drawn % second.len()] };
                 [relation, still].map(|relation| say(relation, other).to_owned())
             }
-            Part::Drawn(slot) | Part::Recalled(slot) => {
+            Part::Recalled(slot) => panic!("captions recall nothing: {slot}"),
+            Part::Drawn(slot) => {
                 let of = objects.next().expect("a wording speaks of as many objects as there are");
                 last = Some(of);
                 let [size, shape] = [coin(random), coin(random)];
@@ -275,7 +277,8 @@ mod tests {
     fn captions_of_a_scene_differ_and_have_at_most_25_words() {
         for (i, Pictured { captions, .. }) in pictured().enumerate() {
             let different = captions.iter().collect::<BTreeSet<_>>().len();
-            assert!(different == CAPTIONS || i % 2 == 1, "{captions:?}"); // of a neighbour two may come to say the same
+            let coincide = i % 2; // of a neighbour two may come to say the same
+            assert!(different >= CAPTIONS - coincide, "{captions:?}");
             assert!(captions.iter().all(|c| c.split(' ').count() <= 25 && !c.contains("  ")), "{captions:?}");
         }
     }

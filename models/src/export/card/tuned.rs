@@ -11,6 +11,7 @@ use super::last_name;
 use crate::error::{Error, Result};
 use crate::files::quoted;
 use crate::transfer::finetune::tuned::OPTIONS;
+use crate::transfer::finetune::{Recipe, answer};
 
 /// Options that are paths, of which a card tells the last name.
 const PATHS: [&str; 4] = ["from", "data", "val_data", "test_data"];
@@ -38,6 +39,15 @@ pub(super) fn sections(directory: &Path) -> Result<Vec<String>> {
 fn how(mut options: Table) -> String {
     for (_, path) in options.iter_mut().filter(|(name, _)| PATHS.contains(&name.as_str())) {
         *path = last_name(path.as_str().unwrap_or_default()).into();
+    }
+    // Before the least steps were written down they were the task's own, also beside --epochs.
+    if options.contains_key("epochs") && !options.contains_key("least_steps") {
+        let of_task = if options.get("task").and_then(toml::Value::as_str) == Some("answer") {
+            answer::LEAST_STEPS
+        } else {
+            Recipe::default().least_steps
+        };
+        options.insert("least_steps".to_owned(), (of_task as i64).into());
     }
     let said = |name: &str| options.get(name).and_then(toml::Value::as_str).unwrap_or_default();
     let learned = match said("data") {
@@ -95,7 +105,7 @@ mod tests {
         let told = |text: &str| how(text.parse().unwrap());
         let world = told("from = '/runs/bert-1'\ntask = 'tag'\nscratch = false\nepochs = 10\nlr = 0.001\n");
         assert!(world.contains("built-in world") && !world.contains("/runs"), "{world}");
-        assert!(world.ends_with("pretext finetune bert-1 tag --epochs 10 --lr 0.001"), "{world}");
+        assert!(world.ends_with("pretext finetune bert-1 tag --epochs 10 --least-steps 200 --lr 0.001"), "{world}");
         let file =
             told("from = 'b'\ntask = 'classify'\npooling = 'mean'\nscratch = true\ndata = '/x/my reviews.csv'\n");
         assert!(file.contains("`my reviews.csv`") && !file.contains("/x/"), "{file}");

@@ -11,6 +11,7 @@ impl Options {
         let given = |keys: &[&str]| keys.iter().any(|key| flags.contains_key(*key));
         let of_clip = flags.get("clip").and_then(Value::as_table);
         let of_clip = |keys: &[&str]| keys.iter().any(|key| of_clip.is_some_and(|clip| clip.contains_key(*key)));
+        let untrue = self.clip.as_ref().is_some_and(|of| of.flip || of.hue > 0.0 || of.grey > 0.0);
         let adamw = self.optimizer == OptimizerName::Adamw;
         refuse([
             (
@@ -26,7 +27,7 @@ impl Options {
                 "--memory is for pictures in files: name these with --data, or leave it out",
             ),
             (
-                of_clip(&["flip", "hue", "grey"]) && self.data.is_empty(),
+                of_clip(&["flip", "hue", "grey"]) && untrue && self.data.is_empty(),
                 "the built-in world's captions speak of left and right and of colours, which --flip, --hue and --grey would \
                  make untrue: leave them out, or name pictures with --data",
             ),

@@ -33,9 +33,12 @@ pub fn stories(o: &Options, given: Option<Tokenizer>, watch: &mut dyn Watch) -> 
 
 /// The texts of files.
 pub fn texts(o: &Options, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Result<(Tokenizer, Corpus)> {
-    note_shared(o, watch);
     note_frame(o, given.as_ref(), watch);
     let files = TextFiles::open(&text_options(o)?)?;
+    if let Some(file) = files.shared() {
+        let what = "is learned from and validated on: the validation loss says nothing of what is new";
+        watch.note(&format!("{} {what}", file.display()));
+    }
     let tokenizer = match given {
         Some(tokenizer) => tokenizer,
         None => {
@@ -48,9 +51,9 @@ pub fn texts(o: &Options, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Re
     let tokenizer = framed(o, tokenizer);
     let data = files.tokenize(&tokenizer, &mut |_| {})?;
     let data = if o.model == ModelName::Gpt { data.with_frames_predicted() } else { data };
+    data.notes.iter().for_each(|sentence| watch.note(sentence));
     // As the objective will draw them: to predict the next token, a row has one more.
     data.require_window(o.block_size + usize::from(o.model == ModelName::Gpt))?;
-    data.notes.iter().for_each(|sentence| watch.note(sentence));
     Ok((tokenizer, Corpus::Text(data)))
 }
 
@@ -180,20 +183,6 @@ pub fn check_there(o: &Options, run: &Path) -> Result<()> {
             Err(Error::file(said, what))
         }
         None => Ok(()),
-    }
-}
-
-/// Says so if what is learned from is validated on as well, however it is written, or one of the two is in the other.
-fn note_shared(o: &Options, watch: &mut dyn Watch) {
-    let real = |path: &str| std::fs::canonicalize(path).ok();
-    let path = |said: &String| real(said).or_else(|| real(said.rsplit_once('=')?.0));
-    let learned: Vec<PathBuf> = o.data.iter().filter_map(path).collect();
-    if let Some(both) = o.val_data.iter().find(|said| {
-        let within = |path: &PathBuf| learned.iter().any(|of| path.starts_with(of) || of.starts_with(path));
-        real(said).as_ref().is_some_and(within)
-    }) {
-        let what = "is learned from and validated on: the validation loss says nothing of what is new";
-        watch.note(&format!("{both} {what}"));
     }
 }
 

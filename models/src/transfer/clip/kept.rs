@@ -116,7 +116,8 @@ fn made(with: &Encoders, gallery: &Gallery) -> Made {
     let pictures = match gallery {
         Gallery::Data(files) => files.version(),
         _ => {
-            let mut hash = Sha256::new_with_prefix(world::PICTURED);
+            let of_world = matches!(gallery, Gallery::World { .. });
+            let mut hash = Sha256::new_with_prefix(if of_world { world::PICTURED } else { world::VERSION });
             let lines = if let Gallery::Lines(lines, _) = gallery { lines.len() } else { 0 };
             for i in 0..gallery.len().max(lines) {
                 hash.update(gallery.name(i) + "\n" + &gallery.captions(i).join("\n") + "\n");

@@ -94,7 +94,7 @@ impl<'a> Probe<'a> {
         }
         if strange.count == tests {
             let what = format!(
-                "no picture to test on is of a class that those to learn from have, the first is {}",
+                "no picture to test on is of a class that is learned: the first, {}, is of none of them",
                 strange.first
             );
             return Err(Error::Options(what));
@@ -269,6 +269,20 @@ mod tests {
         let mut clear = noise.clone();
         clear.data_mut().chunks_exact_mut(30).zip(&labels).for_each(|(row, &label)| row[0] = label as f32 - 0.5);
         assert!(weights(&clear) > 10.0 * weights(&noise), "{} {}", weights(&clear), weights(&noise));
+    }
+
+    #[test]
+    fn where_few_classes_have_labels_to_choose_by_the_strength_is_a_middle_one() {
+        let mut random = tensor::random::Random::new(5, tensor::random::Stream::Other, 0);
+        let some = Tensor::normal([10, 6], 1.0, &mut random);
+        let labels = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]; // one class of three has four
+        let weights = |of: &Logistic| (0..6).map(|column| of.weight(Some(column), 1)).collect::<Vec<_>>();
+        let middle = Logistic::new(3, 6).trained(Features::Dense(&some), &labels, MIDDLE);
+        assert_eq!(weights(&fitted(&some, &labels, 3)), weights(&middle));
+        let all = Tensor::normal([12, 6], 1.0, &mut random);
+        let labels = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2];
+        let middle = Logistic::new(3, 6).trained(Features::Dense(&all), &labels, MIDDLE);
+        assert_ne!(weights(&fitted(&all, &labels, 3)), weights(&middle), "noise is held more strongly");
     }
 
     #[test]

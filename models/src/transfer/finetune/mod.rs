@@ -78,6 +78,14 @@ impl Default for Recipe {
 }
 
 impl Recipe {
+    /// The passes and the least steps of who gives one of these, both or neither. `usual` are the least steps of the task, which
+    /// count where nobody says how many passes there are to be.
+    #[must_use]
+    pub fn with_passes(self, epochs: Option<u64>, least_steps: Option<u64>, usual: u64) -> Self {
+        let least_steps = least_steps.unwrap_or(if epochs.is_some() { 1 } else { usual });
+        Self { epochs: epochs.unwrap_or(self.epochs), least_steps, ..self }
+    }
+
     /// An error if one of its shares or its rate is none.
     pub fn check(&self) -> Result<()> {
         /// More than this dropout leaves nothing to learn from.
@@ -92,7 +100,7 @@ impl Recipe {
                 "more than 0 (below the new layer \
                 nothing would learn), and 1 at most",
             ),
-            ("dropout", dropout, (0.0..=MOST_DROPOUT).contains(&dropout), "a share from 0 to 0.9"),
+            ("dropout", dropout, (0.0..=MOST_DROPOUT).contains(&dropout), &format!("a share from 0 to {MOST_DROPOUT}")),
         ])
     }
 }
@@ -141,7 +149,7 @@ pub struct Fitted {
 
 /// Trains `params` on a task. `pace` is each parameter's share of the learning rate, by its name. `score` says after each
 /// pass how good they are on other examples, if there are any (a larger score is better); the best are kept. If `watch` says
-/// stop, these are the best so far, or where there are none the last.
+/// stop, or the loss is no number any more, these are the best so far; at a stop without any, the last.
 ///
 /// Errors: a loss that is no number any more, before there are weights to keep.
 pub fn fit(

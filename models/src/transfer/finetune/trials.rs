@@ -47,7 +47,7 @@ impl Outcome {
         self.trials.last().filter(|trial| trial.fitted.stopped)
     }
 
-    /// How many trials were through.
+    /// How many trials were through. One whose loss became no number is, with what was best before.
     pub fn through(&self) -> usize {
         self.trials.len() - usize::from(self.stopped().is_some())
     }

@@ -146,7 +146,7 @@ fn samples_are_a_function_of_seed_step_and_row() {
     let text: Vec<u8> = (1..=250).collect();
     let room = Room::new(&[("a.txt", &text), ("v.txt", b"val")]);
     let (data, again) = (room.bytes(&["a.txt"], &["v.txt"]).unwrap(), room.bytes(&["a.txt"], &["v.txt"]).unwrap());
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let (mut one, mut two) = ([0; 3], [0; 3]);
     for (seed, step, row) in (0..4).flat_map(|i| [(i, 0, 0), (0, i + 1, 0), (0, 0, i + 1)]) {
         data.sample(seed, step, row, &mut one);

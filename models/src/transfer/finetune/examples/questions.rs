@@ -1,7 +1,7 @@
 //! Answered questions as windows of their texts. All that is asked about one text is held out together, or its answers would be
 //! known.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tensor::random::{Random, Stream};
@@ -96,19 +96,25 @@ impl Questions {
     }
 }
 
-/// Takes out a share of the questions, no more than [`hold_out`] would, with all that is asked about a context.
+/// Takes out a share of the questions, no more than [`hold_out`](super::hold_out) would, with all that is asked about a context.
 pub(super) fn hold_out_contexts(questions: &mut Vec<squad::Question>, seed: u64) -> Vec<squad::Question> {
-    let mut asked: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-    questions.iter().for_each(|question| *asked.entry(question.context.clone()).or_default() += 1);
-    let mut contexts: Vec<(Arc<str>, usize)> = asked.into_iter().collect();
+    let mut asked: HashMap<Arc<str>, usize> = HashMap::new();
+    let mut contexts: Vec<Arc<str>> = Vec::new();
+    for question in questions.iter() {
+        let count = asked.entry(question.context.clone()).or_default();
+        if *count == 0 {
+            contexts.push(question.context.clone());
+        }
+        *count += 1;
+    }
     Random::new(seed, Stream::Data, u64::MAX).shuffle(&mut contexts);
-    let mut left = questions.len() / HELD_OUT;
-    contexts.retain(|(_, asked)| {
-        let fits = *asked <= left;
-        left -= if fits { *asked } else { 0 };
-        fits
-    });
-    let held: HashSet<_> = contexts.into_iter().map(|(context, _)| context).collect();
+    let (mut left, mut held) = (questions.len() / HELD_OUT, HashSet::new());
+    for context in contexts.into_iter().rev() {
+        if asked[&context] <= left {
+            left -= asked[&context];
+            held.insert(context);
+        }
+    }
     let (out, rest) = questions.drain(..).partition(|question| held.contains(&question.context));
     *questions = rest;
     out
