@@ -40,7 +40,7 @@ pub(super) fn steps_in(seconds: f64, setup: &Setup, eval_every: impl Fn(u64) -> 
     let start = Instant::now();
     let few = batch.at_once(o.micro_batch) * o.block_size;
     let sizes = [o.batch_size, o.micro_batch];
-    evaluate(&setup.model, &params, (&setup.corpus, setup.validation()), o.block_size, sizes, Some(few))?;
+    evaluate(&setup.model, &params, (&setup.corpus, setup.validation()), o.block_size, sizes, Some(few), || false)?;
     let a_token = start.elapsed().as_secs_f64() / few as f64;
     let start = Instant::now();
     setup.representation()?;

@@ -28,6 +28,7 @@ pub struct Evaluation {
 /// The loss over validation rows of `block` positions, `micro_batch` rows at a time: over all of them, or about `limit`
 /// tokens in rows spread evenly over the whole. Where texts are told from one another, that happens among `batch` of them (or
 /// all there are, if they are fewer), as in training, since among fewer it would be easier; what is left over is left out.
+/// None if `stop`, which is asked before each batch, says so.
 pub fn evaluate(
     model: &Model,
     params: &Params,
@@ -35,10 +36,14 @@ pub fn evaluate(
     block: usize,
     [batch, micro_batch]: [usize; 2],
     limit: Option<usize>,
-) -> Result<Evaluation> {
+    stop: impl Fn() -> bool,
+) -> Result<Option<Evaluation>> {
     let at_once = if told_apart(objective) { batch } else { micro_batch }.max(1);
     let (mut nats, mut right, mut count, mut guess) = (0.0, 0, 0, 0.0);
     for rows in batches(&rows(corpus, objective, block, batch, limit), at_once, told_apart(objective)) {
+        if stop() {
+            return Ok(None);
+        }
         let batch = corpus.val_batch(rows.into_iter(), objective, block)?;
         let (loss, correct) = tensor::parallel::inside(|| measure(model, params, &batch, micro_batch));
         (nats, right, count) = (nats + loss, right + correct, count + batch.count());
@@ -51,7 +56,7 @@ pub fn evaluate(
         Model::Clip(clip) => (Some(guess / count as f64), Some(1.0 / clip.scale(params))),
         Model::Gpt(_) | Model::Bert(_) => (None, None),
     };
-    Ok(Evaluation { loss: nats / count as f64, accuracy, chance, temperature })
+    Ok(Some(Evaluation { loss: nats / count as f64, accuracy, chance, temperature }))
 }
 
 /// Whether it is texts, or pairs, that are told from one another.

@@ -24,7 +24,7 @@ fn data_that_cannot_be_learned_from_is_refused() {
     let short = file(directory.path(), "short.txt", b"a few words and no more. ".repeat(20));
     refused(&short, &["--block-size", "4000", "--vocab-size", "256"], &["block"]);
     refused(&file(directory.path(), "bad.jsonl", b"{\"text\": \"a\"}\n{\"txt\": 1}\n"), &[], &["bad.jsonl", "2"]);
-    fails(train(&out, &["--data", &format!("{short}=-1")]), 1, &["-1"]);
+    fails(train(&out, &["--data", &format!("{short}=-1")]), 2, &["-1"]);
 }
 
 #[test]

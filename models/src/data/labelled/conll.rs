@@ -50,12 +50,13 @@ pub struct Sentence {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, is not UTF-8, has no sentence, or numbers in the place of words; a line with one column, or with a last column that is
+/// A file that cannot be read, is not UTF-8, has no sentence, or numbers in the place of words; a line with one column or others than the first, or with a last column that is
 /// not `O`, `B-X` or `I-X`. The error names the line and what stands there.
 pub fn read(path: &Path) -> Result<Tagged> {
     let text = text_of(path)?;
     let (mut tagged, mut sentence) = (Tagged { path: path.to_owned(), ..Tagged::default() }, Sentence::default());
     let (mut empty, mut documents) = (Tally::default(), Tally::default());
+    let mut counted = None; // the first line of words, and how many columns it has
     let mut after_document = false; // the empty line there belongs to the mark
     for (i, line) in text.lines().enumerate() {
         let number = i + 1;
@@ -64,7 +65,13 @@ pub fn read(path: &Path) -> Result<Tagged> {
             documents.add(|| format!("line {number}"));
         }
         if !blank && !document {
-            let (word, tag) = columns(path, number, line)?;
+            let (word, tag, count) = columns(path, number, line)?;
+            let &mut (first, as_many) = counted.get_or_insert((number, count));
+            if count != as_many {
+                let wrong = format!("has {count} columns, and line {first} has {as_many}");
+                let way_out = "write as many on each line; a word has no space in it";
+                return Err(bad_line(path, number, &wrong, line, way_out));
+            }
             if sentence.words.is_empty() {
                 sentence.line = number;
             }
@@ -114,8 +121,8 @@ impl Tagged {
     }
 }
 
-/// The word and the tag of a line.
-fn columns<'a>(path: &Path, number: usize, line: &'a str) -> Result<(&'a str, &'a str)> {
+/// The word and the tag of a line, and how many columns it has.
+fn columns<'a>(path: &Path, number: usize, line: &'a str) -> Result<(&'a str, &'a str, usize)> {
     let content = line.trim_end().trim_start_matches(' '); // a TAB at the beginning stands after a missing word
     let separator = if content.contains('\t') { '\t' } else { ' ' };
     let Some((word, rest)) = content.split_once(separator) else {
@@ -134,7 +141,8 @@ fn columns<'a>(path: &Path, number: usize, line: &'a str) -> Result<(&'a str, &'
                        and S-X is B-X";
         return Err(bad_line(path, number, "ends in something that is no tag", tag, way_out));
     }
-    Ok((word, tag))
+    let count = content.split(separator).filter(|column| separator == '\t' || !column.is_empty()).count();
+    Ok((word, tag, count))
 }
 
 #[cfg(test)]
@@ -203,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_word_and_tag_is_refused_with_its_number() {
-        let table: [(&[u8], &[&str]); 10] = [
+        let table: [(&[u8], &[&str]); 11] = [
             (b"a O\nword\n", &["line 2", "one column", "\"word\"", "TAB"]),
             (b"a O\n\nword\t\n", &["line 3", "one column", "\"word\\t\""]),
             (b"\tO\n", &["line 1", "no word", "\"\\tO\""]),
@@ -213,6 +221,7 @@ mod tests {
             (b"a O\nb S-PER\n", &["line 2", "no tag", "\"S-PER\"", "S-X is B-X"]),
             (b"a O\nb \xff O\n", &["line 2", "not UTF-8"]),
             (b"-DOCSTART- O\n\n", &["no sentence"]),
+            (b"EU B-ORG\n\nNew York B-LOC\n", &["line 3", "has 3 columns, and line 1 has 2", "New York"]),
             (b"1\tMia\tB-PER\n2\tsees\tO\n\n1\tOslo\tB-LOC\n\n", &["numbers the words", "remove it"]),
         ];
         for (content, words) in table {

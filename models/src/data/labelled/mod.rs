@@ -83,7 +83,9 @@ fn not_utf8(path: &Path, bytes: &[u8], first: usize, at: usize) -> Error {
     let end = bytes[at..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| at + n);
     let wrong = format!("is not UTF-8, for its byte {} is 0x{:02X}", at - start + 1, bytes[at]);
     let way_out = match &bytes[..bytes.len().min(2)] {
-        b"\xff\xfe" | b"\xfe\xff" => "it begins as UTF-16 does, which `iconv -f UTF-16 -t UTF-8` converts",
+        b"\xff\xfe" | b"\xfe\xff" if first == 1 => {
+            "it begins as UTF-16 does, which `iconv -f UTF-16 -t UTF-8` converts"
+        }
         _ => "save the file as UTF-8; if it is from Windows, `iconv -f WINDOWS-1252 -t UTF-8` converts it",
     };
     bad_line(path, line, &wrong, &String::from_utf8_lossy(&bytes[start..end]), way_out)

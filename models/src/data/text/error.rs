@@ -114,8 +114,8 @@ pub enum DataError {
     Nothing,
     /// A part that does not fill a row.
     #[error(
-        "{part} data of {} has {tokens} tokens, and a row takes {window}: {}",
-        path.display(), way_out(part, *held_out, [*tokens, *window])
+        "{part} data of {} has {} and a row takes {window}: {}",
+        path.display(), counted(*tokens), way_out(part, *held_out, *fixed, [*tokens, *window])
     )]
     TooFewTokens {
         /// `training` or `validation`.
@@ -128,6 +128,8 @@ pub enum DataError {
         window: u64,
         /// Whether the validation part is held out of the training data.
         held_out: bool,
+        /// Whether rows have to be as long, for the model is there already.
+        fixed: bool,
     },
     /// A file that was written to while it was read.
     #[error("{} was changed while it was read: start again when it is complete", path.display())]
@@ -149,7 +151,11 @@ pub enum DataError {
     },
 }
 
-fn way_out(part: &str, held_out: bool, [tokens, window]: [u64; 2]) -> String {
+fn counted(tokens: u64) -> String {
+    if tokens == 1 { "1 token,".to_owned() } else { format!("{tokens} tokens,") }
+}
+
+fn way_out(part: &str, held_out: bool, fixed: bool, [tokens, window]: [u64; 2]) -> String {
     /// Rows of fewer tokens are no advice.
     const FEWEST: u64 = 4;
     let other = match (held_out, part) {
@@ -158,7 +164,7 @@ fn way_out(part: &str, held_out: bool, [tokens, window]: [u64; 2]) -> String {
         (true, _) => ", a larger --val-share, or --val-data",
     };
     let shorter = match tokens {
-        FEWEST.. => format!(", or make --block-size smaller by {}", window - tokens),
+        FEWEST.. if !fixed => format!(", or make --block-size smaller by {}", window - tokens),
         _ => String::new(),
     };
     format!("give more text{other}{shorter}")
@@ -166,6 +172,12 @@ fn way_out(part: &str, held_out: bool, [tokens, window]: [u64; 2]) -> String {
 
 impl From<DataError> for Error {
     fn from(error: DataError) -> Self {
-        Self::Data(error.to_string())
+        use DataError::{Nothing, Share, Weight, WeightLacking, WeightOfValidation};
+        match error {
+            Weight { .. } | WeightLacking { .. } | WeightOfValidation { .. } | Share { .. } | Nothing => {
+                Self::Options(error.to_string())
+            }
+            _ => Self::Data(error.to_string()),
+        }
     }
 }

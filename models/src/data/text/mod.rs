@@ -20,7 +20,7 @@
 //! # options.cache = dir.path().join("cache");
 //! let data = TextFiles::open(&options)?.tokenize(&Tokenizer::bytes(), &mut |_bytes| {})?;
 //! assert_eq!((data.train_tokens(), data.val_tokens()), (25, 3)); // nine tenths, and the rest
-//! data.require_window(3)?;
+//! data.require_window(3, false)?;
 //! let mut window = [0; 3]; // a block of 2 inputs, and the same moved on by one as its targets
 //! data.sample(1337, 0, 0, &mut window); // seed, step, row
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -135,12 +135,18 @@ impl TextFiles {
         Ok(Self { train, val, share: options.val_share, cache: options.cache.clone() })
     }
 
-    /// A file that is trained on and validated on, however it is named, if there is one.
+    /// A file that is trained on and validated on, however it is named, if there is one: in both lists, or twice among the training
+    /// data of which a share is held out.
     pub fn shared(&self) -> Option<&Path> {
         let real = |file: &RawFile| fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
-        let train: HashSet<PathBuf> = self.train.iter().flat_map(|corpus| &corpus.files).map(real).collect();
+        let mut known = HashSet::new();
+        for file in self.train.iter().flat_map(|corpus| &corpus.files) {
+            if !known.insert(real(file)) && self.parts().1.is_some() {
+                return Some(&file.path);
+            }
+        }
         let mut val = self.val.iter().flat_map(|corpus| &corpus.files);
-        val.find(|file| train.contains(&real(file))).map(|file| &*file.path)
+        val.find(|file| known.contains(&real(file))).map(|file| &*file.path)
     }
 
     /// The number of bytes in all files.

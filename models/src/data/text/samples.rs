@@ -64,14 +64,14 @@ impl TextData {
         Self { frame: None, ..self }
     }
 
-    /// An error unless every source's parts have at least one window of so many ids.
-    pub fn require_window(&self, window: usize) -> Result<(), DataError> {
+    /// An error unless every source's parts have at least one window of so many ids; `fixed` says that there is no other choice.
+    pub fn require_window(&self, window: usize, fixed: bool) -> Result<(), DataError> {
         let train = self.train.iter().map(|tokens| ("training", tokens));
         for (part, tokens) in train.chain(self.val.iter().map(|tokens| ("validation", tokens))) {
             let n = tokens.shard.tokens();
             if n < window as u64 {
                 let (path, window, held_out) = (tokens.path.clone(), window as u64, self.held_out);
-                return Err(DataError::TooFewTokens { part, path, tokens: n, window, held_out });
+                return Err(DataError::TooFewTokens { part, path, tokens: n, window, held_out, fixed });
             }
         }
         Ok(())

@@ -22,7 +22,7 @@ use crate::pretext::{Batch, Objective};
 pub struct Outcome {
     /// Steps made.
     pub step: u64,
-    /// Whether all steps of the run were made.
+    /// Whether all steps of the run were made, and the last evaluation.
     pub finished: bool,
     /// Nats a token, a text or a pair over the whole validation part, if the run finished.
     pub val_loss: Option<f64>,
@@ -68,12 +68,13 @@ impl Run {
         let items = if batch.shows() { batch.rows } else { batch.ids.len() };
         let items_per_s = items as f64 / begin.elapsed().as_secs_f64();
         self.position.step += 1;
-        let stop = watch.stop();
         let (o, step) = (&self.setup.options, self.position.step);
         let [evaluate, save] = [o.eval_every, o.save_every].map(|every| is_due(step, every, o.steps));
-        let evaluated = if evaluate { self.evaluate(watch) } else { Ok(Validation::default()) };
+        // One that is told to end is made up when the run goes on.
+        let evaluated = if evaluate { self.evaluate(watch) } else { Ok(None) };
+        let stop = watch.stop();
         self.position.seconds += begin.elapsed().as_secs_f64();
-        let validation = *evaluated.as_ref().unwrap_or(&Validation::default());
+        let validation = evaluated.as_ref().ok().copied().flatten().unwrap_or_default();
         let metric = Metric { step, loss, validation, lr, grad_norm, items_per_s, seconds: self.position.seconds };
         self.metrics.write(&metric)?;
         if let Err(error) = evaluated {
@@ -90,7 +91,7 @@ impl Run {
         Ok(stop)
     }
 
-    /// Evaluates after the last step that was made, if that was due and could not be done, for pictures were broken.
+    /// Evaluates after the last step that was made, if that was due and was not done: pictures were broken, or it was told to end.
     pub(super) fn catch_up(&mut self, watch: &mut dyn Watch) -> Result<()> {
         let (step, o) = (self.position.step, &self.setup.options);
         let due = step > 0 && is_due(step, o.eval_every, o.steps);
@@ -99,7 +100,7 @@ impl Run {
         let Some(metric) = last.filter(|of| due && of.step == step && of.validation.loss.is_none()) else {
             return Ok(());
         };
-        let validation = self.evaluate(watch)?;
+        let Some(validation) = self.evaluate(watch)? else { return Ok(()) };
         self.metrics = MetricsWriter::replace(&path, &Metric { validation, ..metric })?;
         self.save()?;
         self.draw()
@@ -127,15 +128,16 @@ impl Run {
 
     /// Evaluates after a step, the loss and the vectors of texts; after the last, the loss over the whole validation part, and
     /// also over the rows of the evaluations before, if these were fewer. A model better on those rows than all before is kept
-    /// in `best/`.
-    pub(super) fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<Validation> {
+    /// in `best/`. None if `watch` says stop.
+    pub(super) fn evaluate(&mut self, watch: &mut dyn Watch) -> Result<Option<Validation>> {
         let Setup { options: o, model, params, corpus, .. } = &self.setup;
         let data = (corpus, self.setup.validation());
-        let over = |limit| evaluate(model, params, data, o.block_size, [o.batch_size, o.micro_batch], limit);
+        let sizes = [o.batch_size, o.micro_batch];
+        let over = |limit| evaluate(model, params, data, o.block_size, sizes, limit, || watch.stop());
         let read = |limit| evaluate::rows(data.0, data.1, o.block_size, o.batch_size, limit).len();
-        let some = over(Some(o.eval_tokens))?;
+        let Some(some) = over(Some(o.eval_tokens))? else { return Ok(None) };
         let more = self.position.step == o.steps && read(None) > read(Some(o.eval_tokens));
-        let all = if more { over(None)? } else { some };
+        let Some(all) = (if more { over(None)? } else { Some(some) }) else { return Ok(None) };
         let representation = self.setup.representation()?;
         self.name_broken(watch)?;
         let loss = some.loss;
@@ -149,14 +151,14 @@ impl Run {
             watch.note(&format!("the validation loss after step {} is {loss}", self.position.step));
         }
         let Evaluation { loss, accuracy, chance, temperature } = all;
-        Ok(Validation {
+        Ok(Some(Validation {
             loss: Some(loss),
             loss_as_before: more.then_some(some.loss),
             accuracy,
             chance,
             temperature,
             representation,
-        })
+        }))
     }
 
     /// Names the pictures that were found broken since this was last asked.
@@ -188,8 +190,9 @@ impl Run {
     pub(super) fn outcome(&self) -> Result<Outcome> {
         let Setup { options, corpus, .. } = &self.setup;
         let Position { step, best, seconds, .. } = self.position;
-        let finished = step >= options.steps;
         let metrics = read_metrics(&self.directory.join(METRICS))?;
+        let evaluated = metrics.last().is_none_or(|last| last.step < step || last.validation.loss.is_some());
+        let finished = step >= options.steps && evaluated;
         let last = metrics.last().filter(|_| finished).map(|metric| metric.validation).unwrap_or_default();
         let Validation { loss: val_loss, loss_as_before, accuracy: val_accuracy, temperature, representation, .. } =
             last;

@@ -30,6 +30,9 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         return Err(run.without_data(None, error, watch)?);
     }
     for step in first..o.steps {
+        if watch.stop() {
+            break;
+        }
         let begin = Instant::now();
         let profile = run.profile.as_ref();
         // Keyed by (seed, step): nothing to replay.
@@ -79,9 +82,58 @@ fn untouched(params: &Params, gradients: &Gradients, head_unused: bool) -> Vec<S
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::path::Path;
+
+    use toml::Table;
+
+    use super::super::super::metrics::{Metric, read_metrics};
+    use super::super::METRICS;
     use super::*;
     use crate::bert::config::Form;
     use crate::bert::{Bert, BertConfig};
+
+    /// Says stop from the question of this number on.
+    struct Patience(Cell<usize>);
+
+    impl Watch for Patience {
+        fn stop(&self) -> bool {
+            self.0.set(self.0.get().saturating_sub(1));
+            self.0.get() == 0
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_told_to_end_anywhere_also_in_an_evaluation_ends_as_one_that_was_not_when_it_goes_on() {
+        let flags: Table =
+            "model = \"gpt\"\nlayers = 1\nheads = 1\nwidth = 8\nblock_size = 64\nbatch_size = 64\nvocab_size = 256\n\
+                            steps = 3\neval_every = 1\neval_tokens = 8192\nsave_every = 9\noptimizer = \"adamw\""
+                .parse()
+                .unwrap();
+        let here = tempfile::tempdir().unwrap();
+        let begin = |out: &Path| Run::create(Some(out), &Table::new(), &flags, &mut ()).unwrap();
+        let kept = |out: &Path| {
+            let files =
+                ["model.safetensors", "best/model.safetensors"].map(|name| std::fs::read(out.join(name)).unwrap());
+            let metrics = read_metrics(&out.join(METRICS)).unwrap();
+            let told = |of: Metric| (of.step, of.loss, of.validation.loss, of.validation.loss_as_before);
+            (files, metrics.into_iter().map(told).collect::<Vec<_>>())
+        };
+        let whole = here.path().join("whole");
+        let outcome = train(&mut begin(&whole), &mut ()).unwrap();
+        assert!(outcome.finished && outcome.val_loss.is_some());
+        let mut stopped = 0;
+        // Before the first step, in the first evaluation and the second, and within the last, which reads all.
+        for questions in [1, 2, 3, 4, 6, 8, 11, 13] {
+            let out = here.path().join(questions.to_string());
+            let outcome = train(&mut begin(&out), &mut Patience(Cell::new(questions))).unwrap();
+            assert!(!outcome.finished && outcome.val_loss.is_none(), "{questions}: {outcome:?}");
+            stopped += usize::from(outcome.step == 3);
+            let outcome = train(&mut Run::resume(&out, &Table::new(), &mut ()).unwrap(), &mut ()).unwrap();
+            assert!(outcome.finished && kept(&out) == kept(&whole), "{questions}");
+        }
+        assert!(stopped > 0, "none was stopped in its last evaluation");
+    }
 
     #[test]
     fn a_parameter_without_a_gradient_is_named_but_a_head_that_nothing_asks() {

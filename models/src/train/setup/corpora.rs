@@ -53,7 +53,7 @@ pub fn texts(o: &Options, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Re
     let data = if o.model == ModelName::Gpt { data.with_frames_predicted() } else { data };
     data.notes.iter().for_each(|sentence| watch.note(sentence));
     // As the objective will draw them: to predict the next token, a row has one more.
-    data.require_window(o.block_size + usize::from(o.model == ModelName::Gpt))?;
+    data.require_window(o.block_size + usize::from(o.model == ModelName::Gpt), o.from.is_some())?;
     Ok((tokenizer, Corpus::Text(data)))
 }
 

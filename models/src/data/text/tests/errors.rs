@@ -82,10 +82,10 @@ fn every_error_names_the_file_what_is_wrong_and_the_way_out() {
             "validation data of DIR/good.txt has 4 tokens, and a row takes 9: give more text, a larger --val-share, or --val-data, \
              or make --block-size smaller by 5",
         ),
-        (&["one.txt"], &["good.txt"], "training data of DIR/one.txt has 1 tokens, and a row takes 9: give more text"),
+        (&["one.txt"], &["good.txt"], "training data of DIR/one.txt has 1 token, and a row takes 9: give more text"),
     ];
     for (data, val_data, expected) in table {
-        let result = room.bytes(data, val_data).and_then(|data| data.require_window(9));
+        let result = room.bytes(data, val_data).and_then(|data| data.require_window(9, false));
         let message = result.unwrap_err().to_string().replace(&format!("{}/", room.0.path().display()), "DIR/");
         assert!(message.starts_with(expected), "{data:?} {val_data:?}: {message}");
     }
