@@ -1,9 +1,9 @@
 //! Sentences, cut out of windows of tokens: what contrastive prediction tells apart.
 //!
 //! A window begins and ends anywhere in a text. Its bytes are cut at the ends of lines, and after `.`, `!` and `?`, with
-//! the quotation marks and brackets that close there, where white space follows and then no small letter; of the pieces that are
-//! whole one is drawn. It is a rule for prose: "Mr. Smith" is cut in two, which
-//! costs a learner of many sentences little, and text without such marks is taken as it comes.
+//! the quotation marks and brackets that close there, where white space follows and then no small letter; of the pieces
+//! that are whole one is drawn. It is a rule for prose: "Mr. Smith" is cut in two, which costs a learner of many sentences
+//! little, and text without such marks is taken as it comes.
 
 use tensor::random::Random;
 use tokenizer::Tokenizer;

@@ -146,8 +146,9 @@ struct Rows {
     starts: Vec<usize>,
 }
 
-/// Texts in rows of `length` positions, in this order, each where the first row has room. With the longest first that takes at most 11/9 of the fewest rows possible, and one more (Johnson 1973; with
-/// so little more Yue 1991, "A Simple Proof of the Inequality FFD(L) ≤ 11/9 OPT(L) + 1").
+/// Texts in rows of `length` positions, in this order, each where the first row has room. With the longest first that takes
+/// at most 11/9 of the fewest rows possible, and one more (Johnson 1973; with so little more Yue 1991, "A Simple Proof of
+/// the Inequality FFD(L) ≤ 11/9 OPT(L) + 1").
 fn first_fit(texts: &[&[u32]], order: &[usize], length: usize) -> Rows {
     let (mut filled, mut starts) = (Vec::new(), vec![0; texts.len()]);
     for &i in order {

@@ -16,8 +16,9 @@ const AT: f64 = 0.98;
 const BEYOND: f64 = 1.05;
 /// Below this share, it has left it.
 const LEFT: f64 = 0.95;
-/// From this share on, and so far above a guess among all tokens, it is worse than that of any guess: this is said at once.
+/// From this share on it is worse than that of any guess, if it is so for a guess among all tokens as well: this is said at once.
 const LOST: f64 = 2.0;
+/// From this share of the loss of a guess among all tokens on, a loss is worse than that.
 const ABOVE_ALL: f64 = 1.1;
 /// Evaluations, and steps, that a run is given before anything is said: as many as small models that learn need.
 const EVALUATIONS: usize = 3;

@@ -104,11 +104,11 @@ impl Representation {
         }
     }
 
-    /// What a user should know of so many vectors of this width, `[width, vectors]`, if they have collapsed. Healthy ones use a
-    /// tenth of the dimensions that they can or more (n vectors have n − 1 at most); a fiftieth, or two dimensions, is what is
-    /// left when all texts lie on a line or nearly so. All in nearly one
-    /// direction, with cosines above 0.9997, is what is left of them at a point. These bounds are `strict` times as high. The
-    /// sentence says of what the vectors are, "texts" or "pictures".
+    /// What a user should know of so many vectors of this width, `[width, vectors]`, if they have collapsed. Healthy ones
+    /// use a tenth of the dimensions that they can or more (n vectors have n − 1 at most); a fiftieth, or two dimensions,
+    /// is what is left when all texts lie on a line or nearly so. All in nearly one direction, with cosines above 0.9997,
+    /// is what is left of them at a point. These bounds are `strict` times as high. The sentence says of what the vectors
+    /// are, "texts" or "pictures".
     pub fn collapse(&self, of: &str, [width, vectors]: [usize; 2], strict: f64) -> Option<String> {
         let (rank, uniformity) = (self.effective_rank?, self.uniformity?);
         let most = width.min(vectors.saturating_sub(1));

@@ -1,10 +1,10 @@
 //! Embedding: each text as one vector, so that texts of like meaning lie close together, and a search is a product.
 //!
-//! A text's vector is the mean of its hidden states, or what the files of `sentence-transformers` beside the model say. All of
-//! a model's states share a large common part, which would make any two texts look alike; so the mean of some texts' vectors,
-//! those that are searched or compared, is taken off first, unless they are few (Mu and Viswanath 2018, "All-but-the-Top", section 2), and what is
-//! left is brought to length 1. The score of two texts is the cosine of the angle between them, the sum of the products of
-//! their numbers: 1 for the same direction, 0 for nothing in common.
+//! A text's vector is the mean of its hidden states, or what the files of `sentence-transformers` beside the model say. All
+//! of a model's states share a large common part, which would make any two texts look alike; so the mean of some texts'
+//! vectors, those that are searched or compared, is taken off first, unless they are few (Mu and Viswanath 2018,
+//! "All-but-the-Top", section 2), and what is left is brought to length 1. The score of two texts is the cosine of the
+//! angle between them, the sum of the products of their numbers: 1 for the same direction, 0 for nothing in common.
 //!
 //! An [`Index`] is the vectors of a file's lines in a file of its own, with a digest of the lines and of the model: it is
 //! made anew when either has changed.

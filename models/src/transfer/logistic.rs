@@ -71,8 +71,8 @@ impl Logistic {
         Self { classes, weights: vec![0.0; (columns + 1) * classes] }
     }
 
-    /// Learns the labels, going on from these weights. The loss has one lowest point: where they begin decides how near to it the last of
-    /// 300 steps comes, where these are not enough.
+    /// Learns the labels, going on from these weights. The loss has one lowest point: where they begin decides how near to
+    /// it the last of 300 steps comes, where these are not enough.
     #[must_use]
     pub fn trained(&self, on: Features, labels: &[usize], c: f64) -> Self {
         let classes = self.classes;

@@ -50,8 +50,9 @@ pub struct Sentence {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, is not UTF-8, has no sentence, or numbers in the place of words; a line with one column or others than the first, or with a last column that is
-/// not `O`, `B-X` or `I-X`. The error names the line and what stands there.
+/// A file that cannot be read, is not UTF-8, has no sentence, or numbers in the place of words; a line with one column or
+/// others than the first, or with a last column that is not `O`, `B-X` or `I-X`. The error names the line and what stands
+/// there.
 pub fn read(path: &Path) -> Result<Tagged> {
     let text = text_of(path)?;
     let (mut tagged, mut sentence) = (Tagged { path: path.to_owned(), ..Tagged::default() }, Sentence::default());

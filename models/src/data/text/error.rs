@@ -151,10 +151,12 @@ pub enum DataError {
     },
 }
 
+/// A number of tokens as a part of a sentence.
 fn counted(tokens: u64) -> String {
     if tokens == 1 { "1 token,".to_owned() } else { format!("{tokens} tokens,") }
 }
 
+/// What helps a part that has too few tokens for a row of `window`.
 fn way_out(part: &str, held_out: bool, fixed: bool, [tokens, window]: [u64; 2]) -> String {
     /// Rows of fewer tokens are no advice.
     const FEWEST: u64 = 4;

@@ -135,8 +135,8 @@ impl TextFiles {
         Ok(Self { train, val, share: options.val_share, cache: options.cache.clone() })
     }
 
-    /// A file that is trained on and validated on, however it is named, if there is one: in both lists, or twice among the training
-    /// data of which a share is held out.
+    /// A file that is trained on and validated on, however it is named, if there is one: in both lists, or twice among the
+    /// training data of which a share is held out.
     pub fn shared(&self) -> Option<&Path> {
         let real = |file: &RawFile| fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
         let mut known = HashSet::new();

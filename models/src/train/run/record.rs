@@ -91,7 +91,8 @@ impl Run {
         Ok(stop)
     }
 
-    /// Evaluates after the last step that was made, if that was due and was not done: pictures were broken, or it was told to end.
+    /// Evaluates after the last step that was made, if that was due and was not done: pictures were broken, or it was told
+    /// to end.
     pub(super) fn catch_up(&mut self, watch: &mut dyn Watch) -> Result<()> {
         let (step, o) = (self.position.step, &self.setup.options);
         let due = step > 0 && is_due(step, o.eval_every, o.steps);

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! place 0, the first of all tokens, stands for "not in this window". The passage i…j of the largest p(begins at i)·p(ends
-//! at j), of 64 tokens at most, over all windows, is the answer: a window that holds none says so, and what is left for its passages is
-//! little. (To a GPT, which reads from left to right, place 0 is the same in every window, as in the heads that `transformers`
-//! has for it: there a window can only say so by low scores of all its tokens.)
+//! at j), of 64 tokens at most, over all windows, is the answer: a window that holds none says so, and what is left for its
+//! passages is little. (To a GPT, which reads from left to right, place 0 is the same in every window, as in the heads that
+//! `transformers` has for it: there a window can only say so by low scores of all its tokens.)
 
 use std::ops::Range;
 use std::path::Path;

@@ -53,9 +53,9 @@ impl Outcome {
     }
 }
 
-/// Trains once with each of `seeds` seeds, from the recipe's on, and returns the model with the best validation score (of equals
-/// the first). A trial that was stopped never takes the place of one that was through. `told` is called after each that was through. It ends early
-/// when one is stopped, or fails after another did not.
+/// Trains once with each of `seeds` seeds, from the recipe's on, and returns the model with the best validation score (of
+/// equals the first). A trial that was stopped never takes the place of one that was through. `told` is called after each
+/// that was through. It ends early when one is stopped, or fails after another did not.
 ///
 /// Errors: that of the first trial, also if it was stopped before its first step.
 pub fn trials<M: Send>(
