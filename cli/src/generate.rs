@@ -62,6 +62,10 @@ pub fn run(args: &Args) -> Result<()> {
     if !(args.temperature >= 0.0 && args.temperature.is_finite()) {
         return Err(Usage(format!("--temperature {}: give 0 (greedy) or more", args.temperature)).into());
     }
+    if args.temperature == 0.0 && args.samples > 1 {
+        let what = format!("--temperature 0 would give the same text {} times: leave --samples out", args.samples);
+        return Err(Usage(what).into());
+    }
     if !(args.top_p > 0.0 && args.top_p <= 1.0) {
         return Err(Usage(format!("--top-p {}: give more than 0 and at most 1", args.top_p)).into());
     }

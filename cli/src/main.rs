@@ -118,8 +118,12 @@ fn main() -> ExitCode {
     })
 }
 
-/// An error and its causes, each said once: many sentences name their cause themselves.
+/// An error and its causes, each said once: many sentences name their cause themselves. Whoever works on a file names it, so
+/// what the system says alone is of a line to print.
 fn sentence(error: &anyhow::Error) -> String {
+    if error.is::<std::io::Error>() && error.chain().len() == 1 {
+        return format!("cannot write standard output ({error}): make room there, or send it elsewhere");
+    }
     error
         .chain()
         .skip(1)

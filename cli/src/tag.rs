@@ -7,7 +7,7 @@ use anyhow::Result;
 use models::transfer::finetune::tag::Tagger;
 use serde_json::json;
 
-use crate::flags::{Texts, Threads, character};
+use crate::flags::{Texts, Threads, character, count};
 
 /// Find entities with a model that `finetune … tag` made. Without a text: line by line from --in or standard input.
 #[derive(clap::Args)]
@@ -31,8 +31,14 @@ pub fn run(args: &Args) -> Result<()> {
     args.threads.set();
     let (tagger, tokenizer) = Tagger::open(&args.dir)?;
     let mut out = std::io::stdout().lock();
+    let mut number = 0;
     args.texts.each(1, |texts| {
-        let found = tagger.find(&tokenizer, &texts[0]);
+        let (found, cut) = tagger.find(&tokenizer, &texts[0]);
+        number += 1;
+        if cut > 0 {
+            let (place, words, sees) = (args.texts.place(number), count(cut, "word"), tagger.tuned.model.block_size());
+            eprintln!("note: {place} has {words} longer than the {sees} tokens that the model sees: cut there");
+        }
         if args.json {
             let place = |byte| character(&texts[0], byte);
             let told = found.iter().map(|of| {

@@ -25,6 +25,8 @@ fn a_run_generates_the_same_text_for_the_same_seed() {
     assert_ne!(first, text(&["--seed", "5"]));
     assert_eq!(text(&["--greedy"]), text(&["--temperature", "0", "--seed", "5"]));
     tests::fails(["generate", dir, "a", "--greedy", "--seed", "5"], 2, &["--greedy", "--seed"]);
+    let same = ["generate", dir, "a", "--samples", "3", "--temperature", "0"];
+    tests::fails(same, 2, &["the same text 3 times", "leave --samples out"]);
     let long = "a very long beginning ".repeat(30);
     let output = run(["generate", dir, &long, "--tokens", "3"]);
     assert!(output.status.success() && said(&output).contains("its beginning is cut off"), "{}", said(&output));
@@ -57,6 +59,12 @@ fn the_tokenizer_commands_go_there_and_back() {
     assert!(trained.status.success(), "{}", said(&trained));
     let ids = run(["tokenizer", "encode", dir, "--text", "there again ü"]).stdout;
     let ids = String::from_utf8(ids).unwrap();
+    // What is full at once, where the system has it.
+    if let Ok(full) = fs::File::options().write(true).open("/dev/full") {
+        let full = pretext().args(["tokenizer", "encode", dir, "--text", "there"]).stdout(full).output().unwrap();
+        assert_eq!(full.status.code(), Some(1), "{}", said(&full));
+        assert!(said(&full).contains("cannot write standard output"), "{}", said(&full));
+    }
     let words: Vec<&str> = [&["tokenizer", "decode", dir], &ids.split_whitespace().collect::<Vec<_>>()[..]].concat();
     assert_eq!(run(&words).stdout, "there again ü".as_bytes());
     let shown = said(&run(["tokenizer", "inspect", dir, "--text", "there again"]));

@@ -19,7 +19,7 @@ use csv::StringRecord;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Tally, bad_csv, bad_line, line_around, line_at, lines, shortened, text_of};
+use super::{Tally, bad_csv, bad_line, line_around, line_at, lines, refuse_questions, shortened, text_of};
 use crate::error::{Error, Result};
 
 /// A file of labelled texts.
@@ -44,9 +44,10 @@ pub struct Labelled {
 /// # Errors
 ///
 /// A file that cannot be read, is not UTF-8 or has no example; a header without `text` or `label`; a line that is no
-/// example, or whose text or label is empty; a file of tagged words. The error names the line and what stands there.
+/// example, or whose text or label is empty; a file of tagged words or of questions. The error names the line and what stands there.
 pub fn read(path: &Path) -> Result<Labelled> {
     let text = text_of(path)?;
+    refuse_questions(path, &text)?;
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
     let mut labelled = match ending.to_str() {
         Some("csv") => comma_separated(path, &text),

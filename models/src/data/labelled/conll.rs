@@ -15,7 +15,7 @@
 use std::mem;
 use std::path::{Path, PathBuf};
 
-use super::{Tally, bad_line, text_of};
+use super::{Tally, bad_line, refuse_questions, text_of};
 use crate::error::{Error, Result};
 
 /// What CoNLL-2003 writes between documents.
@@ -50,11 +50,12 @@ pub struct Sentence {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, is not UTF-8, has no sentence, or numbers in the place of words; a line with one column or
+/// A file that cannot be read, is not UTF-8, has no sentence, or questions or numbers in the place of words; a line with one column or
 /// others than the first, or with a last column that is not `O`, `B-X` or `I-X`. The error names the line and what stands
 /// there.
 pub fn read(path: &Path) -> Result<Tagged> {
     let text = text_of(path)?;
+    refuse_questions(path, &text)?;
     let (mut tagged, mut sentence) = (Tagged { path: path.to_owned(), ..Tagged::default() }, Sentence::default());
     let (mut empty, mut documents) = (Tally::default(), Tally::default());
     let mut counted = None; // the first line of words, and how many columns it has

@@ -60,6 +60,16 @@ pub(super) fn text_of(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// An error if a file that is to have one example a line is of questions: these stand within each other, on one line or many.
+pub(super) fn refuse_questions(path: &Path, text: &str) -> Result<()> {
+    if !text.trim_start().starts_with('{') || !text.contains("\"paragraphs\"") {
+        return Ok(());
+    }
+    let what = "it has questions with their answers, as SQuAD has them, which `finetune DIR answer` learns from: give a file \
+                of this task";
+    Err(Error::file(path, what))
+}
+
 /// The whole file as text; an error as of [`utf8`], or if it cannot be read.
 pub(crate) fn utf8_of(path: &Path) -> Result<String> {
     utf8(path, fs::read(path).map_err(|e| Error::io(path, "read", &e))?, 1)

@@ -162,17 +162,26 @@ fn parse(path: &Path) -> Result<File> {
     })
 }
 
-/// What was done about answers that are not where the file says.
+/// What was done about answers that are not where the file says, or say nothing, and questions about nothing.
 #[derive(Default)]
 struct Mended {
     moved: Tally,
     placeless: Tally,
+    blank: Tally,
+    untold: Tally,
 }
 
 impl Mended {
     fn answers(&mut self, context: &str, id: &str, raw: Vec<RawAnswer>) -> Vec<Answer> {
         let place = || format!("that of question {id:?}");
+        if context.trim().is_empty() {
+            self.untold.add(|| format!("{id:?}"));
+        }
         let placed = |RawAnswer { text, answer_start }| {
+            if text.trim().is_empty() {
+                self.blank.add(place);
+                return Answer { text, start: None };
+            }
             let start = standing_at(context, &text, answer_start).or_else(|| {
                 let only = only_place(context, &text);
                 let tally = if only.is_some() { &mut self.moved } else { &mut self.placeless };
@@ -192,6 +201,10 @@ impl Mended {
         let many = "answers stand neither at their offset nor at one other place alone, so that they are compared with but \
                     not learned";
         self.placeless.note(path, one, many, notes);
+        let one = "answer is empty, so that it is compared with but not learned";
+        self.blank.note(path, one, "answers are empty, so that they are compared with but not learned", notes);
+        let (one, many) = ("question is about an empty text", "questions are about empty texts");
+        self.untold.note(path, one, many, notes);
     }
 }
 
@@ -265,6 +278,8 @@ mod tests {
                      \"q1\" of some.json";
         let placeless = "1 answer stands neither at its offset nor at one other place alone, so that it is compared with but \
                          not learned: that of question \"q1\" of some.json";
+        let blank =
+            "1 answer is empty, so that it is compared with but not learned: that of question \"q1\" of some.json";
         let table = [
             (("red", 5), Some(4), moved),
             (("red", -1), Some(4), moved),
@@ -272,7 +287,8 @@ mod tests {
             (("green", 0), None, placeless),
             (("a", 1), None, placeless),  // at 0, 2 and 8
             (("oo", 1), None, placeless), // at 10 and 11, which overlap
-            (("", 0), None, placeless),
+            (("", 0), None, blank),
+            ((" ", 1), None, blank),
             (("red", 4), Some(4), ""),
         ];
         for (answer, expected, note) in table {
@@ -280,6 +296,12 @@ mod tests {
             assert_eq!(found, [expected, Some(4)], "{answer:?}");
             assert_eq!(notes.concat(), note, "{answer:?}");
         }
+    }
+
+    #[test]
+    fn questions_about_an_empty_text_are_told() {
+        let (_, notes) = starts(" ", &[("red", 0)]);
+        assert!(notes.len() == 2 && notes[1] == "1 question is about an empty text: \"q1\" of some.json", "{notes:?}");
     }
 
     #[test]

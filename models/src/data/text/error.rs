@@ -68,7 +68,8 @@ pub enum DataError {
     },
     /// A line of a JSON-lines file that is not a document.
     #[error(
-        "{}:{line} is not a JSON object with a string \"text\" ({why}): mend or remove the line",
+        "{}:{line} is not a JSON object with a string \"text\" ({why}): write one object a line, such as \
+         {{\"text\": \"…\"}}, or remove the line",
         path.display()
     )]
     Line {

@@ -34,6 +34,8 @@ pub struct Tagged {
     tags: Vec<Vec<String>>,
     /// The lines of the sentences that are read in parts.
     torn: Vec<usize>,
+    /// The lines of the words that are longer than a part.
+    cut: Vec<usize>,
     /// The lines of the words whose tags training never saw, with these.
     unseen: Vec<(usize, String)>,
 }
@@ -51,7 +53,10 @@ impl Tagged {
             if parts.len() > 1 {
                 all.torn.push(line);
             }
+            let mut next = line;
             for part in parts {
+                next += part.firsts.len();
+                all.cut.extend(part.cut.then_some(next - 1));
                 all.numbers.push(left.by_ref().take(part.firsts.len()).collect());
                 all.parts.push(part);
             }
@@ -63,8 +68,10 @@ impl Tagged {
     /// Adds what should be known about them as `part` of a task, which stands in the file `path`. They may come in any order,
     /// and the first of some is the one that stands first in the file.
     pub fn note(&self, part: &str, path: &Path, sees: usize, notes: &mut Vec<String>) {
-        let (mut torn, mut unseen) = (Tally::default(), Tally::default());
-        BTreeSet::from_iter(&self.torn).into_iter().for_each(|line| torn.add(|| format!("line {line}")));
+        let [mut torn, mut cut, mut unseen] = [(); 3].map(|()| Tally::default());
+        for (tally, lines) in [(&mut torn, &self.torn), (&mut cut, &self.cut)] {
+            BTreeSet::from_iter(lines).into_iter().for_each(|line| tally.add(|| format!("line {line}")));
+        }
         BTreeSet::from_iter(&self.unseen)
             .into_iter()
             .for_each(|(line, tag)| unseen.add(|| format!("line {line} ({tag})")));
@@ -72,6 +79,9 @@ impl Tagged {
         let many =
             format!("{part} sentences are longer than the {sees} tokens that the model sees, and are read in parts");
         torn.note(path, &one, &many, notes);
+        let one = format!("{part} word is longer than the {sees} tokens that the model sees, and is cut there");
+        let many = format!("{part} words are longer than the {sees} tokens that the model sees, and are cut there");
+        cut.note(path, &one, &many, notes);
         let one = format!("{part} word has a tag that training never saw, which the model never gives");
         let many = format!("{part} words have tags that training never saw, which the model never gives");
         unseen.note(path, &one, &many, notes);
@@ -163,11 +173,12 @@ impl Tagger {
         parallel::inside(|| portions(parts, |part| part.ids.len()).flat_map(some).collect())
     }
 
-    /// The entities that it finds in a text, in order.
-    pub fn find(&self, tokenizer: &Tokenizer, text: &str) -> Vec<Found> {
+    /// The entities that it finds in a text, in order; and how many of the words are longer than what the model sees, which
+    /// reads them to there.
+    pub fn find(&self, tokenizer: &Tokenizer, text: &str) -> (Vec<Found>, usize) {
         let (places, parts) = words::of_text(tokenizer, self.tuned.model.block_size(), text);
         if places.is_empty() {
-            return Vec::new(); // where nothing stands around a text, there would be no token at all
+            return Default::default(); // where nothing stands around a text, there would be no token at all
         }
         let tags: Vec<(usize, f32)> = self.predict(&self.tuned.params, &parts).into_iter().flatten().collect();
         let names: Vec<Cow<str>> = tags.iter().map(|&(tag, _)| within_entity(&self.tags[tag])).collect();
@@ -176,7 +187,7 @@ impl Tagger {
             let (start, end) = (places[entity.words.start].start, places[entity.words.end - 1].end);
             Found { kind: entity.kind, start, end, text: text[start..end].to_owned(), score }
         });
-        found.collect()
+        (found.collect(), parts.iter().filter(|part| part.cut).count())
     }
 
     /// How many entities it finds in some sentences.

@@ -18,6 +18,8 @@ pub struct Words {
     pub ids: Vec<u32>,
     /// The place of each word's first token.
     pub firsts: Vec<u32>,
+    /// Whether its last word is longer than all there is room for: the end of it is not seen.
+    pub cut: bool,
 }
 
 /// The parts of a corpus's sentence that fit into `block` positions: as few as there can be.
@@ -143,7 +145,7 @@ fn parts(tokenizer: &Tokenizer, block: usize, before: &[u32], words: impl IntoIt
     });
     let [open, close] = [around.next(), around.next()].map(Option::unwrap_or_default);
     let room = block.saturating_sub(close.len()).max(open.len() + 1);
-    let begin = || Words { ids: open.clone(), firsts: Vec::new() };
+    let begin = || Words { ids: open.clone(), firsts: Vec::new(), cut: false };
     let (mut parts, mut part) = (Vec::new(), begin());
     part.ids.extend(before.iter().take(room - 1 - part.ids.len()));
     for mut word in words {
@@ -151,7 +153,8 @@ fn parts(tokenizer: &Tokenizer, block: usize, before: &[u32], words: impl IntoIt
             part.ids.extend(&close);
             parts.push(std::mem::replace(&mut part, begin()));
         }
-        word.truncate(room - part.ids.len()); // a word longer than all there is room for
+        part.cut = part.ids.len() + word.len() > room;
+        word.truncate(room - part.ids.len());
         part.firsts.push(part.ids.len() as u32);
         part.ids.extend(word);
     }
@@ -271,6 +274,9 @@ mod tests {
             assert!(part.ids.len() <= 16, "{}", part.ids.len());
             assert_eq!((part.ids[0], part.ids[part.ids.len() - 1]), (frame.cls, frame.sep));
         }
-        assert!(of_sentence(&tokenizer, 16, &["a".repeat(99)])[0].ids.len() <= 16);
+        let long = ["on".to_owned(), "a".repeat(99), "on".to_owned()];
+        let parts = of_sentence(&tokenizer, 16, &long);
+        assert!(parts.iter().all(|part| part.ids.len() <= 16 && part.firsts.len() == 1), "{parts:?}");
+        assert_eq!(parts.iter().map(|part| part.cut).collect::<Vec<_>>(), [false, true, false]);
     }
 }

@@ -1,5 +1,6 @@
 //! What labelled texts are taken as, and what is refused.
 
+use super::super::conll;
 use super::super::testing::{assert_refused, read_as};
 use super::*;
 
@@ -89,7 +90,10 @@ fn a_first_line_that_names_the_columns_is_no_example_and_says_their_order() {
 }
 
 #[test]
-fn words_with_tags_are_sent_to_the_task_that_learns_from_them() {
+fn words_with_tags_and_questions_are_sent_to_the_task_that_learns_from_them() {
+    let questions = b"{\n\"data\": [{\"paragraphs\": []}]\n}";
+    assert_refused("some.json", questions, &["`finetune DIR answer`"], read);
+    assert_refused("some.json", questions, &["`finetune DIR answer`"], conll::read);
     let roads = read_as("some.tsv", "road\tI-95\nplane\tB-52\n", read).unwrap();
     assert_eq!(pairs(&roads), [("road", "I-95"), ("plane", "B-52")]);
     assert_refused("some.txt", b"Mia NNP B-PER\nsees VBZ O\n", &["`finetune DIR tag`"], read);

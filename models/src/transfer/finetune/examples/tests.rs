@@ -88,7 +88,8 @@ fn where_entities_are_rare_some_are_held_out_and_without_any_the_last_weights_ar
     let (first, _) = tag::finetune(&model(), [&parts.train, &parts.val], &parts.tags, &once, |_, _, _| {}).unwrap();
     assert_ne!(tagger.tuned.params.flat(), first.tuned.params.flat());
     // Bytes have no tokens around a text: of an empty one there is nothing at all.
-    assert_eq!(tagger.find(&model().tokenizer, " "), []);
+    assert_eq!(tagger.find(&model().tokenizer, " "), (vec![], 0));
+    assert_eq!(tagger.find(&model().tokenizer, &format!("a {} b", "c".repeat(99))).1, 1);
 }
 
 #[test]
@@ -112,7 +113,9 @@ fn what_is_odd_about_examples_is_counted_and_said_with_its_first_line() {
         line,
     };
     let of = |path: &str, sentences: Vec<_>| conll::Tagged { sentences, path: path.into(), notes: Vec::new() };
-    let train = of("train.conll", vec![sentence(1, 3, "B-X"), sentence(5, 9, "O")]);
+    let mut endless = sentence(5, 9, "O");
+    endless.words[7] = "word".repeat(9);
+    let train = of("train.conll", vec![sentence(1, 3, "B-X"), endless]);
     let test = of("test.conll", vec![sentence(2, 3, "B-Y"), sentence(7, 2, "I-Y")]);
     assert_eq!(
         Sentences::new(&model(), train, None, Some(test), 1).notes,
@@ -121,6 +124,7 @@ fn what_is_odd_about_examples_is_counted_and_said_with_its_first_line() {
             "1 test sentence is among the training sentences as well: line 2 of test.conll",
             "1 training sentence is longer than the 24 tokens that the model sees, and is read in parts: line 5 of \
              train.conll",
+            "1 training word is longer than the 24 tokens that the model sees, and is cut there: line 12 of train.conll",
             "2 test words have tags that training never saw, which the model never gives, the first is line 4 (B-Y) of \
              test.conll",
         ]
