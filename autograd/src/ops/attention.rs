@@ -30,7 +30,7 @@ pub(crate) struct Attention<T: Float> {
     qkv: Id,
     sizes: Sizes,
     /// Of each of the B·T positions, its place in its text; empty if each row is one text.
-    places: Indices,
+    position_ids: Indices,
     mask: Option<Mask>,
     /// `[B, H, T]`
     lse: Tensor<T>,
@@ -120,21 +120,21 @@ impl<'a, T: Float> Head<'a, T> {
 
 impl<T: Float> Var<'_, T> {
     /// Attention of `heads` heads over the projection q, k, v side by side: `[B, T, 3C]` → `[B, T, C]`. A position sees
-    /// itself and those before it when `causal`, else all of its row; with `places`, only those of its own text: they give
+    /// itself and those before it when `causal`, else all of its row; with `position_ids`, only those of its own text: they give
     /// the place of each of the B·T positions in its text, so that every 0 begins one, and [`PADDING`] belongs to none.
     /// Padding is neither read nor changed: its output and gradient are zero. Probabilities are dropped with share
     /// `dropout`.
     #[track_caller]
-    pub fn attention(self, heads: usize, causal: bool, places: Option<&[u32]>, dropout: f64) -> Self {
+    pub fn attention(self, heads: usize, causal: bool, position_ids: Option<&[u32]>, dropout: f64) -> Self {
         let shape = self.shape();
         let &[batch, time, width3] = &shape[..] else { panic!("attention: {shape} is not [B, T, 3C]") };
         assert!(width3 % (3 * heads) == 0, "attention: {heads} heads do not divide a third of {shape}");
-        let places = Indices::of(places.unwrap_or_default());
-        let fits = places.is_empty() || places.len() == batch * time;
-        assert!(fits, "attention: {} places for {shape}", places.len());
+        let position_ids = Indices::of(position_ids.unwrap_or_default());
+        let fits = position_ids.is_empty() || position_ids.len() == batch * time;
+        assert!(fits, "attention: {} position ids for {shape}", position_ids.len());
         let s = Sizes { batch, time, heads, head: width3 / 3 / heads, causal };
         let mask = Mask::next(self, dropout, Shape::from([batch, heads, time, time]));
-        let mut op = Attention { qkv: self.id, sizes: s, places, mask, lse: Tensor::scratch([0]) };
+        let mut op = Attention { qkv: self.id, sizes: s, position_ids, mask, lse: Tensor::scratch([0]) };
         let (y, lse) = self.tape.read(|at| op.forward(at));
         op.lse = lse;
         self.tape.record(y, &[self.id], || Op::Attention(op))
@@ -142,16 +142,18 @@ impl<T: Float> Var<'_, T> {
 }
 
 impl<T: Float> Attention<T> {
-    /// The texts in row `b`, each as its positions there: runs of places that rise by one.
+    /// The texts in row `b`, each as its positions there: runs of position ids that rise by one.
     fn texts(&self, b: usize) -> impl Iterator<Item = Range<usize>> {
         let time = self.sizes.time;
-        let places = if self.places.is_empty() { &[] } else { &self.places[b * time..(b + 1) * time] };
-        let all = places.is_empty().then_some(0..time);
+        let position_ids =
+            if self.position_ids.is_empty() { &[] } else { &self.position_ids[b * time..(b + 1) * time] };
+        let all = position_ids.is_empty().then_some(0..time);
         let mut end = 0;
         let packed = std::iter::from_fn(move || {
-            let start = end + places[end..].iter().position(|&place| place != PADDING)?;
-            let rising =
-                places[start..].windows(2).take_while(|pair| pair[1] == pair[0].wrapping_add(1) && pair[1] != PADDING);
+            let start = end + position_ids[end..].iter().position(|&id| id != PADDING)?;
+            let rising = position_ids[start..]
+                .windows(2)
+                .take_while(|pair| pair[1] == pair[0].wrapping_add(1) && pair[1] != PADDING);
             end = start + 1 + rising.count();
             Some(start..end)
         });
@@ -168,9 +170,9 @@ impl<T: Float> Attention<T> {
     /// Zeros for a head's rows of padding in row `b`: `[T, D]`.
     fn fill_padding<U: Float>(&self, b: usize, rows: &mut [U]) {
         let s = self.sizes;
-        if !self.places.is_empty() {
-            let places = &self.places[b * s.time..(b + 1) * s.time];
-            let padding = rows.chunks_exact_mut(s.head).zip(places).filter(|(_, place)| **place == PADDING);
+        if !self.position_ids.is_empty() {
+            let position_ids = &self.position_ids[b * s.time..(b + 1) * s.time];
+            let padding = rows.chunks_exact_mut(s.head).zip(position_ids).filter(|(_, id)| **id == PADDING);
             padding.for_each(|(row, _)| row.fill(U::ZERO));
         }
     }

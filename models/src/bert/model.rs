@@ -111,10 +111,10 @@ impl Bert {
 
     /// The last hidden states of B rows of T tokens: `[B, T, C]`, or `[M, C]` at the positions whose numbers are `at`.
     pub fn hidden<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>, at: Option<&[u32]>) -> Value<'t> {
-        let MicroBatch { ids, places, segments, rows, .. } = micro;
+        let MicroBatch { ids, position_ids, segments, rows, .. } = micro;
         let (time, block, first) = (ids.len() / rows, self.config.block_size(), self.config.first_position() as u32);
         assert!(time <= block, "{time} tokens for a block size of {block}");
-        let positions = positions(ids.len(), time, places, first);
+        let positions = positions(ids.len(), time, position_ids, first);
         let mut kinds = Indices::scratch(ids.len());
         match segments {
             Some(given) => kinds.copy_from_slice(given),
@@ -123,7 +123,7 @@ impl Bert {
         let x = self.words.forward(tape, ids, rows) + self.positions.forward(tape, &positions, rows);
         let x = x + self.segments.forward(tape, &kinds, rows); // [B, T, C]
         let x = self.norm.forward(x).dropout(self.config.hidden_dropout_prob);
-        let x = through(&self.layers, x, places, at);
+        let x = through(&self.layers, x, position_ids, at);
         self.last_norm.as_ref().map_or(x, |norm| norm.forward(x))
     }
 

@@ -55,13 +55,13 @@ impl Gpt {
 
     /// The last hidden states of B rows of T tokens: `[B, T, C]`, or `[M, C]` at the positions whose numbers are `at`.
     pub fn hidden<'t>(&self, tape: &'t Tape<'t>, micro: MicroBatch<'_>, at: Option<&[u32]>) -> Value<'t> {
-        let MicroBatch { ids, places, rows, .. } = micro;
+        let MicroBatch { ids, position_ids, rows, .. } = micro;
         let time = ids.len() / rows;
         assert!(time <= self.config.n_positions, "{time} tokens for a block size of {}", self.config.n_positions);
-        let positions = positions(ids.len(), time, places, 0);
+        let positions = positions(ids.len(), time, position_ids, 0);
         let x = self.wte.forward(tape, ids, rows) + self.wpe.forward(tape, &positions, rows); // [B, T, C]
         let x = x.dropout(self.config.embd_pdrop);
-        self.ln_f.forward(through(&self.h, x, places, at))
+        self.ln_f.forward(through(&self.h, x, position_ids, at))
     }
 
     /// Scores of every token at every position: `[B, T, V]`, through the token table (input and output are tied).

@@ -35,11 +35,11 @@ impl Attention {
         }
     }
 
-    /// What each position takes from those that it sees: `[B, T, C]` → `[B, T, C]`. `places` are those of
+    /// What each position takes from those that it sees: `[B, T, C]` → `[B, T, C]`. `position_ids` are those of
     /// [`Var::attention`](autograd::Var::attention).
-    pub fn gather<'t>(&self, x: Value<'t>, places: Option<&[u32]>) -> Value<'t> {
+    pub fn gather<'t>(&self, x: Value<'t>, position_ids: Option<&[u32]>) -> Value<'t> {
         let qkv = self.qkv.forward(x); // [B, T, 3C]
-        qkv.attention(self.heads, self.causal, places, self.dropout)
+        qkv.attention(self.heads, self.causal, position_ids, self.dropout)
     }
 
     /// What it adds to the stream, of what was gathered: `[…, C]` → `[…, C]`, every position by itself.

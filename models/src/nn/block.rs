@@ -37,12 +37,12 @@ impl Block {
         }
     }
 
-    /// `[B, T, C]` → `[B, T, C]`. `places` are those of [`Var::attention`](autograd::Var::attention).
+    /// `[B, T, C]` → `[B, T, C]`. `position_ids` are those of [`Var::attention`](autograd::Var::attention).
     ///
     /// With `at`, numbers of M positions among the B·T, the same at these alone: `[M, C]`. All positions are seen from there,
     /// and what follows is each one's own business: three quarters of the block's products, spared for all others. (Dropout
     /// draws other masks, since these stand elsewhere on the tape.)
-    fn forward<'t>(&self, x: Value<'t>, places: Option<&[u32]>, at: Option<&[u32]>) -> Value<'t> {
+    fn forward<'t>(&self, x: Value<'t>, position_ids: Option<&[u32]>, at: Option<&[u32]>) -> Value<'t> {
         let whole = x.shape();
         let pick = |x: Value<'t>| at.map_or(x, |at| x.embedding(at, [at.len()]));
         let drop = |x: Value<'t>| match at {
@@ -50,11 +50,11 @@ impl Block {
             None => x.dropout(self.dropout),
         };
         if self.norm_first {
-            let gathered = pick(self.attn.gather(self.ln_1.forward(x), places));
+            let gathered = pick(self.attn.gather(self.ln_1.forward(x), position_ids));
             let (x, normed) = self.ln_2.after_sum(pick(x), drop(self.attn.out(gathered)));
             x + drop(self.mlp.forward(normed))
         } else {
-            let gathered = pick(self.attn.gather(x, places));
+            let gathered = pick(self.attn.gather(x, position_ids));
             let (_, x) = self.ln_1.after_sum(pick(x), drop(self.attn.out(gathered)));
             self.ln_2.after_sum(x, drop(self.mlp.forward(x))).1
         }
@@ -69,9 +69,9 @@ impl Block {
 
 /// Blocks on one another: `[B, T, C]` → `[B, T, C]`, or `[M, C]` if only the states at some positions are wanted, by their
 /// numbers: then these are all that the last block computes.
-pub fn through<'t>(blocks: &[Block], x: Value<'t>, places: Option<&[u32]>, at: Option<&[u32]>) -> Value<'t> {
+pub fn through<'t>(blocks: &[Block], x: Value<'t>, position_ids: Option<&[u32]>, at: Option<&[u32]>) -> Value<'t> {
     blocks.iter().enumerate().fold(x, |x, (i, block)| {
         let at = at.filter(|_| i + 1 == blocks.len());
-        x.tape().scope(|| block.forward(x, places, at))
+        x.tape().scope(|| block.forward(x, position_ids, at))
     })
 }

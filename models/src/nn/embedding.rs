@@ -29,11 +29,11 @@ impl Embedding {
 }
 
 /// The rows of a table of positions for `n` tokens in rows of `time`: each token's place in its text, which begins where
-/// `places` has a 0, or with its row if there are none. A text's first token has row `first`.
-pub fn positions(n: usize, time: usize, places: Option<&[u32]>, first: u32) -> Indices {
+/// `position_ids` has a 0, or with its row if there are none. A text's first token has row `first`.
+pub fn positions(n: usize, time: usize, position_ids: Option<&[u32]>, first: u32) -> Indices {
     let mut positions = Indices::scratch(n);
     for (i, position) in positions.iter_mut().enumerate() {
-        *position = match places.map_or((i % time) as u32, |places| places[i]) {
+        *position = match position_ids.map_or((i % time) as u32, |ids| ids[i]) {
             PADDING => 0, // nobody sees it
             place => first + place,
         };

@@ -173,7 +173,7 @@ impl Batch {
         let mut place = 0;
         for &id in row {
             place = if id == frame.cls || id == frame.pad { 0 } else { place };
-            self.places.push(if id == frame.pad { PADDING } else { place });
+            self.position_ids.push(if id == frame.pad { PADDING } else { place });
             place += 1;
         }
         self.ids.extend_from_slice(row);
@@ -337,6 +337,6 @@ mod tests {
         let frame = Frame { pad: 0, cls: 1, sep: 2, mask: 3 };
         let mut batch = Batch::new();
         batch.push_text(&[1, 9, 2, 1, 8, 7, 2, 0, 0], frame);
-        assert_eq!(batch.places, [0, 1, 2, 0, 1, 2, 3, PADDING, PADDING]);
+        assert_eq!(batch.position_ids, [0, 1, 2, 0, 1, 2, 3, PADDING, PADDING]);
     }
 }

@@ -89,7 +89,7 @@ pub struct Batch {
     /// The token to be predicted at each position, or [`IGNORE`].
     pub targets: Vec<u32>,
     /// The place of each position in its text, or [`PADDING`](autograd::PADDING); empty if each row is one text.
-    pub places: Vec<u32>,
+    pub position_ids: Vec<u32>,
     /// The segment that each position belongs to: the first or the second text of a pair; empty if all are first.
     pub segments: Vec<u32>,
     /// B: how many rows.
@@ -116,7 +116,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.ids.clear();
         self.targets.clear();
-        self.places.clear();
+        self.position_ids.clear();
         self.segments.clear();
         self.rows = 0;
         self.pairs = None;
@@ -130,13 +130,13 @@ impl Batch {
         let time = self.ids.len() / self.rows.max(1);
         let of = rows.start * time..rows.end * time;
         let some = |x: &Vec<u32>| (!x.is_empty()).then(|| of.clone());
-        let (places, segments) = (some(&self.places), some(&self.segments));
+        let (position_ids, segments) = (some(&self.position_ids), some(&self.segments));
         let picture = self.pixels.len() / self.rows.max(1);
         let shown = if self.pictures.is_empty() { 0..0 } else { rows.clone() };
         MicroBatch {
             ids: &self.ids[of.clone()],
             targets: if self.targets.is_empty() { &[] } else { &self.targets[of.clone()] },
-            places: places.map(|of| &self.places[of]),
+            position_ids: position_ids.map(|of| &self.position_ids[of]),
             segments: segments.map(|of| &self.segments[of]),
             rows: rows.len(),
             pairs: self.pairs.as_ref(),
@@ -178,8 +178,8 @@ pub struct MicroBatch<'a> {
     pub ids: &'a [u32],
     /// As [`Batch::targets`].
     pub targets: &'a [u32],
-    /// As [`Batch::places`], if there are any.
-    pub places: Option<&'a [u32]>,
+    /// As [`Batch::position_ids`], if there are any.
+    pub position_ids: Option<&'a [u32]>,
     /// As [`Batch::segments`], if there are any.
     pub segments: Option<&'a [u32]>,
     /// How many rows.

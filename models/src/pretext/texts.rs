@@ -114,13 +114,13 @@ impl Packed {
 
         let (mut batch, positions) = (Batch { rows, ..Batch::new() }, rows * length);
         batch.ids.resize(positions, 0);
-        batch.places.resize(positions, PADDING);
+        batch.position_ids.resize(positions, PADDING);
         batch.targets.resize(positions, autograd::IGNORE);
         let place = |(ids, start): (&&[u32], usize)| start..start + ids.len();
         let places: Vec<Range<usize>> = texts.iter().zip(starts).map(place).collect();
         for (ids, place) in texts.iter().zip(&places) {
             batch.ids[place.clone()].copy_from_slice(ids);
-            batch.places[place.clone()].iter_mut().zip(0..).for_each(|(place, i)| *place = i);
+            batch.position_ids[place.clone()].iter_mut().zip(0..).for_each(|(place, i)| *place = i);
         }
         Self { batch, texts: places }
     }
@@ -191,7 +191,7 @@ mod tests {
         for (text, place) in texts.iter().zip(&packed.texts) {
             assert_eq!(packed.batch.ids[place.clone()], text[..]);
         }
-        assert_eq!(packed.batch.places[16..20], [0, 1, 0, PADDING]);
+        assert_eq!(packed.batch.position_ids[16..20], [0, 1, 0, PADDING]);
         // Of a block of 128: texts of 82 tokens in rows of 82, long texts with short ones behind them, short rows for few.
         let padded = |lengths: &[usize]| {
             let ids: Vec<Vec<u32>> = lengths.iter().map(|&n| vec![1; n]).collect();

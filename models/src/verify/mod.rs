@@ -61,9 +61,9 @@ pub fn compare(subject: &Subject, params: &Params, reference: &Weights, precisio
     let mut output_error = 0.0;
     for Output { name, numbers, by_position } in subject.outputs(&tape, &given) {
         let recorded = recorded(reference, name, &numbers.shape())?;
-        let places = if by_position { &given.batch.places[..] } else { &[] };
+        let position_ids = if by_position { &given.batch.position_ids[..] } else { &[] };
         let each = (numbers.data().len() / given.batch.ids.len()).max(1);
-        let seen = |at: usize| places.get(at / each).is_none_or(|&place| place != PADDING);
+        let seen = |at: usize| position_ids.get(at / each).is_none_or(|&id| id != PADDING);
         output_error = larger(output_error, largest_difference(numbers.data(), &recorded, seen));
     }
     drop(tape);

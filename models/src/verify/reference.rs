@@ -117,7 +117,7 @@ impl Subject {
         let targets = match kind {
             Kind::Classify => vec![of("labels", &[rows], labels)?],
             Kind::Tag => vec![of("labels", &[rows, time], labels)?],
-            Kind::Answer if batch.places.contains(&PADDING) => {
+            Kind::Answer if batch.position_ids.contains(&PADDING) => {
                 let what = "has padded rows: an answer is chosen among all positions, and padding has no states here";
                 return Err(Error::file(reference.path(), format!("{what}; record rows of one length")));
             }
@@ -146,7 +146,7 @@ impl Subject {
             }
             let time = ids.len() / rows;
             let place = |(i, &seen): (usize, &i64)| if seen == 0 { PADDING } else { (i % time) as u32 };
-            batch.places = mask.iter().enumerate().map(place).collect();
+            batch.position_ids = mask.iter().enumerate().map(place).collect();
         }
         batch.ids = ids;
         Ok(batch)

@@ -24,8 +24,8 @@ fn composed<'t, T: Float>(case: &Case, x: &[Var<'t, T>]) -> Var<'t, T> {
         What::Embedding { ids, .. } => one_hot(x[0], ids).matmul(x[0]),
         What::LayerNorm => layer_norm(x[0], x[1], x[2]),
         What::Softmax { causal } => softmax(x[0], *causal),
-        What::Attention { heads, causal, places, dropout } => {
-            attention(x[0], *heads, *causal, places.as_deref(), *dropout)
+        What::Attention { heads, causal, position_ids, dropout } => {
+            attention(x[0], *heads, *causal, position_ids.as_deref(), *dropout)
         }
         What::Dropout { share, part } => dropout(x[0], *share, part.as_ref()),
         What::CrossEntropy { targets, divisor } => cross_entropy(x[0], targets, *divisor),
@@ -83,12 +83,12 @@ fn attention<'t, T: Float>(
     qkv: Var<'t, T>,
     heads: usize,
     causal: bool,
-    places: Option<&[u32]>,
+    position_ids: Option<&[u32]>,
     dropout: f64,
 ) -> Var<'t, T> {
     let [b, t, c3] = qkv.shape()[..] else { panic!("attention: {}", qkv.shape()) };
     let (c, d) = (c3 / 3, c3 / 3 / heads);
-    let text = texts(places, b, t);
+    let text = texts(position_ids, b, t);
     let [q, k, v] = [0, 1, 2].map(|part| {
         let x = qkv.columns(part * c..(part + 1) * c); // [B, T, C]
         x.reshape([b, t, heads, d]).swap_middle().reshape([b * heads, t, d])
@@ -108,8 +108,8 @@ fn attention<'t, T: Float>(
 }
 
 /// Which text of all each of B·T positions belongs to: rows and zeros begin one.
-fn texts(places: Option<&[u32]>, b: usize, t: usize) -> Vec<Option<usize>> {
-    let place = |at: usize| places.map_or((at % t) as u32, |places| places[at]);
+fn texts(position_ids: Option<&[u32]>, b: usize, t: usize) -> Vec<Option<usize>> {
+    let place = |at: usize| position_ids.map_or((at % t) as u32, |ids| ids[at]);
     let mut text = 0;
     let mut of = |at: usize| {
         text += usize::from(at.is_multiple_of(t) || place(at) == 0);

@@ -45,9 +45,9 @@ impl Model {
         let linear = |x: Var<'t, T>, [w, b]: [ParamId; 2]| x.linear(tape.param(w), Some(tape.param(b)));
         let norm =
             |x: Var<'t, T>, i: usize| x.layer_norm(tape.param(self.norms[i][0]), tape.param(self.norms[i][1]), 1e-5);
-        let places: Vec<u32> = (0..ids.len()).map(|i| (i % TIME) as u32).collect();
-        let x =
-            tape.param(self.wte).embedding(ids, [rows, TIME]) + tape.param(self.wpe).embedding(&places, [rows, TIME]);
+        let position_ids: Vec<u32> = (0..ids.len()).map(|i| (i % TIME) as u32).collect();
+        let x = tape.param(self.wte).embedding(ids, [rows, TIME])
+            + tape.param(self.wpe).embedding(&position_ids, [rows, TIME]);
         let x = x.dropout(0.2); // [B, T, C]
         let x = tape.scope(|| {
             x + linear(linear(norm(x, 0), self.attn[0]).attention(2, true, None, 0.2), self.attn[1]).dropout(0.2)

@@ -35,7 +35,7 @@ pub enum What {
     Embedding { ids: Vec<u32>, shape: Shape },
     LayerNorm,
     Softmax { causal: bool },
-    Attention { heads: usize, causal: bool, places: Option<Vec<u32>>, dropout: f64 },
+    Attention { heads: usize, causal: bool, position_ids: Option<Vec<u32>>, dropout: f64 },
     Dropout { share: f64, part: Option<Part> },
     CrossEntropy { targets: Vec<u32>, divisor: f64 },
     LmHead { targets: Vec<u32>, divisor: f64 },
@@ -123,9 +123,9 @@ impl Case {
             What::Embedding { ids, shape } => x[0].embedding(ids, *shape),
             What::LayerNorm => x[0].layer_norm(x[1], x[2], 1e-5),
             What::Softmax { causal } => x[0].softmax(*causal),
-            What::Attention { heads, causal, places, dropout } => {
+            What::Attention { heads, causal, position_ids, dropout } => {
                 at_dropout(x[0].tape());
-                x[0].attention(*heads, *causal, places.as_deref(), *dropout)
+                x[0].attention(*heads, *causal, position_ids.as_deref(), *dropout)
             }
             What::Dropout { share, part } => {
                 at_dropout(x[0].tape());
@@ -220,21 +220,21 @@ fn linear([n, i, o]: [usize; 3], transposed: bool, bias: bool, seed: u64) -> Cas
 
 fn attention([b, t, h, d]: [usize; 4], causal: bool, packed: bool, dropout: f64, seed: u64) -> Case {
     let mut random = Random::new(seed, Stream::Other, 97);
-    let places = packed.then(|| (0..b).flat_map(|_| places(t, &mut random)).collect());
-    Case::new(What::Attention { heads: h, causal, places, dropout }, &[&[b, t, 3 * h * d]], seed)
+    let position_ids = packed.then(|| (0..b).flat_map(|_| position_ids(t, &mut random)).collect());
+    Case::new(What::Attention { heads: h, causal, position_ids, dropout }, &[&[b, t, 3 * h * d]], seed)
 }
 
-/// The places of a row's T positions in texts of any length, with and without padding between and after them.
-fn places(t: usize, random: &mut Random) -> Vec<u32> {
-    let mut places = Vec::new();
-    while places.len() < t {
+/// The position ids of a row's T positions in texts of any length, with and without padding between and after them.
+fn position_ids(t: usize, random: &mut Random) -> Vec<u32> {
+    let mut ids = Vec::new();
+    while ids.len() < t {
         if random.below(3) == 0 {
-            places.extend(vec![PADDING; 1 + random.below(t as u64) as usize]);
+            ids.extend(vec![PADDING; 1 + random.below(t as u64) as usize]);
         }
-        places.extend(0..=random.below(t as u64) as u32);
+        ids.extend(0..=random.below(t as u64) as u32);
     }
-    places.truncate(t);
-    places
+    ids.truncate(t);
+    ids
 }
 
 /// Dropout of `[n, c]`, as half or so of the rows of a larger value.
