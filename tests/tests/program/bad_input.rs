@@ -159,9 +159,19 @@ fn what_is_learned_from_and_validated_on_and_what_of_a_folder_is_passed_over_is_
     let output = run(train(&out, &["--steps", "1", "--data", folder.to_str().unwrap(), "--val-data", &val]));
     let said = said(&output);
     assert!(output.status.success(), "{said}");
-    for note in ["val.txt is learned from and validated on", "1 file is of another name", "b.csv"] {
+    for note in ["1 file is learned from and validated on", "val.txt", "1 file is of another name", "b.csv"] {
         assert!(said.contains(note), "no {note:?} in {said}");
     }
+    // A copy is told as the file itself is. Of text that is there twice the same share is held out.
+    fs::copy(&val, folder.join("copy.txt")).unwrap();
+    let out = directory.path().join("another");
+    let folder = folder.to_str().unwrap();
+    let said = tests::succeeds(train(&out, &["--steps", "1", "--data", folder]), &["1 training file has the text"]);
+    assert!(said.contains("val.txt") && !said.contains("validated on"), "{said}");
+    let own = file(directory.path(), "own.txt", fs::read(&val).unwrap());
+    let out = directory.path().join("third");
+    let both = ["1 training file has the text", "1 file is learned from and validated on", "own.txt"];
+    tests::succeeds(train(&out, &["--steps", "1", "--data", folder, "--val-data", &own]), &both);
 }
 
 #[test]

@@ -36,9 +36,9 @@ mod source;
 mod tests;
 mod utf8;
 
-use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -56,6 +56,7 @@ pub use source::Source;
 use source::{Format, RawFile};
 use utf8::Utf8;
 
+use crate::data::labelled::Tally;
 use crate::files::hex;
 
 /// Which text to learn from.
@@ -135,18 +136,33 @@ impl TextFiles {
         Ok(Self { train, val, share: options.val_share, cache: options.cache.clone() })
     }
 
-    /// A file that is trained on and validated on, however it is named, if there is one: in both lists, or twice among the
-    /// training data of which a share is held out.
-    pub fn shared(&self) -> Option<&Path> {
-        let real = |file: &RawFile| fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
-        let mut known = HashSet::new();
-        for file in self.train.iter().flat_map(|corpus| &corpus.files) {
-            if !known.insert(real(file)) && self.parts().1.is_some() {
-                return Some(&file.path);
+    /// Says, a sentence each, which files to validate on have the content of one to learn from, and which to learn from that of
+    /// another. (Where a share is held out, it is the same of both.)
+    pub fn copies(&self) -> Vec<String> {
+        let [train, val] = [&self.train, &self.val].map(|of| of.iter().flat_map(|corpus| &corpus.files));
+        let mut alike: HashMap<u64, usize> = HashMap::new(); // files of one length: all others differ
+        train.clone().chain(val.clone()).for_each(|file| *alike.entry(file.len).or_default() += 1);
+        // A file that cannot be read is told of when it is learned from.
+        let content = |file: &RawFile| (alike[&file.len] > 1).then(|| file.content().ok()).flatten();
+        let (mut known, mut notes) = (HashSet::new(), Vec::new());
+        let [mut again, mut seen] = [(); 2].map(|()| Tally::default());
+        for file in train {
+            if content(file).is_some_and(|content| !known.insert(content)) {
+                again.add(|| file.path.display().to_string());
             }
         }
-        let mut val = self.val.iter().flat_map(|corpus| &corpus.files);
-        val.find(|file| known.contains(&real(file))).map(|file| &*file.path)
+        for file in val {
+            if content(file).is_some_and(|content| known.contains(&content)) {
+                seen.add(|| file.path.display().to_string());
+            }
+        }
+        let one = "training file has the text of another, and both are learned from";
+        again.say(one, "training files have the text of another, and all are learned from", &mut notes);
+        let [one, many] = ["file is", "files are"].map(|are| {
+            format!("{are} learned from and validated on, so that the validation loss says less of what is new")
+        });
+        seen.say(&one, &many, &mut notes);
+        notes
     }
 
     /// The number of bytes in all files.
@@ -293,21 +309,14 @@ impl Corpus {
     /// to `odd`, with the place of the first byte that is of no character.
     fn digest(&self, odd: &mut Vec<(PathBuf, u64)>) -> Result<Sum, DataError> {
         let mut hash = Sha256::new();
-        let mut chunk = vec![0; 1 << 16];
         for file in &self.files {
             hash.update([u8::from(file.format == Format::JsonLines)]);
             hash.update(file.len.to_le_bytes()); // so that two files are not the same as one
-            let unreadable = |e| source::unreadable(&file.path, e);
-            let mut from = File::open(&file.path).map_err(unreadable)?;
             let mut utf8 = Utf8::default();
-            loop {
-                let read = from.read(&mut chunk).map_err(unreadable)?;
-                if read == 0 {
-                    break;
-                }
-                hash.update(&chunk[..read]);
-                utf8.look(&chunk[..read]);
-            }
+            file.each_chunk(|chunk| {
+                hash.update(chunk);
+                utf8.look(chunk);
+            })?;
             file.check_unchanged()?;
             odd.extend(utf8.odd().map(|at| (file.path.clone(), at)));
         }

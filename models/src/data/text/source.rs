@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use sha2::{Digest as _, Sha256};
+
 use super::error::DataError;
+use super::shard::Sum;
 use crate::data::labelled::Tally;
 
 /// Zero bytes are looked for in the first pieces of a file only; no text has them, and most other files do early.
@@ -68,6 +71,25 @@ pub(super) struct RawFile {
 }
 
 impl RawFile {
+    /// Reads it piece by piece.
+    pub fn each_chunk(&self, mut look: impl FnMut(&[u8])) -> Result<(), DataError> {
+        let mut from = File::open(&self.path).map_err(|e| unreadable(&self.path, e))?;
+        let mut chunk = vec![0; 1 << 16];
+        loop {
+            match from.read(&mut chunk).map_err(|e| unreadable(&self.path, e))? {
+                0 => return Ok(()),
+                read => look(&chunk[..read]),
+            }
+        }
+    }
+
+    /// The sum of what is in it.
+    pub fn content(&self) -> Result<Sum, DataError> {
+        let mut hash = Sha256::new();
+        self.each_chunk(|chunk| hash.update(chunk))?;
+        Ok(hash.finalize().into())
+    }
+
     /// An error if the file is not what it was when it was found: then what was read is not one state of it.
     pub fn check_unchanged(&self) -> Result<(), DataError> {
         let now = fs::metadata(&self.path).map_err(|e| unreadable(&self.path, e))?;

@@ -35,10 +35,7 @@ pub fn stories(o: &Options, given: Option<Tokenizer>, watch: &mut dyn Watch) -> 
 pub fn texts(o: &Options, given: Option<Tokenizer>, watch: &mut dyn Watch) -> Result<(Tokenizer, Corpus)> {
     note_frame(o, given.as_ref(), watch);
     let files = TextFiles::open(&text_options(o)?)?;
-    if let Some(file) = files.shared() {
-        let what = "is learned from and validated on: the validation loss says nothing of what is new";
-        watch.note(&format!("{} {what}", file.display()));
-    }
+    files.copies().iter().for_each(|sentence| watch.note(sentence));
     let tokenizer = match given {
         Some(tokenizer) => tokenizer,
         None => {

@@ -1,5 +1,7 @@
 //! What is encoded once is found again, and nothing else is.
 
+use std::fs::File;
+
 use super::*;
 
 #[test]
