@@ -72,4 +72,16 @@ mod tests {
         let s = Schedule { lr: 1.0, min_lr: 0.0, warmup: 0, steps: 100, shape: Shape::WarmupStableDecay(0.5) };
         assert_eq!((s.at(1), s.at(49), s.at(75)), (1.0, 1.0, 0.5));
     }
+
+    #[test]
+    fn the_warm_up_is_straight_and_the_fall_half_a_cosine() {
+        let s = Schedule { lr: 1.0, min_lr: 0.0, warmup: 20, steps: 120, shape: Shape::Cosine };
+        let want = [(0, 1.0 / 21.0), (9, 10.0 / 21.0), (19, 20.0 / 21.0), (20, 1.0)];
+        let falling =
+            [45, 70, 95].map(|step| (step, (1.0 + (std::f64::consts::PI * (step - 20) as f64 / 100.0).cos()) / 2.0));
+        for (step, want) in want.into_iter().chain(falling) {
+            assert!((s.at(step) - want).abs() < 1e-12, "{step}: {} {want}", s.at(step));
+        }
+        assert!(s.at(45) > 0.85 && s.at(95) < 0.15, "flat at both ends, as a straight line is not");
+    }
 }

@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
         let mut notes = answered.notes;
         let asked = Asked::new(&tokenizer, answerer.tuned.model.block_size(), answered.questions);
         asked.note("question", &answered.path, &mut notes);
-        notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+        notes.iter().for_each(|sentence| tell!("note: {sentence}"));
         let found = answerer.answers(&answerer.tuned.params, &asked);
         let by_id: BTreeMap<_, _> = asked.questions.iter().zip(found).map(|(q, found)| (&q.id, found.text)).collect();
         writeln!(out, "{}", serde_json::to_string(&by_id)?)?;
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<()> {
     let (found, cut) = answerer.answer(&tokenizer, question, &text);
     if cut {
         let sees = answerer.tuned.model.block_size();
-        eprintln!("note: the question fills more than half of the {sees} tokens that the model sees, and is cut there");
+        tell!("note: the question fills more than half of the {sees} tokens that the model sees, and is cut there");
     }
     if args.json {
         let [start, end] = [found.start, found.end].map(|byte| flags::character(&text, byte));

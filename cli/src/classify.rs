@@ -141,7 +141,7 @@ fn label(args: &Args, with: &Encoders, words: Vec<String>) -> Result<()> {
             return Err(crate::Usage(what.to_owned()).into());
         }
         None => {
-            eprintln!("note: without --labels, the names are the 64 of the built-in world");
+            tell!("note: without --labels, the names are the 64 of the built-in world");
             ZeroShot::world(with)
         }
     };
@@ -192,7 +192,7 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
         ));
     }
     if rows.len() < seen.numbers.len() {
-        eprintln!("note: {} without a class left out", count(seen.numbers.len() - rows.len(), "picture"));
+        tell!("note: {} without a class left out", count(seen.numbers.len() - rows.len(), "picture"));
     }
     let named = zero_shot::judge(&names, &chosen(&seen.vectors, &rows), &truth);
     tell(args, &named, &names, gallery.len() + gallery.missing())?;
@@ -221,7 +221,7 @@ fn draw(args: &Args, names: &ZeroShot, confusion: &Confusion) -> Result<()> {
         let pictures: usize = confusion.values().sum();
         let title = format!("{}, named among {} labels", count(pictures, "picture"), names.names().len());
         confusion::draw(path, &title, names.names(), confusion)?;
-        eprintln!("note: the picture is {}", path.display());
+        tell!("note: the picture is {}", path.display());
     }
     Ok(())
 }
@@ -238,7 +238,7 @@ fn world(args: &Args, with: &Encoders) -> Result<()> {
         return Err(crate::Usage(what.to_owned()).into());
     }
     if !learned_world(&args.dir) {
-        eprintln!(
+        tell!(
             "note: these are the built-in world's pictures, and nothing says that this model has learned them: give some, or \
              --data"
         );

@@ -136,14 +136,14 @@ pub fn run(args: &Args) -> Result<()> {
             let [pool, test] = o.examples(classes::read, || examples::world(o.seed))?;
             pool.check_classes()?;
             let subject = Classes::new(with, &pool, &test);
-            subject.examples.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+            subject.examples.notes.iter().for_each(|sentence| tell!("note: {sentence}"));
             o.draw(args, &subject, test.texts.len())
         }
         Task::Tag(_) => {
             let both = o.examples(conll::read, || examples::world_sentences(o.seed))?;
             both.iter().try_for_each(conll::Tagged::check_entities)?;
             let subject = Tags::new(with(Reading::Token), both);
-            subject.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+            subject.notes.iter().for_each(|sentence| tell!("note: {sentence}"));
             o.draw(args, &subject, subject.tests())
         }
     }
@@ -174,7 +174,7 @@ fn with_pictures(args: &Args, o: &Options) -> Result<()> {
     };
     bar.finish_and_clear();
     pictures::note(&probe.faults);
-    probe.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+    probe.notes.iter().for_each(|sentence| tell!("note: {sentence}"));
     o.draw(args, &probe, probe.tests())
 }
 
@@ -229,7 +229,7 @@ impl Options {
         let (points, end) = tensor::parallel::inside(|| curve(subject, plan, report, stopped));
         if stopped() {
             let left = if points.is_empty() { "and so without a picture" } else { "what was not finished is left out" };
-            eprintln!("note: stopped with {}, {left}", count(points.len(), "point"));
+            tell!("note: stopped with {}, {left}", count(points.len(), "point"));
         }
         if self.json && !(points.is_empty() && end.is_err()) {
             let points: Vec<_> = points.iter().map(told::<S>).collect();

@@ -114,7 +114,7 @@ fn judge(args: &Args, (with, of): (&Pretrained, Vectors), wanted: &Option<PathBu
         (None, Judged::Alike) => similar::world_scored(),
         (None, Judged::Sought) => similar::world_sought(),
     };
-    pairs.notes.iter().for_each(|sentence| eprintln!("note: {sentence}"));
+    pairs.notes.iter().for_each(|sentence| tell!("note: {sentence}"));
     let texts: Vec<&str> = pairs.pairs.iter().flatten().map(String::as_str).collect();
     let file = wanted.as_ref().map_or("the built-in world".to_owned(), |file| file.display().to_string());
     let too_long = texts.iter().map(|text| cut(with, &[text], of) > 0);
@@ -221,7 +221,7 @@ fn retrieval(args: &Args, with: &Encoders, data: &[PathBuf]) -> Result<()> {
     }
     let silent = measured.seen.numbers.len() - measured.recall.image_to_text.queries;
     if silent > 0 {
-        eprintln!("note: {} without a caption left out", flags::count(silent, "picture"));
+        tell!("note: {} without a caption left out", flags::count(silent, "picture"));
     }
     Ok(writeln!(std::io::stdout(), "{}", serde_json::to_string(&measured.recall)?)?)
 }

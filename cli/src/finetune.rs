@@ -147,7 +147,7 @@ struct Report {
 impl Watch for Report {
     fn pass(&mut self, number: u64, loss: f64, val: Option<f64>) {
         let val = val.map_or(String::new(), |val| format!("  validation {} {:.1}%", self.score, 100.0 * val));
-        eprintln!("{}pass {number}  loss {loss:.4}{val}", self.seed);
+        tell!("{}pass {number}  loss {loss:.4}{val}", self.seed);
     }
 
     fn stop(&self) -> bool {
@@ -257,8 +257,8 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
 }
 
 fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: [usize; 3]) {
-    notes.iter().for_each(|note| eprintln!("note: {note}"));
-    eprintln!("{labels}{} to learn from, {val} to validate on, {test} to test on", count(train, example));
+    notes.iter().for_each(|note| tell!("note: {note}"));
+    tell!("{labels}{} to learn from, {val} to validate on, {test} to test on", count(train, example));
 }
 
 impl Options {
@@ -324,31 +324,31 @@ impl Options {
         let told = |trial: &Trial| {
             let named = self.named(trial.seed);
             if let Some(broken) = &trial.fitted.broken {
-                eprintln!("{named}note: {broken}; what was best before is kept");
+                tell!("{named}note: {broken}; what was best before is kept");
             }
             match (trial.fitted.best_pass, trial.fitted.best) {
-                (Some(pass), Some(best)) => eprintln!("{named}kept: pass {pass}, {:.1}%", 100.0 * best),
-                _ => eprintln!("{named}kept: the last weights, for there was nothing to choose by"),
+                (Some(pass), Some(best)) => tell!("{named}kept: pass {pass}, {:.1}%", 100.0 * best),
+                _ => tell!("{named}kept: the last weights, for there was nothing to choose by"),
             }
         };
         let learned = trials::trials(recipe, self.seeds, learn, told).inspect_err(|_| place.leave());
         let (model, outcome) = match learned {
             Err(error) if self.stop.load(Ordering::SeqCst) => {
-                eprintln!("note: {error}, and nothing is kept");
+                tell!("note: {error}, and nothing is kept");
                 return Err(Stopped.into());
             }
             learned => learned?,
         };
         if outcome.failed.is_some() {
             let seed = outcome.trials.last().map_or(self.seed, |trial| trial.seed + 1);
-            eprintln!("note: seed {seed} failed, and what was learned before is kept");
+            tell!("note: seed {seed} failed, and what was learned before is kept");
         }
         if let Some(Trial { seed, fitted, .. }) = outcome.stopped() {
             let is_kept = match *seed == outcome.kept {
                 true => "what was learned by then is kept, untested".to_owned(),
                 false => format!("seed {seed} is left out, and seed {} is kept", outcome.kept),
             };
-            eprintln!("note: stopped after {}: {is_kept}", count(fitted.steps as usize, "step"));
+            tell!("note: stopped after {}: {is_kept}", count(fitted.steps as usize, "step"));
         }
         Ok((model, outcome))
     }

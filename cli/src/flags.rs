@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
@@ -13,6 +13,8 @@ use models::data::labelled::utf8;
 use models::model::texts::Pooling;
 use models::transfer::finetune::tuned::Reading;
 use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use tensor::parallel;
 
 /// How many cores to use.
@@ -105,7 +107,7 @@ pub fn count(n: usize, one: &str) -> String {
 pub fn note_cut(cut: usize, sees: usize) {
     if cut > 0 {
         let are = if cut == 1 { "text is" } else { "texts are" };
-        eprintln!("note: {cut} {are} longer than the {sees} tokens that the model sees: cut there");
+        tell!("note: {cut} {are} longer than the {sees} tokens that the model sees: cut there");
     }
 }
 
@@ -129,7 +131,7 @@ fn empty(first: usize, texts: &[String]) -> impl Iterator<Item = usize> {
 fn note_texts(numbers: &[usize], what: &str, place: impl Fn(usize) -> String) {
     if let Some(&i) = numbers.first() {
         let (n, are) = (count(numbers.len(), "text"), if numbers.len() == 1 { "is" } else { "are" });
-        eprintln!("note: {n} {are} {what}; first {}", place(i));
+        tell!("note: {n} {are} {what}; first {}", place(i));
     }
 }
 
@@ -197,7 +199,7 @@ impl Texts {
             let read = from.read_until(b'\n', &mut line);
             let end = read.with_context(|| format!("{}: cannot be read to its end", name.display()))? == 0;
             if end && number == 1 && self.file.is_some() {
-                eprintln!("note: {} is empty", name.display());
+                tell!("note: {} is empty", name.display());
             }
             if !end {
                 line.pop_if(|last| *last == b'\n');
@@ -231,15 +233,31 @@ impl<'a, O> Placed<'a, O> {
     }
 }
 
-/// From now on Ctrl-C sets `stop`, and a second time ends the program at once.
+/// From now on Ctrl-C sets `stop`, and after that ends the program at once. The system's requests to end set it, too, and as
+/// often as they like: who closes a terminal, or shuts a machine down, sends several.
 pub fn on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<()> {
-    let asked = Arc::clone(stop);
-    let set = move || {
-        if asked.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+    let listen = || {
+        // Who comes first: it looks whether `stop` is set before the other sets it.
+        flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(stop))?;
+        for signal in [SIGINT, SIGTERM] {
+            flag::register(signal, Arc::clone(stop))?;
         }
+        #[cfg(unix)]
+        if !passed_over(signal_hook::consts::SIGHUP) {
+            flag::register(signal_hook::consts::SIGHUP, Arc::clone(stop))?;
+        }
+        std::io::Result::Ok(())
     };
-    ctrlc::set_handler(set).context("cannot listen for Ctrl-C")
+    listen().context("cannot listen for Ctrl-C")
+}
+
+/// Whether this signal is to be passed over, as `nohup` asks for with that of a terminal that is closed. Where the system does
+/// not say, it is not.
+#[cfg(unix)]
+fn passed_over(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// The number of the character that begins at this byte of a text: what other programs call its place.

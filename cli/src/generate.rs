@@ -89,11 +89,11 @@ pub fn run(args: &Args) -> Result<()> {
 fn interactive(continue_all: impl Fn(&[u8]) -> Result<()>) -> Result<()> {
     let asks = std::io::stdin().is_terminal();
     if asks {
-        eprintln!("a line is continued; an empty one starts a new text; Ctrl-D ends");
+        tell!("a line is continued; an empty one starts a new text; Ctrl-D ends");
     }
     loop {
         if asks {
-            eprint!("> ");
+            let _ = write!(std::io::stderr(), "> ");
         }
         let mut line = Vec::new(); // any bytes: the tokenizer takes them all
         if std::io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
@@ -109,7 +109,7 @@ fn continue_all(args: &Args, model: &Gpt, with: &Pretrained, ends: &Ends, prompt
     let ids = tokenizer.encode(prompt, Special::Allow)?;
     let block = model.config.n_positions;
     if ids.len() > block {
-        eprintln!("note: the prompt has {} tokens and the model sees {block}: its beginning is cut off", ids.len());
+        tell!("note: the prompt has {} tokens and the model sees {block}: its beginning is cut off", ids.len());
     }
     let temperature = if args.greedy { 0.0 } else { args.temperature };
     let Args { top_k, top_p, seed, .. } = *args;

@@ -59,7 +59,7 @@ mod fetching {
     impl Shown {
         pub fn show(&mut self, event: Event) {
             match event {
-                Event::Note(sentence) => eprintln!("note: {sentence}"),
+                Event::Note(sentence) => tell!("note: {sentence}"),
                 Event::Bytes { name, done, size } if std::io::stderr().is_terminal() => self.bar(name, done, size),
                 Event::Bytes { name, done, size } => self.line(name, done, size),
             }
@@ -69,7 +69,7 @@ mod fetching {
         pub fn end(&mut self) {
             if let Some(bar) = self.bar.take() {
                 bar.abandon();
-                eprintln!();
+                tell!();
             }
         }
 
@@ -88,7 +88,7 @@ mod fetching {
             let due = self.printed.is_some_and(|printed| printed.elapsed() > Duration::from_secs(10));
             if self.name != name || due {
                 let so_far = if done > 0 { format!(", {} of it there", bytes(done as usize)) } else { String::new() };
-                eprintln!("{name}: {}{so_far}", bytes(size as usize));
+                tell!("{name}: {}{so_far}", bytes(size as usize));
                 name.clone_into(&mut self.name);
                 self.printed = Some(Instant::now());
             }

@@ -5,6 +5,16 @@
 //! failed), 2 (the words were off) and 130 (stopped by Ctrl-C).
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stderr, clippy::print_stdout)] // a line that nobody can read any more ends no work
+
+/// A line on standard error, of which nothing depends on its being read: `eprintln!` would end the program, and with it hours
+/// of work, when the terminal is closed.
+macro_rules! tell {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
 
 mod answer;
 mod bench;
@@ -112,7 +122,7 @@ fn main() -> ExitCode {
         if error.is::<Stopped>() {
             return ExitCode::from(130);
         }
-        eprintln!("error: {}", sentence(&error));
+        tell!("error: {}", sentence(&error));
         let words = error.is::<Usage>() || matches!(error.downcast_ref(), Some(models::Error::Options(_)));
         ExitCode::from(if words { 2 } else { 1 })
     })

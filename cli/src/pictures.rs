@@ -100,7 +100,7 @@ impl PictureFlags {
             ..options
         };
         let gallery = Gallery::open(options)?;
-        gallery.notes().iter().for_each(|note| eprintln!("note: {note}"));
+        gallery.notes().iter().for_each(|note| tell!("note: {note}"));
         Ok(gallery)
     }
 
@@ -167,7 +167,7 @@ pub fn all_read(faults: &[Error], of: usize) -> Result<()> {
         [only] if of == 1 => Err(anyhow!("{only}")),
         _ => {
             // The user named each, and so is each named here.
-            faults.iter().for_each(|fault| eprintln!("note: left out: {fault}"));
+            faults.iter().for_each(|fault| tell!("note: left out: {fault}"));
             let others = if faults.len() < of { "; the others are done" } else { "" };
             Err(anyhow!("{} of {of} pictures could not be read, as said above{others}", faults.len()))
         }
@@ -179,9 +179,9 @@ const TOLD: usize = 10;
 
 /// Says of pictures in a set that could not be read why, and that they are left out.
 pub fn note(faults: &[Error]) {
-    faults.iter().take(TOLD).for_each(|fault| eprintln!("note: left out: {fault}"));
+    faults.iter().take(TOLD).for_each(|fault| tell!("note: left out: {fault}"));
     if faults.len() > TOLD {
-        eprintln!("note: and {} more", flags::count(faults.len() - TOLD, "picture"));
+        tell!("note: and {} more", flags::count(faults.len() - TOLD, "picture"));
     }
 }
 

@@ -19,7 +19,7 @@ pub fn print_profile(profile: &Profile, precision: Precision) {
     let peak = tensor::peak::measure(Duration::from_millis(60), precision);
     let rows = profile.rows();
     let total: f64 = rows.iter().map(|(.., spent)| spent.time.as_secs_f64()).sum();
-    eprintln!("\n{:<14} {:<9} {:>8} {:>10} {:>7} {:>9}", "operation", "pass", "times", "ms each", "share", "of peak");
+    tell!("\n{:<14} {:<9} {:>8} {:>10} {:>7} {:>9}", "operation", "pass", "times", "ms each", "share", "of peak");
     for (name, pass, spent) in rows {
         let seconds = spent.time.as_secs_f64();
         let each = 1e3 * seconds / spent.count as f64;
@@ -29,7 +29,7 @@ pub fn print_profile(profile: &Profile, precision: Precision) {
             flops => format!("{:.0}%", 100.0 * flops / seconds / peak),
         };
         let pass = format!("{pass:?}").to_lowercase();
-        eprintln!("{name:<14} {pass:<9} {:>8} {each:>10.3} {share:>6.1}% {of_peak:>9}", spent.count);
+        tell!("{name:<14} {pass:<9} {:>8} {each:>10.3} {share:>6.1}% {of_peak:>9}", spent.count);
     }
 }
 
@@ -38,7 +38,7 @@ pub fn print_profile(profile: &Profile, precision: Precision) {
 macro_rules! say {
     ($self:ident, $($words:tt)*) => {
         if $self.json {
-            let _ = writeln!(std::io::stderr(), $($words)*);
+            tell!($($words)*);
         } else {
             let _ = writeln!(std::io::stdout(), $($words)*);
         }

@@ -93,10 +93,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
     };
     if cut(&with, &[&args.query], of) > 0 {
-        eprintln!(
-            "note: the query is longer than the {} tokens that the model sees: cut there",
-            read_at_most(&with, of)
-        );
+        tell!("note: the query is longer than the {} tokens that the model sees: cut there", read_at_most(&with, of));
     }
     let mut out = std::io::stdout().lock();
     for hit in index.search(&with, &args.query, of, args.top) {
@@ -133,7 +130,7 @@ fn among_pictures(args: &Args) -> Result<()> {
             }
         };
         page::write(page, &query, &among, &gallery, wanted, &hits)?;
-        eprintln!("note: the page is {}", page.display());
+        tell!("note: the page is {}", page.display());
     }
     Ok(())
 }
@@ -152,7 +149,7 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
                 return Err(crate::Usage(what).into());
             }
             let gallery = Gallery::lines(lines)?;
-            gallery.notes().iter().for_each(|note| eprintln!("note: {note}"));
+            gallery.notes().iter().for_each(|note| tell!("note: {note}"));
             (gallery, kept::path(&args.data))
         }
         Some(_) => (args.pictures.open(with, &args.data)?, kept::path(&args.data)),
@@ -174,8 +171,8 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
 /// Says where the vectors are kept, or why they are not.
 fn tell(kept: models::Result<PathBuf>) {
     match kept {
-        Ok(path) => eprintln!("note: the vectors are kept in {}", path.display()),
-        Err(error) => eprintln!("note: the vectors are kept nowhere: {error} (--index FILE names a place)"),
+        Ok(path) => tell!("note: the vectors are kept in {}", path.display()),
+        Err(error) => tell!("note: the vectors are kept nowhere: {error} (--index FILE names a place)"),
     }
 }
 

@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Result<()> {
         number += 1;
         if cut > 0 {
             let (place, words, sees) = (args.texts.place(number), count(cut, "word"), tagger.tuned.model.block_size());
-            eprintln!("note: {place} has {words} longer than the {sees} tokens that the model sees: cut there");
+            tell!("note: {place} has {words} longer than the {sees} tokens that the model sees: cut there");
         }
         if args.json {
             let place = |byte| character(&texts[0], byte);

@@ -180,6 +180,9 @@ mod tests {
             assert_eq!(bytes.val_bytes, bytes.val_tokens, "a token is a byte");
             assert!(bytes.val_bytes < whole as u64);
         }
+        let stories = super::super::Corpus::World(Box::new(stories(160)));
+        let of_all = stories.bytes_per_token().unwrap() * stories.val_tokens() as f64;
+        assert!((of_all - whole as f64).abs() < 1e-6, "{of_all} {whole}");
     }
 
     #[test]

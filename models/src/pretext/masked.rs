@@ -236,6 +236,27 @@ mod tests {
     }
 
     #[test]
+    fn every_place_is_as_likely_and_any_token_may_stand_there() {
+        let (t, rows) = (tokenizer(), 4000u64);
+        let (row, frame) = (row(&t), t.frame().unwrap());
+        let (mut chosen, mut put) = (vec![0.0f64; row.len()], vec![false; t.vocab_size()]);
+        for step in 0..rows {
+            let batch = masked(&t, Unit::Token, 0.15, step);
+            for at in (0..row.len()).filter(|&at| batch.targets[at] != IGNORE) {
+                chosen[at] += 1.0;
+                put[batch.ids[at] as usize] |= batch.ids[at] != row[at];
+            }
+        }
+        let error = (0.15 * 0.85 / rows as f64).sqrt();
+        for (at, _) in row.iter().enumerate().filter(|(_, id)| !frame.holds(**id)) {
+            assert!((chosen[at] / rows as f64 - 0.15).abs() < 5.0 * error, "{at}: {} of {rows}", chosen[at]);
+        }
+        for id in 0..t.vocab_size() as u32 {
+            assert_eq!(put[id as usize], id == frame.mask || !frame.holds(id), "{id}");
+        }
+    }
+
+    #[test]
     fn masks_are_drawn_anew_at_every_step_and_the_same_when_it_is_repeated() {
         let t = tokenizer();
         assert_eq!(masked(&t, Unit::Token, 0.15, 3), masked(&t, Unit::Token, 0.15, 3));

@@ -191,3 +191,39 @@ pub struct MicroBatch<'a> {
     /// As [`Batch::pictures`].
     pub pictures: &'a [u64],
 }
+
+#[cfg(test)]
+mod tests {
+    use tokenizer::Tokenizer;
+
+    use super::*;
+
+    /// What some rows of a step become.
+    fn rows(of: Objective, ids: &[u32], seed: u64, step: u64) -> Vec<Batch> {
+        let row = |row| {
+            let mut batch = Batch::new();
+            of.push(&mut batch, &mut ids.to_vec(), 64, [seed, step, row]);
+            batch
+        };
+        (0..8).map(row).collect()
+    }
+
+    #[test]
+    fn what_is_hidden_and_what_is_drawn_is_a_matter_of_seed_step_and_row() {
+        let sentences = "The first of them. The second of them. And a third one. The fourth is it. Here is a fifth. ";
+        let tokenizer = Tokenizer::train(&[sentences.as_bytes()], 300).unwrap().framed();
+        let mut ids = Vec::new();
+        tokenizer.encode_ordinary(sentences.as_bytes(), &mut ids);
+        let contrast = Contrast { temperature: 1.0, hardness: 0.0 };
+        let masking =
+            Masking { tokenizer: &tokenizer, frame: tokenizer.frame().unwrap(), share: 0.3, unit: Unit::Token };
+        for of in [Objective::Masked(masking), Objective::Contrastive(Contrastive { tokenizer: &tokenizer, contrast })]
+        {
+            let first = rows(of, &ids, 1, 2);
+            assert_eq!(rows(of, &ids, 1, 2), first, "{of:?}");
+            assert_ne!(rows(of, &ids, 3, 2), first, "another seed: {of:?}");
+            assert_ne!(rows(of, &ids, 1, 3), first, "another step: {of:?}");
+            assert!(first.iter().any(|row| *row != first[0]), "another row: {of:?}");
+        }
+    }
+}

@@ -136,7 +136,9 @@ fn guessed(logits: Value<'_>, targets: &[u32]) -> (f64, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::batches;
+    use super::*;
+    use crate::data::stories::Stories;
+    use crate::data::world::World;
 
     #[test]
     fn what_is_told_apart_lies_far_apart_and_each_row_is_read_once() {
@@ -144,5 +146,27 @@ mod tests {
         assert_eq!(batches(&rows, 4, true), [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]);
         assert_eq!(batches(&rows, 5, false), [&rows[..5], &rows[5..10], &rows[10..]]);
         assert_eq!(batches(&rows, 16, true), [&rows[..]]);
+    }
+
+    #[test]
+    fn some_rows_are_spread_over_all() {
+        let bytes = Stories::train_tokenizer(256).unwrap();
+        let corpus = Corpus::World(Box::new(Stories::new(World::new(1), bytes, 8)));
+        let all = corpus.val_rows(Objective::NextToken, 8);
+        assert!(all > 100, "{all}");
+        let want: Vec<usize> = (0..10).map(|i| i * all / 10).collect();
+        assert_eq!(rows(&corpus, Objective::NextToken, 8, 4, Some(80)), want);
+        assert_eq!(rows(&corpus, Objective::NextToken, 8, 4, None), (0..all).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_guess_is_right_where_the_target_has_the_largest_score() {
+        let params = Params::default();
+        let tape = Tape::no_grad(&params);
+        let probabilities = [0.7, 0.2, 0.1, 0.1, 0.3, 0.6, 0.2, 0.5, 0.3f32];
+        let scores = tensor::Tensor::of([3, 3], &probabilities.map(f32::ln));
+        let (nats, right) = guessed(tape.constant(scores), &[0, 1, 1]);
+        let want = -[0.7, 0.3, 0.5f64].iter().map(|p| p.ln()).sum::<f64>();
+        assert!(right == 2 && (nats - want).abs() < 1e-6, "{right} {nats} {want}");
     }
 }

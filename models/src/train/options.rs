@@ -264,13 +264,19 @@ impl Options {
     }
 
     /// The learning rate as a function of the step.
-    pub fn schedule(&self) -> Schedule {
+    fn schedule(&self) -> Schedule {
         let shape = match self.schedule {
             ScheduleName::Constant => Shape::Constant,
             ScheduleName::Cosine => Shape::Cosine,
             ScheduleName::WarmupStableDecay => Shape::WarmupStableDecay(self.decay_share),
         };
         Schedule { lr: self.lr, min_lr: self.min_lr, warmup: self.warmup, steps: self.steps, shape }
+    }
+
+    /// AdamW's rate in step `step`, and Muon's, which rises and falls with it.
+    pub fn rates(&self, step: u64) -> [f64; 2] {
+        let lr = self.schedule().at(step);
+        [lr, self.muon_lr * lr / self.lr]
     }
 }
 

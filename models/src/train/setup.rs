@@ -219,3 +219,29 @@ impl Setup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use toml::Table;
+
+    use super::*;
+
+    #[test]
+    fn validation_hides_the_same_of_every_run() {
+        let setup = |more: &str| {
+            let flags =
+                "model = \"bert\"\nlayers = 1\nheads = 1\nwidth = 8\nblock_size = 64\nvocab_size = 300\nsteps = 3\n";
+            let flags: Table = format!("{flags}{more}").parse().unwrap();
+            Setup::new(Options::resolve(&Table::new(), &flags).unwrap(), None, &mut ()).unwrap()
+        };
+        let words = setup("mask_share = 0.4\nmask_unit = \"word\"\nseed = 7");
+        let kind = |of: Objective| match of {
+            Objective::Masked(Masking { share, unit, .. }) => (share, unit),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((kind(words.objective()), kind(words.validation())), ((0.4, Unit::Word), (0.15, Unit::Token)));
+        let usual = setup("");
+        let read = |of: &Setup| of.corpus.val_batch(0..8, of.validation(), 64).unwrap();
+        assert_eq!(read(&words), read(&usual));
+    }
+}

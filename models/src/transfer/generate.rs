@@ -141,12 +141,15 @@ mod tests {
 
     #[test]
     fn frequencies_follow_the_probabilities() {
-        let sampling = Sampling { temperature: 1.0, top_k: 0, seed: 5, ..Sampling::default() };
         let scores = [0.5f32.ln(), 0.3f32.ln(), 0.2f32.ln()];
-        let mut counts = [0.0f64; 3];
-        (0..20_000).for_each(|i| counts[sampling.choose(&scores, 0, i) as usize] += 1.0 / 20_000.0);
-        for (got, want) in counts.iter().zip([0.5, 0.3, 0.2]) {
-            assert!((got - want).abs() < 0.015, "{counts:?}"); // four standard errors
+        // At temperature ½ each probability is squared, before they are made to sum to one.
+        for (temperature, want) in [(1.0, [0.5, 0.3, 0.2]), (0.5, [0.25, 0.09, 0.04].map(|p| p / 0.38))] {
+            let sampling = Sampling { temperature, top_k: 0, seed: 5, ..Sampling::default() };
+            let mut counts = [0.0f64; 3];
+            (0..20_000).for_each(|i| counts[sampling.choose(&scores, 0, i) as usize] += 1.0 / 20_000.0);
+            for (got, want) in counts.iter().zip(want) {
+                assert!((got - want).abs() < 0.015, "{temperature}: {counts:?}"); // four standard errors
+            }
         }
     }
 
@@ -212,5 +215,15 @@ mod tests {
         let long: Vec<u32> = (0..30).map(|i| i % 20).collect();
         let ids: Vec<u32> = Generator::new(&model, &params, &long, 0, Sampling::default(), 0).take(40).collect();
         assert!(ids.len() == 40 && ids.iter().all(|&id| id < 20));
+    }
+
+    #[test]
+    fn of_a_prompt_longer_than_the_block_the_end_is_read() {
+        let (model, mut params) = Gpt::init(&crate::gpt::GptConfig::new(20, 8, 2, 2, 8), 1);
+        params.flat_mut().iter_mut().for_each(|w| *w *= 10.0); // far from uniform: what is read tells
+        let long: Vec<u32> = (0..30).map(|i| i * 7 % 20).collect();
+        let scores = |prompt: &[u32]| Generator::new(&model, &params, prompt, 0, Sampling::default(), 0).scores();
+        assert_eq!(scores(&long), scores(&long[22..]));
+        assert_ne!(scores(&long), scores(&long[..8]));
     }
 }

@@ -11,7 +11,7 @@ use tensor::random::{Random, Stream};
 
 use crate::check::changes_as_its_gradient_says;
 
-fn batch(config: &GptConfig, rows: usize) -> Batch {
+pub fn batch(config: &GptConfig, rows: usize) -> Batch {
     let mut random = Random::new(5, Stream::Other, 0);
     let mut batch = Batch::new();
     for _ in 0..rows {

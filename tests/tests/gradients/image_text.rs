@@ -103,7 +103,7 @@ fn what_a_pair_pays_one_by_one_does_not_depend_on_the_rest_of_the_batch() {
     assert!((crossing - again).abs() < 1e-12, "{crossing} and {again}");
 }
 
-fn model(sigmoid: bool, dropout: f64) -> (Model, Params) {
+pub fn model(sigmoid: bool, dropout: f64) -> (Model, Params) {
     let text = TextConfig {
         vocab_size: 40,
         hidden_size: 16,
@@ -129,7 +129,7 @@ fn model(sigmoid: bool, dropout: f64) -> (Model, Params) {
 }
 
 /// Seven pictures with captions of many lengths; two captions are the same, and two pictures.
-fn batch() -> Batch {
+pub fn batch() -> Batch {
     let (mut random, mut batch) = (Random::new(7, Stream::Other, 0), Batch::new());
     for length in [2, 7, 4, 5, 3, 6, 1] {
         batch.ids.extend((0..8).map(|at| if at < length { random.below(39) as u32 } else { 39 }));

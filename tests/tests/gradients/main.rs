@@ -11,6 +11,7 @@
 //! - [`model`]: a small GPT, all operations at once: differences, micro-batches, tied weights, threads.
 //! - [`gpt`], [`bert`]: the real models of the `models` crate, in f32.
 //! - [`contrastive`]: the loss that tells texts apart, and the real BERT with it.
+//! - [`step`]: a step of training, of all three, in parts, with dropout.
 //! - [`image_text`]: the loss that tells pictures and captions apart, and the real CLIP with it, whole and in parts.
 //! - [`optimiser`]: AdamW against one number at a time.
 //! - [`muon`]: Muon against plain loops, and what it does to singular values.
@@ -28,4 +29,5 @@ mod model;
 mod muon;
 mod optimiser;
 mod precision;
+mod step;
 mod table;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tests::{fails, run, said};
 
-use super::training::a_killed_run_ends_as_one_that_was_not;
+use super::training::{STEPS, a_killed_run_ends_as_one_that_was_not};
 use super::{TINY_CLIP, train};
 
 fn clip<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
@@ -90,7 +90,7 @@ fn a_killed_run_of_files_ends_with_the_bits_of_one_that_was_not() {
     let table = folder(directory.path());
     a_killed_run_ends_as_one_that_was_not(&|out| {
         let data = ["--data", table.to_str().unwrap(), "--captions", "{label}", "{label}, {tags}", "--crop", "0.5"];
-        let often = ["--flip", "--micro-batch", "2", "--eval-every", "1", "--save-every", "5", "--steps", "30"];
+        let often = ["--flip", "--micro-batch", "2", "--eval-every", "1", "--save-every", "5", "--steps", STEPS];
         clip(out, &[&data[..], &often].concat()).iter().map(|word| (*word).to_owned()).collect()
     });
 }

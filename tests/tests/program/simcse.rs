@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tests::{run, said, words};
 
 use super::train;
-use super::training::a_killed_run_ends_as_one_that_was_not;
+use super::training::{STEPS, a_killed_run_ends_as_one_that_was_not};
 
 /// A run that was made for others to begin with.
 pub fn trained(directory: &Path, name: &str, more: &[&str]) -> PathBuf {
@@ -74,7 +74,7 @@ fn a_run_goes_on_from_a_bert_and_is_a_whole_one() {
 fn a_run_of_simcse_killed_five_times_ends_with_the_bits_of_one_that_was_not() {
     let directory = tempfile::tempdir().unwrap();
     let from = trained(directory.path(), "bert", &["bert"]);
-    let talkative = ["--steps", "30", "--eval-every", "1", "--eval-tokens", "32", "--save-every", "3"];
+    let talkative = ["--steps", STEPS, "--eval-every", "1", "--eval-tokens", "32", "--save-every", "3"];
     a_killed_run_ends_as_one_that_was_not(&|out| simcse(&from, out, &talkative));
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tests::{fails, pretext, run, said};
 
@@ -14,9 +14,13 @@ fn weights(directory: &Path) -> Vec<u8> {
     fs::read(directory.join("model.safetensors")).unwrap()
 }
 
+/// Steps of a run that is killed five times: so many that a process that goes on for a while, before it is heard of and killed,
+/// is not through.
+pub const STEPS: &str = "200";
+
 /// A line is printed for every step, and a checkpoint written after every third.
 const TALKATIVE: &[&str] =
-    &["--steps", "30", "--eval-every", "1", "--eval-tokens", "32", "--save-every", "3", "--dropout", "0.1"];
+    &["--steps", STEPS, "--eval-every", "1", "--eval-tokens", "32", "--save-every", "3", "--dropout", "0.1"];
 
 #[test]
 fn a_run_killed_five_times_ends_with_the_bits_of_one_that_was_not() {
@@ -37,14 +41,14 @@ fn killed_five_times(talkative: &[&str]) {
     a_killed_run_ends_as_one_that_was_not(&|out| train(out, talkative).into_iter().map(str::to_owned).collect());
 }
 
-/// For a run of 30 steps into a given directory, with a line for every step.
+/// For a run of [`STEPS`] steps into a given directory, with a line for every step.
 pub fn a_killed_run_ends_as_one_that_was_not(words: &dyn Fn(&Path) -> Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     let (whole, killed) = (directory.path().join("whole"), directory.path().join("killed"));
     let output = run(words(&whole));
     assert!(output.status.success(), "{}", said(&output));
     let mut words = words(&killed);
-    // Killed after this many lines: before the first step, before and after checkpoints, twice in a row near the end.
+    // Killed after this many lines: before the first step, before and after checkpoints, twice in a row.
     let mut kills = 0;
     for lines in [2, 11, 9, 12, 1] {
         let mut child = pretext().args(&words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -70,7 +74,7 @@ pub fn a_killed_run_ends_as_one_that_was_not(words: &dyn Fn(&Path) -> Vec<String
         metrics.lines().map(|text| of(line(text))).collect()
     };
     assert_eq!(measured(&killed), measured(&whole), "each step stands once in the metrics, and was the same");
-    assert_eq!(measured(&whole).len(), 30);
+    assert_eq!(measured(&whole).len().to_string(), STEPS);
 }
 
 #[test]
@@ -117,23 +121,53 @@ fn the_weights_do_not_depend_on_the_number_of_threads() {
     assert_eq!(one, three);
 }
 
+/// Sends a program one signal after the other.
+#[cfg(unix)]
+fn signal(program: &Child, signals: &[&str]) {
+    for signal in signals {
+        assert!(Command::new("kill").args([signal, &program.id().to_string()[..]]).status().unwrap().success());
+    }
+}
+
 #[cfg(unix)]
 #[test]
-fn ctrl_c_saves_and_ends_cleanly() {
+fn ctrl_c_saves_and_ends_cleanly_and_so_do_a_terminal_that_is_closed_and_a_machine_that_is_shut_down() {
+    let long = ["--steps", "100000", "--eval-every", "1", "--eval-tokens", "32", "--save-every", "100000"];
+    for signals in [&["-INT"][..], &["-HUP", "-HUP", "-TERM"], &["-TERM", "-HUP", "-TERM"]] {
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("run");
+        let mut child = pretext().args(train(&out, &long)).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with("step 5/")));
+        signal(&child, signals);
+        let rest: Vec<String> = lines.collect();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}: what a script would do next is not done");
+        assert!(rest.iter().any(|line| line.contains("go on with")), "{signals:?}: {rest:?}");
+        let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+        let state = fs::read(out.join("state.safetensors")).unwrap();
+        let step = format!("\\\"step\\\":{},", metrics.lines().count());
+        assert!(
+            String::from_utf8_lossy(&state[..2000]).contains(&step),
+            "{signals:?}: the checkpoint is of the last step"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_is_to_outlive_its_terminal_does() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("run");
-    let long = ["--steps", "100000", "--eval-every", "1", "--eval-tokens", "32", "--save-every", "100000"];
-    let mut child = pretext().args(train(&out, &long)).stdout(Stdio::piped()).spawn().unwrap();
+    let program = pretext();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(program.get_program()); // as `nohup` does
+    program.get_envs().for_each(|(name, value)| drop(command.env(name, value.unwrap())));
+    let mut child = command.args(train(&out, TALKATIVE)).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.starts_with("step 5/")));
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    signal(&child, &["-HUP"]);
     let rest: Vec<String> = lines.collect();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}: what a script would do next is not done");
-    assert!(rest.iter().any(|line| line.contains("go on with")), "{rest:?}");
-    let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
-    let state = fs::read(out.join("state.safetensors")).unwrap();
-    let step = format!("\\\"step\\\":{},", metrics.lines().count());
-    assert!(String::from_utf8_lossy(&state[..2000]).contains(&step), "the checkpoint is of the last step");
+    assert!(child.wait().unwrap().success() && rest.iter().any(|line| line.contains("a sample:")), "{rest:?}");
 }
 
 #[test]

@@ -100,6 +100,29 @@ fn ctrl_c_keeps_what_a_fine_tuning_has_learned_and_of_several_seeds_the_mean_is_
     assert!(content && text.contains("validation accuracy ") && text.contains("(2 seeds)"), "{text}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_terminal_that_is_gone_ends_no_fine_tuning_and_no_curve() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let model = model.to_str().unwrap();
+    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let svg = here.join("curve.svg");
+    let tuned = here.join("tuned");
+    let [svg, tuned] = [&svg, &tuned].map(|path| path.to_str().unwrap());
+    let common = ["--data", &data[..], "--least-steps", "3"];
+    for (words, kept) in [
+        (&["finetune", model, "classify", "--out", tuned, "--seeds", "2"][..], "tuned/model.safetensors"),
+        (&["curve", model, "classify", "--test-data", &data, "--svg", svg, "--seeds", "1"], "curve.svg"),
+    ] {
+        let mut child =
+            pretext().args(words).args(common).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        drop(child.stderr.take()); // nobody reads what it says
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{words:?}");
+        assert!(here.join(kept).exists(), "{kept}");
+    }
+}
+
 #[test]
 fn labels_and_texts_that_are_turned_round_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();

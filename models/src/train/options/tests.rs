@@ -34,6 +34,19 @@ fn of_steps_and_minutes_the_flag_counts_and_of_a_file_the_steps() {
 }
 
 #[test]
+fn both_rates_rise_and_fall_together() {
+    let flags = table(
+        "steps = 100\nwarmup = 10\nlr = 0.01\nmin_lr = 0.001\nmuon_lr = 0.02\noptimizer = \"muon\"\nschedule = \"cosine\"",
+    );
+    let options = Options::resolve(&Table::new(), &flags).unwrap();
+    assert_eq!(options.rates(10), [0.01, 0.02]);
+    for (step, share) in [(0, 1.0 / 11.0), (55, 0.55), (100, 0.1)] {
+        let [lr, muon_lr] = options.rates(step).map(|rate| rate / share);
+        assert!((lr - 0.01).abs() < 1e-9 && (muon_lr - 0.02).abs() < 1e-9, "{step}: {lr} {muon_lr}");
+    }
+}
+
+#[test]
 fn flags_without_effect_are_refused() {
     for (said, answer) in [
         ("val_share = 0.2", "without that it is the built-in world"),

@@ -18,7 +18,6 @@ use crate::pretext::Batch;
 pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
     watch.plan(&run.setup.plan(run.position.step));
     let o = run.setup.options.clone();
-    let schedule = o.schedule();
     let (mut gradients, mut batch) = (Gradients::new(&run.setup.params), Batch::new());
     let first = run.position.step;
     if first == o.steps {
@@ -42,8 +41,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
         let Setup { model, params, .. } = &mut run.setup;
         let how = Compute { profile, ..o.compute() };
         let loss = loss_and_gradients(model, params, &mut gradients, &batch, how, o.seed, step);
-        let lr = schedule.at(step);
-        let muon_lr = o.muon_lr * lr / o.lr; // Muon's rate rises and falls with the other
+        let [lr, muon_lr] = o.rates(step);
         // The gradient's norm as it was; where that is no number, there is no step.
         let grad_norm = timed(profile, "Optimiser", || run.optimizer.step(params, &gradients, lr, muon_lr));
         check(step + 1, loss, grad_norm, &run.directory)?;
@@ -121,7 +119,8 @@ mod tests {
         };
         let whole = here.path().join("whole");
         let outcome = train(&mut begin(&whole), &mut ()).unwrap();
-        assert!(outcome.finished && outcome.val_loss.is_some());
+        let bits = outcome.val_loss.unwrap() / 2f64.ln(); // a token is a byte here
+        assert!(outcome.finished && (outcome.bits_per_byte.unwrap() - bits).abs() < 1e-12, "{outcome:?}");
         let mut stopped = 0;
         // At every question: before the first step, in each evaluation, behind each step.
         for questions in 1.. {
@@ -139,6 +138,23 @@ mod tests {
             assert!(outcome.finished && kept(&out) == kept(&whole), "{questions}");
         }
         assert!(stopped > 0, "none was stopped in its last evaluation");
+    }
+
+    #[test]
+    fn a_step_of_pictures_and_texts_leaves_the_temperature_within_its_bound() {
+        let flags: Table = "model = \"clip\"\nlayers = 1\nheads = 2\nwidth = 16\nbatch_size = 4\nvocab_size = 300\n\
+                            block_size = 40\nsteps = 1\nlr = 1e-3\nclip.image_size = 16\nclip.patch_size = 8\n\
+                            clip.vision_layers = 1\nclip.vision_heads = 2\nclip.vision_width = 16\nclip.embed_dim = 8"
+            .parse()
+            .unwrap();
+        let here = tempfile::tempdir().unwrap();
+        let mut run = Run::create(Some(&here.path().join("run")), &Table::new(), &flags, &mut ()).unwrap();
+        let params = &mut run.setup.params;
+        let scale = params.ids().find(|&id| params.name(id) == "logit_scale").unwrap();
+        params.value_mut(scale)[0] = 9.0; // e⁹ is 8,103
+        train(&mut run, &mut ()).unwrap();
+        let Model::Clip(clip) = &run.setup.model else { unreachable!("it was asked for") };
+        assert!((clip.scale(&run.setup.params) - 100.0).abs() < 1e-3, "{}", clip.scale(&run.setup.params));
     }
 
     #[test]

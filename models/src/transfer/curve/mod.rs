@@ -186,6 +186,8 @@ fn draw(classes: &[usize], labels: usize, seed: u64) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Model;
+    use crate::gpt::{Gpt, GptConfig};
 
     fn pool() -> Vec<usize> {
         (0..60).map(|i| usize::from(i % 10 == 0)).collect()
@@ -205,6 +207,21 @@ mod tests {
         let [two, eight] = [2, 8].map(|labels| draw(&pool(), labels, 5));
         assert!(two.iter().all(|i| eight.contains(i)));
         assert_ne!(draw(&pool(), 8, 6), eight);
+    }
+
+    #[test]
+    fn both_learn_by_the_seed_of_their_point_and_each_score_is_its_own() {
+        let (model, params) = Gpt::init(&GptConfig::new(256, 8, 1, 1, 8), 1);
+        let from = Pretrained { model: Model::Gpt(model), params, tokenizer: tokenizer::Tokenizer::bytes() };
+        let with = Tuning { from: &from, reading: Reading::Mean, recipe: Recipe::default() };
+        let learn = |seed: u64| {
+            let score = |model: &Pretrained, recipe: &Recipe| {
+                assert_eq!(model.params.flat() == from.params.flat(), std::ptr::eq(model, &from), "scratch is another");
+                Ok(recipe.seed as f64 + if std::ptr::eq(model, &from) { 0.5 } else { 0.0 })
+            };
+            with.both(seed, score).unwrap()
+        };
+        assert_eq!([learn(7), learn(8)], [(7.5, 7.0), (8.5, 8.0)]);
     }
 
     #[test]

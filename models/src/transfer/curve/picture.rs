@@ -110,6 +110,12 @@ mod tests {
         for text in texts {
             assert!(svg.contains(text), "{text}");
         }
+        let closer = |scores: Vec<f64>| {
+            let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+            vec![mean; scores.len()]
+        };
+        let sure = [point(1), point(2), point(4), point(7)].map(|p| Point { scores: p.scores.map(closer), ..p });
+        assert_ne!(render(said, names, &sure).unwrap(), svg, "the intervals are drawn");
         for labels in ["\n1\n", "\n2\n", "\n4\n", "\n7\n"] {
             assert!(svg.contains(labels), "{labels:?}");
         }

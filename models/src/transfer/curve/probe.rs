@@ -272,6 +272,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_learned_at_last_is_learned_from_all_labels() {
+        let mut random = tensor::random::Random::new(3, tensor::random::Stream::Other, 0);
+        let mut some = Tensor::normal([80, 6], 0.2, &mut random);
+        let labels: Vec<usize> = (0..80).map(|i| i % 2).collect();
+        // A column that only the examples know by which the strength is chosen.
+        for (i, row) in some.data_mut().chunks_exact_mut(6).enumerate() {
+            row[5] = if (i / 2 + 1).is_multiple_of(CHOOSES) { labels[i] as f32 - 0.5 } else { 0.0 };
+        }
+        let learned = fitted(&some, &labels, 2);
+        assert!(learned.weight(Some(5), 1) > 0.01, "{}", learned.weight(Some(5), 1));
+    }
+
+    #[test]
+    fn each_score_is_of_its_own_features() {
+        let with = untrained();
+        let galleries = [Gallery::single(100, 116, 16, true), Gallery::single(0, 100, 16, true)];
+        let mut probe = Probe::new(&with, galleries, |_, _| {}).unwrap();
+        let telling = |labels: &[usize], classes: usize| {
+            let mut rows = Tensor::zeros([labels.len(), classes]);
+            rows.data_mut().chunks_exact_mut(classes).zip(labels).for_each(|(row, &label)| row[label] = 1.0);
+            rows
+        };
+        let drawn = super::super::draw(&probe.classes(), 2, 1);
+        probe.trained = [0, 1].map(|i| telling(&probe.labels[i], probe.classes));
+        let [trained, scratch, raw, majority] = probe.scores(&drawn, 1).unwrap();
+        assert!(trained == 1.0 && scratch < 0.9 && raw < 0.9 && majority < 0.5, "{trained} {scratch} {raw} {majority}");
+        (probe.trained, probe.raw) = (probe.raw.clone(), probe.trained.clone());
+        assert_eq!(probe.scores(&drawn, 1).unwrap(), [raw, scratch, trained, majority]);
+        let other = probe.scores(&drawn, 2).unwrap();
+        assert!(other[1] != scratch && [other[0], other[2], other[3]] == [raw, trained, majority], "{other:?}");
+    }
+
+    #[test]
     fn where_few_classes_have_labels_to_choose_by_the_strength_is_a_middle_one() {
         let mut random = tensor::random::Random::new(5, tensor::random::Stream::Other, 0);
         let some = Tensor::normal([10, 6], 1.0, &mut random);

@@ -264,6 +264,27 @@ mod tests {
     }
 
     #[test]
+    fn a_model_of_two_segments_is_told_which_is_the_question() {
+        let tokenizer = tokenizer();
+        let config = BertConfig::new(Form::PostNorm, tokenizer.vocab_size(), 64, 1, 2, 32);
+        let (model, params) = Bert::init(&config, 1);
+        let from = Pretrained { model: Model::Bert(model), params, tokenizer };
+        let mut answerer =
+            Answerer { tuned: Tuned::new(&from, Kind::Answer, OUTPUTS.len(), Reading::Token, &Recipe::default()) };
+        let window = &windows(&from.tokenizer, 64, "Where is it?", TEXT).0[0];
+        let scores = |of: &Answerer| {
+            let tape = Tape::no_grad(&of.tuned.params);
+            of.scores(&tape, &[window], 0.0)[0].value().data().to_vec()
+        };
+        let before = scores(&answerer);
+        let params = &mut answerer.tuned.params;
+        let table = params.ids().find(|&id| params.name(id).ends_with("token_type_embeddings.weight")).unwrap();
+        let second = &mut params.value_mut(table)[32..];
+        second.iter_mut().enumerate().for_each(|(i, x)| *x += i as f32);
+        assert_ne!(scores(&answerer), before);
+    }
+
+    #[test]
     fn an_answerer_learns_its_questions_and_windows_without_the_answer_stay_silent() {
         let tokenizer = tokenizer();
         let config = BertConfig {

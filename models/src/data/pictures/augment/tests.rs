@@ -64,7 +64,7 @@ fn a_crop_has_an_area_and_an_aspect_in_their_ranges_and_lies_within_the_picture(
     let augment = Augment { crop: 0.25, aspect: 4.0 / 3.0, ..Augment::none() };
     for (w, h) in [(64, 64), (100, 60), (31, 47)] {
         let picture = slopes(w, h);
-        let mut shares = Vec::new();
+        let (mut shares, mut at) = (Vec::new(), [0.0; 2]);
         for i in 0..1000 {
             let mut random = Random::new(3, Stream::View, 0).at(i * WORDS);
             let Region { left, top, width, height } = augment.region(&picture, &mut random);
@@ -72,8 +72,11 @@ fn a_crop_has_an_area_and_an_aspect_in_their_ranges_and_lies_within_the_picture(
             assert!((0.7499..1.3334).contains(&aspect), "aspect {aspect}");
             assert!(left >= 0.0 && top >= 0.0 && left + width < w as f64 + 1e-9 && top + height < h as f64 + 1e-9);
             shares.push(width * height / (w * h) as f64);
+            let room = [w as f64 - width, h as f64 - height];
+            at = [at[0] + left / room[0].max(1e-9) / 1000.0, at[1] + top / room[1].max(1e-9) / 1000.0];
         }
         let mean = shares.iter().sum::<f64>() / 1000.0;
+        assert!(at.iter().all(|at| (0.45..0.55).contains(at)), "on the way from one side to the other: {at:?}");
         assert!(shares.iter().all(|share| (0.2499..=1.0001).contains(share)));
         assert!(w != h || (0.55..0.66).contains(&mean), "mean share {mean}"); // large ones fit less often
     }
