@@ -1,13 +1,13 @@
 //! `pretext curve`: what pre-training is worth, as a score against the number of labels.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
-use models::Error;
 use models::data::labelled::{classes, conll};
 use models::hub::pretrained::Pretrained;
 use models::train::options::PrecisionName;
@@ -19,6 +19,7 @@ use models::transfer::curve::{Learner, Plan, Point, Subject, Tuning, curve, pict
 use models::transfer::finetune::Recipe;
 use models::transfer::finetune::examples;
 use models::transfer::finetune::tuned::Reading;
+use models::{Error, files};
 use serde_json::json;
 
 use crate::Stopped;
@@ -93,9 +94,9 @@ struct Options {
     /// What matrix products do with their operands: nothing (f32), or round them to bf16
     #[arg(long, value_name = "NAME", value_parser = named::<PrecisionName>, default_value = "f32")]
     precision: PrecisionName,
-    /// Where the picture goes
-    #[arg(long, default_value_os_t = free(), value_name = "FILE")]
-    svg: PathBuf,
+    /// Where the picture goes [default: curve.svg, or the first of curve-2.svg, … that is not there yet]
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Print the points as one JSON line instead of a table
     #[arg(long)]
     json: bool,
@@ -105,12 +106,6 @@ struct Options {
     pictures: PictureFlags,
 }
 
-/// The first of curve.svg, curve-2.svg, … that is not there yet.
-fn free() -> PathBuf {
-    let more = (2..).map(|i| PathBuf::from(format!("curve-{i}.svg")));
-    std::iter::once(PathBuf::from("curve.svg")).chain(more).find(|path| !path.exists()).unwrap_or_default()
-}
-
 pub fn run(args: &Args) -> Result<()> {
     let (Task::Classify { options: o, .. } | Task::Tag(o)) = &args.task;
     o.threads.set();
@@ -118,10 +113,11 @@ pub fn run(args: &Args) -> Result<()> {
     if o.most == Some(0) {
         return Err(crate::Usage("--most 0 leaves nothing to learn from: give 1 or more".to_owned()).into());
     }
-    if o.svg.exists() {
-        return Err(Error::file(&o.svg, "is there already: give the picture another name with --svg").into());
+    if let Some(there) = o.svg.as_ref().filter(|svg| svg.exists()) {
+        return Err(Error::file(there, "is there already: give the picture another name with --svg").into());
     }
-    models::files::try_at(&o.svg).map_err(|error| Error::io(&o.svg, "write", &error))?;
+    let svg = o.svg.as_deref().unwrap_or(Path::new("curve.svg"));
+    files::try_at(svg).map_err(|error| Error::io(svg, "write", &error))?;
     if pictures::is_clip(&args.dir)? {
         return with_pictures(args, o);
     }
@@ -199,6 +195,20 @@ impl Options {
         Recipe { lr, dropout, precision: precision.into(), ..usual }.with_passes(epochs, least_steps, least)
     }
 
+    /// The picture's file, with nothing in it yet, so that no other curve takes its name meanwhile.
+    fn picture(&self) -> models::Result<PathBuf> {
+        let numbered = |i: u32| if i == 1 { "curve.svg".into() } else { format!("curve-{i}.svg").into() };
+        for i in 1.. {
+            let path = self.svg.clone().unwrap_or_else(|| numbered(i));
+            match File::create_new(&path) {
+                Ok(_) => return Ok(path),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && self.svg.is_none() => {}
+                Err(error) => return Err(Error::io(&path, "create", &error)),
+            }
+        }
+        unreachable!("there are not so many files")
+    }
+
     /// Measures the curve, shows it point by point, and draws the picture.
     fn draw<S: Subject + Sync>(&self, args: &Args, subject: &S, tests: usize) -> Result<()> {
         let plan = Plan { most: self.most.unwrap_or(usize::MAX), seeds: self.seeds, seed: self.seed };
@@ -217,16 +227,21 @@ impl Options {
             1 => "one seed".to_owned(),
             n => format!("means over {n} seeds; the bars are their 95% intervals"),
         };
+        let stop = Arc::new(AtomicBool::new(false));
+        flags::on_ctrl_c(&stop)?;
+        let svg = self.picture()?;
         // With each point the picture is drawn anew, so that whatever ends it leaves what is known by then.
         let mut drawn = Ok(());
         let report = |so_far: &[Point]| {
             so_far.last().into_iter().for_each(|point| say(row(point)));
-            drawn = picture::draw::<S>(&self.svg, [&title, &known], so_far);
+            let draw = || picture::draw::<S>(&svg, [&title, &known], so_far);
+            drawn = files::with_room(|sentence| tell!("note: {sentence}"), draw);
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        flags::on_ctrl_c(&stop)?;
         let stopped = || stop.load(Ordering::SeqCst);
         let (points, end) = tensor::parallel::inside(|| curve(subject, plan, report, stopped));
+        if points.is_empty() {
+            let _ = std::fs::remove_file(&svg); // there is nothing in it
+        }
         if stopped() {
             let left = if points.is_empty() { "and so without a picture" } else { "what was not finished is left out" };
             tell!("note: stopped with {}, {left}", count(points.len(), "point"));
@@ -235,7 +250,7 @@ impl Options {
             let points: Vec<_> = points.iter().map(told::<S>).collect();
             said = writeln!(std::io::stdout(), "{}", json!({"measured": S::MEASURED, "points": points}));
         } else if !self.json && drawn.is_ok() && !points.is_empty() {
-            said = said.and_then(|()| writeln!(std::io::stdout(), "the picture is {}", self.svg.display()));
+            said = said.and_then(|()| writeln!(std::io::stdout(), "the picture is {}", svg.display()));
         }
         // Whether somebody still listens says nothing of how it ended.
         end?;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, anyhow};
 use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll, squad};
-use models::files::quoted;
+use models::files::{self, quoted};
 use models::hub::pretrained::Pretrained;
 use models::train::options::PrecisionName;
 use models::transfer::finetune::answer;
@@ -186,16 +186,18 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
     let sizes = [examples.train.len(), examples.val.len(), examples.test.len()];
     introduce(&examples.notes, &(count(examples.labels.len(), "label") + "; "), "example", sizes);
     let place = Place::take(o.out.as_deref(), Kind::Classify)?;
-    let (classifier, outcome) = o.trials(&recipe, &place, |recipe| {
+    let learn = |recipe: &Recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Classify, recipe));
         let (classifier, fitted) = classify::finetune(&body, &examples, pooling.into(), recipe, report)?;
         let scores =
             (sizes[2] > 0 && !fitted.stopped).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
         let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
         Ok((classifier, fitted, test))
-    })?;
-    classifier.save(&place.directory, &from.tokenizer, &examples.labels)?;
-    o.conclude(Kind::Classify, &o.told(args, Kind::Classify, Some(pooling), &recipe), &place, outcome)
+    };
+    let told = o.told(args, Kind::Classify, Some(pooling), &recipe);
+    o.trials(Kind::Classify, &told, &place, &recipe, learn, |classifier| {
+        classifier.save(&place.directory, &from.tokenizer, &examples.labels)
+    })
 }
 
 fn tag(args: &Args, o: &Options) -> Result<()> {
@@ -212,7 +214,7 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
     let sizes = [&sentences.train, &sentences.val, &sentences.test].map(Tagged::sentences);
     introduce(&sentences.notes, &(count(sentences.tags.len(), "tag") + "; "), "example", sizes);
     let place = Place::take(o.out.as_deref(), Kind::Tag)?;
-    let (tagger, outcome) = o.trials(&recipe, &place, |recipe| {
+    let learn = |recipe: &Recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Tag, recipe));
         let parts = [&sentences.train, &sentences.val];
         let (tagger, fitted) = tag::finetune(&body, parts, &sentences.tags, recipe, report)?;
@@ -220,9 +222,9 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
             .then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
         let named = |s: Counts| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
         Ok((tagger, fitted, score.map_or(Scores::new(), named)))
-    })?;
-    tagger.save(&place.directory, &from.tokenizer)?;
-    o.conclude(Kind::Tag, &o.told(args, Kind::Tag, None, &recipe), &place, outcome)
+    };
+    let told = o.told(args, Kind::Tag, None, &recipe);
+    o.trials(Kind::Tag, &told, &place, &recipe, learn, |tagger| tagger.save(&place.directory, &from.tokenizer))
 }
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
@@ -243,7 +245,7 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
     let sizes = [&questions.train, &questions.val, &questions.test].map(Asked::len);
     introduce(&questions.notes, "", "question", sizes);
     let place = Place::take(o.out.as_deref(), Kind::Answer)?;
-    let (answerer, outcome) = o.trials(&recipe, &place, |recipe| {
+    let learn = |recipe: &Recipe| {
         let (body, report) = (o.body(&from, recipe), o.report(Kind::Answer, recipe));
         let parts = [&questions.train, &questions.val];
         let (answerer, fitted) = answer::finetune(&body, parts, recipe, report)?;
@@ -251,9 +253,9 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
             (sizes[2] > 0 && !fitted.stopped).then(|| answerer.scores_on(&answerer.tuned.params, &questions.test));
         let named = |s: answer::Scores| [("exact match", s.exact_match), ("answer F1", s.f1)].into();
         Ok((answerer, fitted, score.map_or(Scores::new(), named)))
-    })?;
-    answerer.save(&place.directory, &from.tokenizer)?;
-    o.conclude(Kind::Answer, &o.told(args, Kind::Answer, None, &recipe), &place, outcome)
+    };
+    let told = o.told(args, Kind::Answer, None, &recipe);
+    o.trials(Kind::Answer, &told, &place, &recipe, learn, |answerer| answerer.save(&place.directory, &from.tokenizer))
 }
 
 fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: [usize; 3]) {
@@ -312,34 +314,62 @@ impl Options {
         Ok([read(&self.val_data)?, read(&self.test_data)?])
     }
 
-    /// Learns once a seed, and says of each which weights it keeps. Ctrl-C, or a seed that fails after others, ends it early,
-    /// with what there is by then.
+    /// Learns once a seed, says of each which weights it keeps, and puts the best away by `save` before the next begins. Ctrl-C, or
+    /// a seed that fails after others, ends it early, with what there is by then.
     fn trials<M: Send>(
         &self,
-        recipe: &Recipe,
+        kind: Kind,
+        told: &Told,
         place: &Place,
+        recipe: &Recipe,
         learn: impl Fn(&Recipe) -> models::Result<(M, Fitted, Scores)> + Sync,
-    ) -> Result<(M, Outcome)> {
+        save: impl Fn(&M) -> models::Result<()>,
+    ) -> Result<()> {
         flags::on_ctrl_c(&self.stop)?;
-        let told = |trial: &Trial| {
-            let named = self.named(trial.seed);
-            if let Some(broken) = &trial.fitted.broken {
-                tell!("{named}note: {broken}; what was best before is kept");
-            }
-            match (trial.fitted.best_pass, trial.fitted.best) {
-                (Some(pass), Some(best)) => tell!("{named}kept: pass {pass}, {:.1}%", 100.0 * best),
-                _ => tell!("{named}kept: the last weights, for there was nothing to choose by"),
+        let mut kept = Ok(());
+        let keep = |model: Option<M>, so_far: &Outcome| {
+            so_far.trials.last().filter(|trial| !trial.fitted.stopped).into_iter().for_each(|trial| self.chosen(trial));
+            let put_away = || {
+                model.as_ref().map_or(Ok(()), &save)?;
+                tuned::save_options(&place.directory, told)?;
+                tuned::save_results(&place.directory, so_far)
+            };
+            if kept.is_ok() {
+                kept = files::with_room(|sentence| tell!("note: {sentence}"), put_away);
             }
         };
-        let learned = trials::trials(recipe, self.seeds, learn, told).inspect_err(|_| place.leave());
-        let (model, outcome) = match learned {
+        let outcome = match trials::trials(recipe, self.seeds, learn, keep).inspect_err(|_| place.leave()) {
             Err(error) if self.stop.load(Ordering::SeqCst) => {
                 tell!("note: {error}, and nothing is kept");
                 return Err(Stopped.into());
             }
             learned => learned?,
         };
-        if outcome.failed.is_some() {
+        self.conclude(kind, place, outcome, kept)
+    }
+
+    /// Says which of a trial's weights were chosen.
+    fn chosen(&self, trial: &Trial) {
+        let named = self.named(trial.seed);
+        if let Some(broken) = &trial.fitted.broken {
+            tell!("{named}note: {broken}; what was best before is kept");
+        }
+        match (trial.fitted.best_pass, trial.fitted.best) {
+            (Some(pass), Some(best)) => tell!("{named}kept: pass {pass}, {:.1}%", 100.0 * best),
+            _ => tell!("{named}kept: the last weights, for there was nothing to choose by"),
+        }
+    }
+
+    /// The words of this command, with what the recipe made of them.
+    fn told<'a>(&'a self, args: &'a Args, kind: Kind, pooling: Option<ReadingName>, recipe: &Recipe) -> Told<'a> {
+        let Recipe { epochs, least_steps, .. } = *recipe;
+        Told { from: &args.dir, task: kind.command(), pooling, epochs, least_steps, options: self }
+    }
+
+    /// Says how it went, and ends as it ended. What could not be `kept` is an error, but the scores are told all the same.
+    fn conclude(&self, kind: Kind, place: &Place, mut outcome: Outcome, kept: models::Result<()>) -> Result<()> {
+        let failed = outcome.failed.take();
+        if failed.is_some() {
             let seed = outcome.trials.last().map_or(self.seed, |trial| trial.seed + 1);
             tell!("note: seed {seed} failed, and what was learned before is kept");
         }
@@ -350,33 +380,21 @@ impl Options {
             };
             tell!("note: stopped after {}: {is_kept}", count(fitted.steps as usize, "step"));
         }
-        Ok((model, outcome))
-    }
-
-    /// The words of this command, with what the recipe made of them.
-    fn told<'a>(&'a self, args: &'a Args, kind: Kind, pooling: Option<ReadingName>, recipe: &Recipe) -> Told<'a> {
-        let Recipe { epochs, least_steps, .. } = *recipe;
-        Told { from: &args.dir, task: kind.command(), pooling, epochs, least_steps, options: self }
-    }
-
-    /// Writes how it went, says so, and ends as it ended.
-    fn conclude(&self, kind: Kind, told: &Told, place: &Place, mut outcome: Outcome) -> Result<()> {
         let broken = outcome.trials.iter().find_map(|trial| trial.fitted.broken.clone());
-        let end = match outcome.failed.take() {
-            Some(error) => Err(error.into()),
-            None if broken.is_some() => Err(anyhow!("{}", broken.unwrap_or_default())),
-            None if outcome.stopped().is_some() => Err(Stopped.into()),
-            None => Ok(()),
+        let end = match (failed, broken) {
+            (Some(error), _) => Err(error.into()),
+            (None, Some(broken)) => Err(anyhow!("{broken}")),
+            (None, None) if outcome.stopped().is_some() => Err(Stopped.into()),
+            (None, None) => Ok(()),
         };
-        tuned::save_options(&place.directory, told)?;
-        tuned::save_results(&place.directory, &outcome)?;
         // Whether somebody still listens says nothing of how it ended.
-        let told = self.tell(&place.directory, kind, &outcome);
+        let told = self.tell(&place.directory, kind, &outcome, kept.is_ok());
+        kept?;
         end.and(told)
     }
 
-    /// Says how it went.
-    fn tell(&self, out: &Path, kind: Kind, outcome: &Outcome) -> Result<()> {
+    /// Says how good it is, and, if the model is `kept`, where.
+    fn tell(&self, out: &Path, kind: Kind, outcome: &Outcome, kept: bool) -> Result<()> {
         let mut to = std::io::stdout().lock();
         if self.json {
             return Ok(writeln!(to, "{}", serde_json::to_string(&Placed::at(out, outcome))?)?);
@@ -389,6 +407,9 @@ impl Options {
             let interval =
                 mean.half_width.map_or(String::new(), |half| format!(" ± {:.1} ({seeds} seeds)", 100.0 * half));
             writeln!(to, "{part} {name} {:.1}%{interval}", 100.0 * mean.value)?;
+        }
+        if !kept {
+            return Ok(());
         }
         let which = if self.seeds > 1 { format!("model of seed {}", outcome.kept) } else { "model".to_owned() };
         writeln!(to, "the {which} is in {}; use it with", out.display())?;

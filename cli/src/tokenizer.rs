@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use clap::builder::RangedU64ValueParser;
 use models::data::text::{Source, TextFiles, TextOptions, default_cache};
+use models::train::run::BEGINNING;
 use tokenizer::{Special, Tokenizer};
 
 use crate::Usage;
@@ -127,14 +128,15 @@ fn train(data: &[String], vocab_size: usize, out: &Path) -> Result<()> {
         return Err(Usage(format!("{}: {what}", source.path.display())).into());
     }
     let path = out.join("tokenizer.json");
-    let there = ["tokenizer.json", "vocab.json", "merges.txt", "vocab.txt"].map(|name| out.join(name));
+    let there = ["tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", BEGINNING].map(|name| out.join(name));
     if let Some(there) = there.iter().find(|path| path.exists()) {
         return Err(models::Error::file(there, "is there already, and stays as it is: give another --out").into());
     }
+    models::files::try_in(out)?;
     let options = TextOptions { data, val_data: Vec::new(), val_share: 0.0, cache: default_cache() };
     let files = TextFiles::open(&options)?;
     let tokenizer = Tokenizer::train(&files.training_documents()?.slices(), vocab_size)?;
-    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    std::fs::create_dir_all(out).map_err(|error| models::Error::io(out, "create", &error))?;
     tokenizer.save(&path)?;
     writeln!(std::io::stdout(), "{}: {} tokens", path.display(), tokenizer.vocab_size())?;
     Ok(())

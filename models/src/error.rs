@@ -3,6 +3,7 @@
 //! A wrong shape inside the program panics; a wrong file, option or checkpoint returns one of these.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Something outside the program is not as it must be.
@@ -14,6 +15,14 @@ pub enum Error {
         /// The file or directory.
         path: PathBuf,
         /// What is wrong and what to do.
+        what: String,
+    },
+    /// There is no room for a file; the sentence says so.
+    #[error("{}: {what}", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What it was to be done with, and what to do.
         what: String,
     },
     /// Options that do not fit together or cannot be met.
@@ -46,13 +55,14 @@ impl Error {
     /// The system's refusal to do something with a file, with a way out where one is known.
     pub fn io(path: impl AsRef<Path>, doing: &str, error: &std::io::Error) -> Self {
         let way_out = match error.kind() {
-            std::io::ErrorKind::StorageFull => ": the disk is full; make room or choose another place",
-            std::io::ErrorKind::PermissionDenied => ": change its permissions or choose another place",
-            std::io::ErrorKind::NotFound => ": check the path",
-            std::io::ErrorKind::NotADirectory | std::io::ErrorKind::AlreadyExists => {
-                ": a file is in the way; choose another place"
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                let what = format!("cannot {doing} it ({error}): the disk is full; make room or choose another place");
+                return Self::Full { path: path.as_ref().to_path_buf(), what };
             }
-            std::io::ErrorKind::InvalidData => ": it is no text; give another file",
+            ErrorKind::PermissionDenied => ": change its permissions or choose another place",
+            ErrorKind::NotFound => ": check the path",
+            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => ": a file is in the way; choose another place",
+            ErrorKind::InvalidData => ": it is no text; give another file",
             _ => "",
         };
         Self::file(path, format!("cannot {doing} it ({error}){way_out}"))

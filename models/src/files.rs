@@ -7,6 +7,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::{Builder, NamedTempFile};
 
@@ -47,6 +48,13 @@ pub fn try_at(path: &Path) -> io::Result<()> {
     temporary_in(parent(path)).map(drop)
 }
 
+/// An error if no file can be written into a directory, or, where it is still to be made, into what is there already of the way to
+/// it.
+pub fn try_in(directory: &Path) -> crate::Result<()> {
+    let there = directory.ancestors().find(|at| at.exists()).unwrap_or(Path::new("."));
+    try_at(&there.join("file")).map_err(|error| crate::Error::io(there, "write into", &error))
+}
+
 /// Writes the file `path` anew with these bytes.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_atomically(path, |out| out.write_all(bytes))
@@ -61,6 +69,35 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary.as_file().sync_all()?;
     temporary.persist_noclobber(path)?;
     force(parent(path))
+}
+
+/// Writes what may find the disk full, and where it does waits until there is room: hours of work are not to be lost for a minute
+/// without. `tell` hears of it once.
+///
+/// Errors: those of `write`, but that.
+pub fn with_room(tell: impl FnMut(&str), write: impl FnMut() -> crate::Result<()>) -> crate::Result<()> {
+    trying(tell, write, || std::thread::sleep(Duration::from_secs(1)))
+}
+
+/// The same with a `pause` between two tries.
+fn trying(
+    mut tell: impl FnMut(&str),
+    mut write: impl FnMut() -> crate::Result<()>,
+    mut pause: impl FnMut(),
+) -> crate::Result<()> {
+    let mut waits = false;
+    loop {
+        match write() {
+            Err(full @ crate::Error::Full { .. }) => {
+                if !waits {
+                    tell(&format!("{full}. It is tried again until there is room (Ctrl-C twice gives it up)"));
+                    waits = true;
+                }
+                pause();
+            }
+            done => return done,
+        }
+    }
 }
 
 /// A temporary file in `dir`, which vanishes when it is dropped.
@@ -147,6 +184,19 @@ pub fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn a_full_disk_is_waited_for_and_told_once_and_any_other_error_is_one() {
+        let error = |kind: io::ErrorKind| crate::Error::io("a/file", "write", &kind.into());
+        let (mut said, mut pauses) = (Vec::new(), 0);
+        let mut ends =
+            [Ok(()), Err(error(io::ErrorKind::StorageFull)), Err(error(io::ErrorKind::StorageFull))].into_iter();
+        let write = || ends.next_back().unwrap();
+        trying(|sentence| said.push(sentence.to_owned()), write, || pauses += 1).unwrap();
+        assert!(pauses == 2 && said.len() == 1 && said[0].contains("a/file") && said[0].contains("full"), "{said:?}");
+        let refused = trying(|_| {}, || Err(error(io::ErrorKind::PermissionDenied)), || panic!("no use to wait"));
+        assert!(refused.unwrap_err().to_string().contains("permissions"));
+    }
 
     #[test]
     fn what_a_killed_program_left_is_swept_away_and_nothing_else() {

@@ -193,7 +193,8 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     // The permissions of any other file, as the umask says; a temporary one would be its owner's alone.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(".tmp-tokenizer-").tempfile_in(directory)?;
+    let made = builder.prefix(".tmp-tokenizer-").tempfile_in(directory);
+    let mut file = made.map_err(|error| io::Error::from(error.kind()))?; // its own words name a file that is gone
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

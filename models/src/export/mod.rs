@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::hub::pretrained::check_tokenizer;
 use crate::hub::weights::{self, floats};
 use crate::hub::{Checkpoint, bare_name, beside, gpt2};
+use crate::train::run::BEGINNING;
 use crate::transfer::finetune::tuned::Tuned;
 use crate::{Config, Model, files};
 
@@ -132,7 +133,7 @@ pub fn directory(from: &Path, out: &Path, dtype: Dtype) -> Result<Written> {
     let config = source.tokenizer.as_ref().filter(|_| lacks(beside::TOKENIZER_CONFIG));
     let names: Vec<&str> =
         companions.iter().copied().chain(config.map(|_| beside::TOKENIZER_CONFIG)).chain(ours).collect();
-    if let Some(name) = names.iter().find(|name| out.join(name).exists()) {
+    if let Some(name) = names.iter().chain([&BEGINNING]).find(|name| out.join(name).exists()) {
         return Err(Error::file(out, format!("already holds {name}, which stays as it is: give another directory")));
     }
     beside::read_vectors(from)?; // steps of sentence-transformers that would be left behind

@@ -19,11 +19,16 @@ pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// Writes the tokenizer's two files; where a run has its tokenizer.json already, that stays.
 pub(crate) fn write(directory: &Path, tokenizer: &Tokenizer, model: &Model) -> Result<()> {
-    let path = directory.join("tokenizer.json");
-    if !path.exists() {
-        tokenizer.save(&path).map_err(|error| Error::file(&path, error))?;
+    if !directory.join("tokenizer.json").exists() {
+        write_tokenizer(directory, tokenizer)?;
     }
     write_json(&directory.join(TOKENIZER_CONFIG), &tokenizer_config(tokenizer, model))
+}
+
+/// Writes tokenizer.json alone.
+pub(crate) fn write_tokenizer(directory: &Path, tokenizer: &Tokenizer) -> Result<()> {
+    let path = directory.join("tokenizer.json");
+    files::write(&path, tokenizer.to_json().as_bytes()).map_err(|error| Error::io(&path, "write", &error))
 }
 
 /// How `transformers` gets its tokenizer: from tokenizer.json as it stands, and which tokens play which part.

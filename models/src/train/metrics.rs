@@ -130,9 +130,13 @@ impl MetricsWriter {
         Self::append(path)
     }
 
-    /// Adds one line, in one write.
+    /// Adds one line, in one write; or, where that cannot be, none of it.
     pub fn write(&mut self, metric: &Metric) -> crate::Result<()> {
-        line(metric).and_then(|line| self.file.write_all(&line)).map_err(|source| io_error(&self.path, source))
+        let add = |file: &mut File| {
+            let before = file.metadata()?.len();
+            file.write_all(&line(metric)?).inspect_err(|_| drop(file.set_len(before)))
+        };
+        add(&mut self.file).map_err(|source| io_error(&self.path, source))
     }
 
     /// Makes sure that what was written outlives a stop of the machine.

@@ -25,7 +25,7 @@ use super::setup::Setup;
 use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::hub;
+use crate::hub::{self, beside};
 
 /// Where runs are whose directory nobody names.
 const RUNS: &str = "runs";
@@ -42,6 +42,8 @@ pub struct Run {
     pub setup: Setup,
     optimizer: Muon,
     position: Position,
+    /// Seconds trained by the last checkpoint.
+    saved: f64,
     metrics: MetricsWriter,
     advice: Advice,
     /// The broken pictures that were named.
@@ -52,8 +54,9 @@ pub struct Run {
     _held: Option<File>,
 }
 
-/// Stands in a run directory while a run is begun there. Killed by then, it is begun anew.
-const BEGINNING: &str = ".beginning";
+/// Stands in a run directory while a run is begun there. Killed by then, it is begun anew, and what else a run writes is taken
+/// away: who else writes there refuses a directory that has it.
+pub const BEGINNING: &str = ".beginning";
 
 /// What a run writes, or what would be taken for a part of its model: nothing that somebody else keeps is written over.
 const WRITTEN: [&str; 14] = [
@@ -78,7 +81,7 @@ impl Run {
     /// minutes, the first steps are timed here and the number of steps set. Nothing is written before all is ready to begin.
     pub fn create(directory: Option<&Path>, file: &Table, flags: &Table, watch: &mut dyn Watch) -> Result<Self> {
         directory.map_or(Ok(()), vacant)?;
-        writable(directory)?;
+        files::try_in(directory.unwrap_or(Path::new(RUNS)))?;
         let begin = Instant::now();
         let mut setup = Setup::new(Options::resolve(file, flags)?, None, watch)?;
         if let Some(minutes) = setup.options.minutes {
@@ -106,26 +109,19 @@ impl Run {
             None => new_directory(&format!("{}-{}", setup.options.model.name(), setup.options.preset))?,
         };
         let directory = directory.as_path();
+        let made = !directory.exists();
         std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let held = files::hold(directory)?;
         vacant(directory)?; // somebody else may have begun a run by now
-        let beginning = directory.join(BEGINNING);
-        if beginning.exists() {
-            WRITTEN.iter().for_each(|file| drop(std::fs::remove_file(directory.join(file))));
+        if directory.join(BEGINNING).exists() {
+            clear(directory);
         }
-        files::write(&beginning, b"").map_err(|error| Error::io(&beginning, "write", &error))?;
-        let tokenizer = directory.join("tokenizer.json");
-        setup.tokenizer.save(&tokenizer).map_err(|error| Error::file(&tokenizer, error))?;
-        if setup.options.from.is_some() {
-            // What the run begins with is its first checkpoint: from here on it does without the other.
-            let optimizer = setup.optimizer();
-            checkpoint::save(directory, &setup.beginning(), &setup.params, &optimizer)?;
-            setup.save_model(directory)?;
-        }
-        let toml = directory.join("train.toml"); // last, so that it never stands without a tokenizer
-        let text = setup.options.to_toml();
-        files::write(&toml, text.as_bytes()).map_err(|error| Error::io(&toml, "write", &error))?;
-        std::fs::remove_file(&beginning).map_err(|error| Error::io(&beginning, "remove", &error))?;
+        lay_down(directory, &setup).inspect_err(|_| {
+            clear(directory);
+            if made {
+                let _ = std::fs::remove_dir(directory);
+            }
+        })?;
         Self::begin(directory, setup, held)
     }
 
@@ -206,6 +202,7 @@ impl Run {
             directory: directory.to_owned(),
             setup,
             optimizer,
+            saved: position.seconds,
             position,
             metrics,
             advice,
@@ -221,13 +218,26 @@ impl Run {
     }
 }
 
-/// An error if no run can be written into a directory, or, where none is named, into a new one under `runs`: to be known before
-/// the data is read.
-fn writable(directory: Option<&Path>) -> Result<()> {
-    let wanted = directory.unwrap_or(Path::new(RUNS));
-    // What is there already of the way to it.
-    let there = wanted.ancestors().find(|at| at.exists()).unwrap_or(Path::new("."));
-    files::try_at(&there.join("run")).map_err(|error| Error::io(there, "write into", &error))
+/// Writes what a run begins with into a directory that holds none.
+fn lay_down(directory: &Path, setup: &Setup) -> Result<()> {
+    let beginning = directory.join(BEGINNING);
+    files::write(&beginning, b"").map_err(|error| Error::io(&beginning, "write", &error))?;
+    beside::write_tokenizer(directory, &setup.tokenizer)?;
+    if setup.options.from.is_some() {
+        // What the run begins with is its first checkpoint: from here on it does without the other.
+        let optimizer = setup.optimizer();
+        checkpoint::save(directory, &setup.beginning(), &setup.params, &optimizer)?;
+        setup.save_model(directory)?;
+    }
+    let toml = directory.join("train.toml"); // last, so that it never stands without a tokenizer
+    let text = setup.options.to_toml();
+    files::write(&toml, text.as_bytes()).map_err(|error| Error::io(&toml, "write", &error))?;
+    std::fs::remove_file(&beginning).map_err(|error| Error::io(&beginning, "remove", &error))
+}
+
+/// Takes away what a run that did not come to its beginning left.
+fn clear(directory: &Path) {
+    WRITTEN.iter().chain([&"train.toml", &BEGINNING]).for_each(|file| drop(std::fs::remove_file(directory.join(file))));
 }
 
 /// An error if a directory holds a run, or what a run would write over.
@@ -238,9 +248,9 @@ fn vacant(directory: &Path) -> Result<()> {
     }
     let there = |file: &&str| directory.join(file).exists();
     // A run that was begun has no best model yet.
-    let best = Some("best/model.safetensors").filter(there);
+    let best = WRITTEN.iter().map(|file| format!("best/{file}")).find(|file| there(&&file[..]));
     let kept = WRITTEN.iter().copied().find(there).filter(|_| !directory.join(BEGINNING).exists());
-    if let Some(file) = kept.or(best) {
+    if let Some(file) = kept.map(str::to_owned).or(best) {
         let what =
             format!("already holds a model, or a part of one ({file}), which stays as it is: give another --out");
         return Err(Error::file(directory, what));

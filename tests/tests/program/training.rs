@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use tests::{fails, pretext, run, said};
+use tests::{fails, file, pretext, run, said};
 
 use super::export::tensors_of;
 use super::{TINY_CLIP, train};
@@ -161,7 +161,7 @@ fn a_run_that_is_to_outlive_its_terminal_does() {
     let program = pretext();
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(program.get_program()); // as `nohup` does
-    program.get_envs().for_each(|(name, value)| drop(command.env(name, value.unwrap())));
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut child = command.args(train(&out, TALKATIVE)).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.starts_with("step 5/")));
@@ -254,10 +254,33 @@ fn a_run_killed_while_it_was_begun_is_begun_again() {
         fs::copy(whole.join(name), out.join(name)).unwrap();
     }
     fails(["train", "--resume", out.to_str().unwrap()], 1, &["begin it again"]);
+    // Nobody else puts there what is taken away when it is begun again.
+    for name in ["tokenizer.json", "state.safetensors", "model.safetensors"] {
+        fs::rename(out.join(name), directory.path().join(name)).unwrap();
+    }
+    let [whole_words, out_words] = [&whole, &out].map(|path| path.to_str().unwrap());
+    let refused = ["already holds", ".beginning"];
+    fails(["finetune", whole_words, "classify", "--out", out_words], 1, &refused);
+    fails(["export", whole_words, "--out", out_words], 1, &refused);
+    let text = file(directory.path(), "text.txt", "some text\n".repeat(40));
+    fails(["tokenizer", "train", "--data", &text, "--out", out_words], 1, &[".beginning", "stays as it is"]);
+    for name in ["tokenizer.json", "state.safetensors", "model.safetensors"] {
+        fs::rename(directory.path().join(name), out.join(name)).unwrap();
+    }
     let output = run(train(&out, &["--steps", "3"]));
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(fs::read_to_string(out.join("metrics.jsonl")).unwrap().lines().count(), 3, "from the first step on");
     assert!(!out.join(".beginning").exists());
+}
+
+#[test]
+fn nothing_that_stands_in_the_place_of_the_best_model_is_written_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    fs::create_dir_all(out.join("best")).unwrap();
+    fs::write(out.join("best/config.json"), "mine").unwrap();
+    fails(train(&out, &["--steps", "2"]), 1, &["best/config.json", "stays as it is"]);
+    assert_eq!(fs::read(out.join("best/config.json")).unwrap(), b"mine");
 }
 
 #[test]

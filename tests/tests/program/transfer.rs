@@ -124,6 +124,26 @@ fn a_terminal_that_is_gone_ends_no_fine_tuning_and_no_curve() {
 }
 
 #[test]
+fn a_seed_that_is_through_outlives_whatever_ends_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
+    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let learn = ["finetune", model, "classify", "--data", &data, "--out", out.to_str().unwrap(), "--seeds", "1000"];
+    let mut child = pretext().args(learn).args(["--least-steps", "3"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("seed 2  pass 1 ")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let results = fs::read_to_string(out.join("results.json")).unwrap();
+    let results: serde_json::Value = serde_json::from_str(&results).unwrap();
+    assert_eq!(results["trials"][0]["seed"], 1, "{results}");
+    assert!(out.join("finetune.toml").exists());
+    let (content, text) = words(["classify", out.to_str().unwrap(), "very nice indeed"]);
+    assert!(content, "{text}");
+}
+
+#[test]
 fn labels_and_texts_that_are_turned_round_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));

@@ -55,6 +55,9 @@ pub(super) struct Made {
     pub begin: Instant,
 }
 
+/// Seconds of training between two checkpoints at most, however many steps these are: what a crash may cost.
+pub(super) const LONGEST_UNSAVED: f64 = 600.0;
+
 /// Whether what is done after every so many steps, and after the last of all, is done after this one.
 fn is_due(step: u64, every: u64, steps: u64) -> bool {
     step.is_multiple_of(every) || step == steps
@@ -76,17 +79,17 @@ impl Run {
         self.position.seconds += begin.elapsed().as_secs_f64();
         let validation = evaluated.as_ref().ok().copied().flatten().unwrap_or_default();
         let metric = Metric { step, loss, validation, lr, grad_norm, items_per_s, seconds: self.position.seconds };
-        self.metrics.write(&metric)?;
+        files::with_room(|sentence| watch.note(sentence), || self.metrics.write(&metric))?;
         if let Err(error) = evaluated {
             return Err(self.without_data(Some(batch), error, watch)?);
         }
         watch.progress(&metric);
         self.advice.look(&metric).iter().for_each(|sentence| watch.note(sentence));
-        if save || stop {
-            self.save_if_good(validation.loss, batch, grad_norm)?;
+        if save || stop || self.position.seconds - self.saved > LONGEST_UNSAVED {
+            self.save_if_good(validation.loss, batch, grad_norm, watch)?;
         }
         if validation.loss.is_some() || stop {
-            self.draw()?;
+            self.draw(watch)?;
         }
         Ok(stop)
     }
@@ -102,9 +105,13 @@ impl Run {
             return Ok(());
         };
         let Some(validation) = self.evaluate(watch)? else { return Ok(()) };
-        self.metrics = MetricsWriter::replace(&path, &Metric { validation, ..metric })?;
-        self.save()?;
-        self.draw()
+        let replace = || {
+            self.metrics = MetricsWriter::replace(&path, &Metric { validation, ..metric })?;
+            Ok(())
+        };
+        files::with_room(|sentence| watch.note(sentence), replace)?;
+        self.save(watch)?;
+        self.draw(watch)
     }
 
     /// The error that ends a run which gets no batch or no evaluation. Between two steps nothing is half done, and `last` is the
@@ -112,8 +119,8 @@ impl Run {
     pub(super) fn without_data(&mut self, last: Option<&Batch>, error: Error, watch: &mut dyn Watch) -> Result<Error> {
         self.name_broken(watch)?;
         if let Some(batch) = last {
-            self.save_if_good(None, batch, 0.0)?;
-            self.draw()?;
+            self.save_if_good(None, batch, 0.0, watch)?;
+            self.draw(watch)?;
         }
         let directory = files::quoted(&self.directory.to_string_lossy());
         Ok(Error::Training(format!("{error}; nothing is lost: then go on with --resume {directory}")))
@@ -121,10 +128,15 @@ impl Run {
 
     /// Saves everything that the next step depends on, and the model for everyone else; what was said of the steps before
     /// lasts as long.
-    pub(super) fn save(&self) -> Result<()> {
-        self.metrics.sync()?;
-        checkpoint::save(&self.directory, &self.position, &self.setup.params, &self.optimizer)?;
-        self.setup.save_model(&self.directory)
+    pub(super) fn save(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        let save = || {
+            self.metrics.sync()?;
+            checkpoint::save(&self.directory, &self.position, &self.setup.params, &self.optimizer)?;
+            self.setup.save_model(&self.directory)
+        };
+        files::with_room(|sentence| watch.note(sentence), save)?;
+        self.saved = self.position.seconds;
+        Ok(())
     }
 
     /// Evaluates after a step, the loss and the vectors of texts; after the last, the loss over the whole validation part, and
@@ -144,8 +156,11 @@ impl Run {
         let loss = some.loss;
         if loss.is_finite() && self.position.best.is_none_or(|(best, _)| loss < best) {
             let best = self.directory.join("best");
-            std::fs::create_dir_all(&best).map_err(|error| Error::io(&best, "create", &error))?;
-            self.setup.save_model(&best)?;
+            let save = || {
+                std::fs::create_dir_all(&best).map_err(|error| Error::io(&best, "create", &error))?;
+                self.setup.save_model(&best)
+            };
+            files::with_room(|sentence| watch.note(sentence), save)?;
             self.position.best = Some((loss, self.position.step)); // not before it is there
         }
         if !loss.is_finite() {
@@ -174,17 +189,24 @@ impl Run {
         if new {
             let (path, names) = (self.directory.join(BROKEN), self.broken.iter());
             let lines: String = names.map(|name| format!("{name}\n")).collect();
-            files::write(&path, lines.as_bytes()).map_err(|error| Error::io(&path, "write", &error))?;
+            let write = || files::write(&path, lines.as_bytes()).map_err(|error| Error::io(&path, "write", &error));
+            files::with_room(|sentence| watch.note(sentence), write)?;
         }
         Ok(())
     }
 
     /// Saves, if the weights give a loss that is a number: a step that was too large shows only here.
-    pub(super) fn save_if_good(&self, val_loss: Option<f64>, batch: &Batch, norm: f64) -> Result<()> {
+    pub(super) fn save_if_good(
+        &mut self,
+        val_loss: Option<f64>,
+        batch: &Batch,
+        norm: f64,
+        watch: &mut dyn Watch,
+    ) -> Result<()> {
         let Setup { model, params, options, .. } = &self.setup;
         let next = val_loss.unwrap_or_else(|| step::loss(model, params, batch, options.micro_batch));
         check(self.step(), next, norm, &self.directory)?;
-        self.save()
+        self.save(watch)
     }
 
     /// How the run stands, with the loss over the whole validation part if it is finished.
@@ -215,7 +237,7 @@ impl Run {
     }
 
     /// Draws the losses so far, with the levels that are known.
-    pub(super) fn draw(&self) -> Result<()> {
+    pub(super) fn draw(&self, watch: &mut dyn Watch) -> Result<()> {
         let plan = self.setup.plan(0);
         let level = |name: &str, nats| Level { name: name.to_owned(), nats };
         let metrics = read_metrics(&self.directory.join(METRICS))?;
@@ -229,7 +251,8 @@ impl Run {
         levels.extend(plan.unigram.map(|unigram| level("unigram", unigram)));
         levels.extend(plan.floor.map(|floor| level("entropy of the data", floor)));
         let title = format!("{} on {}", plan.model, plan.data);
-        chart::draw(&self.directory.join("loss.svg"), &title, plan.item, &metrics, &levels)
+        let draw = || chart::draw(&self.directory.join("loss.svg"), &title, plan.item, &metrics, &levels);
+        files::with_room(|sentence| watch.note(sentence), draw)
     }
 }
 

@@ -23,7 +23,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
     if first == o.steps {
         // The run may have been killed between its last state and what is made from it.
         run.setup.save_model(&run.directory)?;
-        run.draw()?;
+        run.draw(watch)?;
     }
     if let Err(error) = run.catch_up(watch) {
         return Err(run.without_data(None, error, watch)?);
@@ -85,8 +85,10 @@ mod tests {
 
     use toml::Table;
 
+    use super::super::super::checkpoint;
     use super::super::super::metrics::{Metric, read_metrics};
     use super::super::METRICS;
+    use super::super::record::LONGEST_UNSAVED;
     use super::*;
     use crate::bert::config::Form;
     use crate::bert::{Bert, BertConfig};
@@ -101,13 +103,15 @@ mod tests {
         }
     }
 
+    /// A run of a very small GPT on bytes.
+    fn flags(more: &str) -> Table {
+        let sizes = "layers = 1\nheads = 1\nwidth = 8\nblock_size = 64\nbatch_size = 64\nvocab_size = 256";
+        format!("model = \"gpt\"\noptimizer = \"adamw\"\n{sizes}\n{more}").parse().unwrap()
+    }
+
     #[test]
     fn a_run_that_is_told_to_end_anywhere_also_in_an_evaluation_ends_as_one_that_was_not_when_it_goes_on() {
-        let flags: Table =
-            "model = \"gpt\"\nlayers = 1\nheads = 1\nwidth = 8\nblock_size = 64\nbatch_size = 64\nvocab_size = 256\n\
-                            steps = 3\neval_every = 1\neval_tokens = 8192\nsave_every = 9\noptimizer = \"adamw\""
-                .parse()
-                .unwrap();
+        let flags = flags("steps = 3\neval_every = 1\neval_tokens = 8192\nsave_every = 9");
         let here = tempfile::tempdir().unwrap();
         let begin = |out: &Path| Run::create(Some(out), &Table::new(), &flags, &mut ()).unwrap();
         let kept = |out: &Path| {
@@ -138,6 +142,28 @@ mod tests {
             assert!(outcome.finished && kept(&out) == kept(&whole), "{questions}");
         }
         assert!(stopped > 0, "none was stopped in its last evaluation");
+    }
+
+    /// What the checkpoint in a directory is of, each time that a step is told of.
+    struct Looks<'a>(&'a Path, Vec<Option<u64>>);
+
+    impl Watch for Looks<'_> {
+        fn progress(&mut self, _: &Metric) {
+            self.1.push(checkpoint::position(self.0).ok().map(|position| position.step));
+        }
+    }
+
+    #[test]
+    fn what_was_trained_for_long_is_saved_however_few_steps_it_is() {
+        let here = tempfile::tempdir().unwrap();
+        let mut run =
+            Run::create(Some(here.path()), &Table::new(), &flags("steps = 4\nsave_every = 9"), &mut ()).unwrap();
+        run.saved = -2.0 * LONGEST_UNSAVED; // so long ago
+        let mut looks = Looks(here.path(), Vec::new());
+        train(&mut run, &mut looks).unwrap();
+        // It is told of a step before the checkpoint behind it: the first is saved, and the last.
+        assert_eq!(looks.1, [None, Some(1), Some(1), Some(1)]);
+        assert_eq!(checkpoint::position(here.path()).unwrap().step, 4);
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Answerer {
         Ok((Self { tuned }, tokenizer))
     }
 
-    /// Writes it into a directory that holds no model yet.
+    /// Writes it into a directory: [`Tuned::save`].
     pub fn save(&self, directory: &Path, tokenizer: &Tokenizer) -> Result<()> {
         self.tuned.save(directory, Kind::Answer, tokenizer, &OUTPUTS.map(str::to_owned))
     }

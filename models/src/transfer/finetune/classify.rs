@@ -48,7 +48,7 @@ impl Classifier {
         Ok((Self { tuned }, tokenizer, labels))
     }
 
-    /// Writes it into a directory that holds no model yet.
+    /// Writes it into a directory: [`Tuned::save`].
     pub fn save(&self, directory: &Path, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
         self.tuned.save(directory, Kind::Classify, tokenizer, labels)
     }

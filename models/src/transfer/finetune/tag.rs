@@ -140,7 +140,7 @@ impl Tagger {
         Ok((Self { tuned, tags }, tokenizer))
     }
 
-    /// Writes it into a directory that holds no model yet.
+    /// Writes it into a directory: [`Tuned::save`].
     pub fn save(&self, directory: &Path, tokenizer: &Tokenizer) -> Result<()> {
         self.tuned.save(directory, Kind::Tag, tokenizer, &self.tags)
     }

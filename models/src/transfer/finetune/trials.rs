@@ -42,6 +42,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What these trials come to, of which that of the seed `kept` is kept.
+    fn of(trials: Vec<Trial>, kept: u64) -> Self {
+        let through = || trials.iter().filter(|trial| !trial.fitted.stopped);
+        let over_seeds = |scores: Vec<f64>| (!scores.is_empty()).then(|| mean(&scores));
+        let validation = over_seeds(through().filter_map(|trial| trial.fitted.best).collect());
+        let of_test = |name: &'static str| {
+            let scores = through().filter_map(|trial| trial.test.get(name).copied());
+            Some((name, over_seeds(scores.collect())?))
+        };
+        let test = trials[0].test.keys().filter_map(|name| of_test(name)).collect();
+        Self { kept, validation, test, trials, failed: None }
+    }
+
     /// The trial that was told to end before it was through, if one was.
     pub fn stopped(&self) -> Option<&Trial> {
         self.trials.last().filter(|trial| trial.fitted.stopped)
@@ -53,58 +66,48 @@ impl Outcome {
     }
 }
 
-/// Trains once with each of `seeds` seeds, from the recipe's on, and returns the model with the best validation score (of
-/// equals the first). A trial that was stopped never takes the place of one that was through. `told` is called after each
-/// that was through. It ends early when one is stopped, or fails after another did not.
+/// Trains once with each of `seeds` seeds, from the recipe's on; the model with the best validation score is kept (of equals the
+/// first). A trial that was stopped never takes the place of one that was through. After each trial `keep` gets what came of them
+/// all so far, and the model of the last if that is the best: what it puts away outlives whatever ends the next. It ends early
+/// when one is stopped, or fails after another did not.
 ///
 /// Errors: that of the first trial, also if it was stopped before its first step.
 pub fn trials<M: Send>(
     recipe: &Recipe,
     seeds: u64,
     learn: impl Fn(&Recipe) -> Result<(M, Fitted, Scores)> + Sync,
-    mut told: impl FnMut(&Trial),
-) -> Result<(M, Outcome)> {
+    mut keep: impl FnMut(Option<M>, &Outcome),
+) -> Result<Outcome> {
     assert!(seeds > 0, "trials of no seed");
-    let mut trials: Vec<Trial> = Vec::new();
-    let mut best: Option<(Option<f64>, u64, M)> = None;
-    let mut failed = None;
+    let mut outcome: Option<Outcome> = None;
+    let mut best = None;
     for seed in recipe.seed..recipe.seed + seeds {
         let recipe = Recipe { seed, ..recipe.clone() };
         let (model, fitted, test) = match tensor::parallel::inside(|| learn(&recipe)) {
             // Told to end before it began, it has learned nothing.
-            Ok((_, fitted, _)) if fitted.stopped && fitted.steps == 0 && best.is_none() => {
+            Ok((_, fitted, _)) if fitted.stopped && fitted.steps == 0 && outcome.is_none() => {
                 return Err(Error::Training("stopped before the first step".to_owned()));
             }
             Ok(learned) => learned,
-            Err(error) if best.is_none() => return Err(error),
-            Err(error) => {
-                failed = Some(error);
-                break;
-            }
+            Err(error) => match outcome {
+                None => return Err(error),
+                Some(outcome) => return Ok(Outcome { failed: Some(error), ..outcome }),
+            },
         };
         let (score, stopped) = (fitted.best, fitted.stopped);
-        if best.as_ref().is_none_or(|(other, ..)| !stopped && score > *other) {
-            best = Some((score, seed, model));
+        let better = outcome.is_none() || !stopped && score > best;
+        let (kept, mut trials) = outcome.take().map_or((seed, Vec::new()), |before| (before.kept, before.trials));
+        trials.push(Trial { seed, fitted, test });
+        if better {
+            best = score;
         }
-        let trial = Trial { seed, fitted, test };
-        if !stopped {
-            told(&trial);
-        }
-        trials.push(trial);
+        let so_far = outcome.insert(Outcome::of(trials, if better { seed } else { kept }));
+        keep(better.then_some(model), so_far);
         if stopped {
             break;
         }
     }
-    let (_, kept, model) = best.expect("the first trial is kept if no other is");
-    let through = || trials.iter().filter(|trial| !trial.fitted.stopped);
-    let over_seeds = |scores: Vec<f64>| (!scores.is_empty()).then(|| mean(&scores));
-    let validation = over_seeds(through().filter_map(|trial| trial.fitted.best).collect());
-    let of_test = |name: &'static str| {
-        let scores = through().filter_map(|trial| trial.test.get(name).copied());
-        Some((name, over_seeds(scores.collect())?))
-    };
-    let test = trials[0].test.keys().filter_map(|name| of_test(name)).collect();
-    Ok((model, Outcome { kept, validation, test, trials, failed }))
+    Ok(outcome.expect("there was a trial"))
 }
 
 #[cfg(test)]
@@ -125,12 +128,14 @@ mod tests {
             let test = [("accuracy", recipe.seed as f64 / 10.0)].into_iter().filter(|_| !stopped);
             Ok((recipe.seed, fitted, test.collect()))
         };
-        let mut told = Vec::new();
-        let (model, outcome) = trials(&recipe, made.len() as u64, learn, |trial| told.push(trial.seed))?;
-        assert_eq!(model, outcome.kept);
-        let through = outcome.trials.iter().take(outcome.through());
-        assert_eq!(told, through.map(|trial| trial.seed).collect::<Vec<_>>());
-        Ok((model, outcome))
+        let (mut put_away, mut told) = (None, 0);
+        let outcome = trials(&recipe, made.len() as u64, learn, |model, so_far| {
+            put_away = model.or(put_away);
+            told += 1;
+            assert_eq!((put_away, so_far.trials.len()), (Some(so_far.kept), told), "it could end here");
+        })?;
+        assert_eq!((put_away, outcome.trials.len()), (Some(outcome.kept), told));
+        Ok((outcome.kept, outcome))
     }
 
     #[test]

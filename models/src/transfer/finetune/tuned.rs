@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::hub::pretrained::{self, Pretrained};
 use crate::hub::{self, Checkpoint};
 use crate::pretext::texts::{as_read, as_told};
-use crate::train::run::new_directory;
+use crate::train::run::{BEGINNING, new_directory};
 use crate::{Config, Model, files};
 
 pub use crate::hub::task::Kind;
@@ -77,9 +77,8 @@ impl Tuned {
         Ok(checkpoint.checked(|config, at| build(config, wanted, labels.len(), at))?.0)
     }
 
-    /// Writes it into a directory that does not hold a model yet.
+    /// Writes it into a directory, in the place of one of the same task and sizes that is there: see [`Place`].
     pub fn save(&self, directory: &Path, kind: Kind, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
-        prepare(directory)?;
         let by_id: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (i.to_string(), json!(label))).collect();
         let by_label: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (label.clone(), json!(i))).collect();
         let more = json!({ "id2label": by_id, "label2id": by_label });
@@ -96,7 +95,7 @@ fn build(config: &Config, kind: Kind, labels: usize, mut at: Scope) -> (Model, H
 /// An error if a directory holds a model: nothing is written over.
 pub fn vacant(directory: &Path) -> Result<()> {
     let model = ["config.json", "model.safetensors", "model.safetensors.index.json"];
-    let files = [&model[..], &["tokenizer.json", "tokenizer_config.json", "results.json", OPTIONS]].concat();
+    let files = [&model[..], &["tokenizer.json", "tokenizer_config.json", "results.json", OPTIONS, BEGINNING]].concat();
     match files.iter().find(|file| directory.join(file).exists()) {
         Some(file) => Err(Error::file(directory, format!("already holds a model ({file}): give another --out"))),
         None => Ok(()),
@@ -138,7 +137,7 @@ impl Place {
 /// Makes a directory for a model if it is not there. Before the training, so that nothing is lost for want of a place.
 ///
 /// Errors: it holds a model already, or cannot be made or written into.
-pub fn prepare(directory: &Path) -> Result<()> {
+fn prepare(directory: &Path) -> Result<()> {
     vacant(directory)?;
     std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
     files::try_at(&directory.join("config.json")).map_err(|error| Error::io(directory, "write into", &error))
