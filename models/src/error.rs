@@ -6,6 +6,8 @@ use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::files;
+
 /// Something outside the program is not as it must be.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -54,9 +56,10 @@ impl Error {
 
     /// The system's refusal to do something with a file, with a way out where one is known.
     pub fn io(path: impl AsRef<Path>, doing: &str, error: &std::io::Error) -> Self {
+        let said = files::said(error);
         let way_out = match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                let what = format!("cannot {doing} it ({error}): the disk is full; make room or choose another place");
+                let what = format!("cannot {doing} it ({said}): the disk is full; make room or choose another place");
                 return Self::Full { path: path.as_ref().to_path_buf(), what };
             }
             ErrorKind::PermissionDenied => ": change its permissions or choose another place",
@@ -65,7 +68,7 @@ impl Error {
             ErrorKind::InvalidData => ": it is no text; give another file",
             _ => "",
         };
-        Self::file(path, format!("cannot {doing} it ({error}){way_out}"))
+        Self::file(path, format!("cannot {doing} it ({said}){way_out}"))
     }
 }
 

@@ -107,13 +107,13 @@ pub(crate) fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     // The file will be one like any other, so it gets the permissions of any other: the umask's.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(dir).map_err(|error| {
-        // The temporary file's name, which the error has with it, says nothing to anybody.
-        match error.to_string().split_once(" at path \"") {
-            Some((what, _)) => io::Error::new(error.kind(), what),
-            None => error,
-        }
-    })
+    builder.tempfile_in(dir)
+}
+
+/// What the system said, without the name of a temporary file, which is gone and says nothing to anybody.
+pub(crate) fn said(error: &io::Error) -> String {
+    let said = error.to_string();
+    said.split_once(" at path \"").map_or(said.clone(), |(what, _)| what.to_owned())
 }
 
 /// Locks a directory for as long as the file is open, where the system can; it is open no longer than the program runs, however
@@ -188,12 +188,14 @@ mod tests {
     #[test]
     fn a_full_disk_is_waited_for_and_told_once_and_any_other_error_is_one() {
         let error = |kind: io::ErrorKind| crate::Error::io("a/file", "write", &kind.into());
-        let (mut said, mut pauses) = (Vec::new(), 0);
+        let named = io::Error::new(io::ErrorKind::StorageFull, "no room at path \"a/.tmp-abcdef\"");
+        assert_eq!(said(&named), "no room");
+        let (mut told, mut pauses) = (Vec::new(), 0);
         let mut ends =
             [Ok(()), Err(error(io::ErrorKind::StorageFull)), Err(error(io::ErrorKind::StorageFull))].into_iter();
         let write = || ends.next_back().unwrap();
-        trying(|sentence| said.push(sentence.to_owned()), write, || pauses += 1).unwrap();
-        assert!(pauses == 2 && said.len() == 1 && said[0].contains("a/file") && said[0].contains("full"), "{said:?}");
+        trying(|sentence| told.push(sentence.to_owned()), write, || pauses += 1).unwrap();
+        assert!(pauses == 2 && told.len() == 1 && told[0].contains("a/file") && told[0].contains("full"), "{told:?}");
         let refused = trying(|_| {}, || Err(error(io::ErrorKind::PermissionDenied)), || panic!("no use to wait"));
         assert!(refused.unwrap_err().to_string().contains("permissions"));
     }

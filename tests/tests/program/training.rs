@@ -261,7 +261,7 @@ fn a_run_killed_while_it_was_begun_is_begun_again() {
     let [whole_words, out_words] = [&whole, &out].map(|path| path.to_str().unwrap());
     let refused = ["already holds", ".beginning"];
     fails(["finetune", whole_words, "classify", "--out", out_words], 1, &refused);
-    fails(["export", whole_words, "--out", out_words], 1, &refused);
+    fails(["export", whole_words, out_words], 1, &refused);
     let text = file(directory.path(), "text.txt", "some text\n".repeat(40));
     fails(["tokenizer", "train", "--data", &text, "--out", out_words], 1, &[".beginning", "stays as it is"]);
     for name in ["tokenizer.json", "state.safetensors", "model.safetensors"] {

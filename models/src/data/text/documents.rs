@@ -20,7 +20,7 @@ use super::error::DataError;
 use super::shard::Empty;
 use super::source::{Format, RawFile, unreadable};
 use crate::data::labelled::classes::in_words;
-use crate::files::temporary_in;
+use crate::files::{self, temporary_in};
 
 /// Plain files of fewer bytes are copied to the scratch file.
 const SMALL: u64 = 1 << 20;
@@ -299,7 +299,7 @@ fn lines(file: &RawFile, mut each: impl FnMut(u64, &[u8]) -> Result<(), DataErro
 
 /// The system's refusal to write in the cache, as a sentence.
 pub(super) fn cache_error(dir: &Path, source: io::Error) -> DataError {
-    DataError::Cache { dir: dir.to_owned(), source }
+    DataError::Cache { dir: dir.to_owned(), source: io::Error::new(source.kind(), files::said(&source)) }
 }
 
 #[cfg(test)]
