@@ -219,7 +219,7 @@ struct Flags {
     /// pictures are told apart [default: 20000]
     #[arg(long, value_name = "N")]
     eval_tokens: Option<usize>,
-    /// Steps between checkpoints [default: as --eval-every]
+    /// Steps between checkpoints, which are ten minutes apart at most [default: as --eval-every]
     #[arg(long, value_name = "N")]
     save_every: Option<u64>,
     #[command(flatten)]

@@ -104,12 +104,12 @@ impl Run {
                 }
             });
         }
+        let made = directory.is_none_or(|named| !named.exists());
         let directory = match directory {
             Some(named) => named.to_owned(),
             None => new_directory(&format!("{}-{}", setup.options.model.name(), setup.options.preset))?,
         };
         let directory = directory.as_path();
-        let made = !directory.exists();
         std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let held = files::hold(directory)?;
         vacant(directory)?; // somebody else may have begun a run by now
