@@ -5,22 +5,25 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Result, anyhow};
+use autograd::Params;
 use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll, squad};
-use models::files::{self, quoted};
+use models::files::{self, LONGEST_UNSAVED, quoted};
 use models::hub::pretrained::Pretrained;
 use models::train::options::PrecisionName;
 use models::transfer::finetune::answer;
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
 use models::transfer::finetune::tag::{self, Tagged};
 use models::transfer::finetune::trials::{self, Outcome, Scores, Trial};
-use models::transfer::finetune::tuned::{self, Kind, Place};
+use models::transfer::finetune::tuned::{self, Kind, Place, Tuned};
 use models::transfer::finetune::windows::{self, Asked};
 use models::transfer::finetune::{Fitted, Recipe, Watch, classify};
 use models::transfer::score::Counts;
 use serde::Serialize;
+use tokenizer::Tokenizer;
 
 use crate::Stopped;
 use crate::flags::{self, Placed, ReadingName, Threads, check_names, count, named};
@@ -137,17 +140,30 @@ struct Told<'a> {
     options: &'a Options,
 }
 
-/// A line for each pass over the examples.
-struct Report {
+/// Writes a model with these weights.
+type PutAway<'a> = &'a (dyn Fn(&Tuned, &Params) + Sync);
+
+/// A line for each pass over the examples; and at times what would be kept if it ended here is put away.
+struct Report<'a> {
     seed: String,
     score: &'static str,
     stop: Arc<AtomicBool>,
+    put_away: Option<PutAway<'a>>,
+    /// When that was last done.
+    since: Instant,
 }
 
-impl Watch for Report {
+impl Watch for Report<'_> {
     fn pass(&mut self, number: u64, loss: f64, val: Option<f64>) {
         let val = val.map_or(String::new(), |val| format!("  validation {} {:.1}%", self.score, 100.0 * val));
         tell!("{}pass {number}  loss {loss:.4}{val}", self.seed);
+    }
+
+    fn kept(&mut self, of: &Tuned, best: &Params) {
+        if let Some(put_away) = self.put_away.filter(|_| self.since.elapsed() > LONGEST_UNSAVED) {
+            put_away(of, best);
+            self.since = Instant::now();
+        }
     }
 
     fn stop(&self) -> bool {
@@ -186,18 +202,16 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
     let sizes = [examples.train.len(), examples.val.len(), examples.test.len()];
     introduce(&examples.notes, &(count(examples.labels.len(), "label") + "; "), "example", sizes);
     let place = Place::take(o.out.as_deref(), Kind::Classify)?;
-    let learn = |recipe: &Recipe| {
-        let (body, report) = (o.body(&from, recipe), o.report(Kind::Classify, recipe));
+    let learn = |recipe: &Recipe, report: Report| {
+        let body = o.body(&from, recipe);
         let (classifier, fitted) = classify::finetune(&body, &examples, pooling.into(), recipe, report)?;
         let scores =
             (sizes[2] > 0 && !fitted.stopped).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
         let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
-        Ok((classifier, fitted, test))
+        Ok((classifier.tuned, fitted, test))
     };
     let told = o.told(args, Kind::Classify, Some(pooling), &recipe);
-    o.trials(Kind::Classify, &told, &place, &recipe, learn, |classifier| {
-        classifier.save(&place.directory, &from.tokenizer, &examples.labels)
-    })
+    o.trials(Kind::Classify, &told, &place, &recipe, (&from.tokenizer, &examples.labels), learn)
 }
 
 fn tag(args: &Args, o: &Options) -> Result<()> {
@@ -214,17 +228,17 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
     let sizes = [&sentences.train, &sentences.val, &sentences.test].map(Tagged::sentences);
     introduce(&sentences.notes, &(count(sentences.tags.len(), "tag") + "; "), "example", sizes);
     let place = Place::take(o.out.as_deref(), Kind::Tag)?;
-    let learn = |recipe: &Recipe| {
-        let (body, report) = (o.body(&from, recipe), o.report(Kind::Tag, recipe));
+    let learn = |recipe: &Recipe, report: Report| {
+        let body = o.body(&from, recipe);
         let parts = [&sentences.train, &sentences.val];
         let (tagger, fitted) = tag::finetune(&body, parts, &sentences.tags, recipe, report)?;
         let score = (sentences.test.has_entity() && !fitted.stopped)
             .then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
         let named = |s: Counts| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
-        Ok((tagger, fitted, score.map_or(Scores::new(), named)))
+        Ok((tagger.tuned, fitted, score.map_or(Scores::new(), named)))
     };
     let told = o.told(args, Kind::Tag, None, &recipe);
-    o.trials(Kind::Tag, &told, &place, &recipe, learn, |tagger| tagger.save(&place.directory, &from.tokenizer))
+    o.trials(Kind::Tag, &told, &place, &recipe, (&from.tokenizer, &sentences.tags), learn)
 }
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
@@ -245,17 +259,17 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
     let sizes = [&questions.train, &questions.val, &questions.test].map(Asked::len);
     introduce(&questions.notes, "", "question", sizes);
     let place = Place::take(o.out.as_deref(), Kind::Answer)?;
-    let learn = |recipe: &Recipe| {
-        let (body, report) = (o.body(&from, recipe), o.report(Kind::Answer, recipe));
+    let learn = |recipe: &Recipe, report: Report| {
+        let body = o.body(&from, recipe);
         let parts = [&questions.train, &questions.val];
         let (answerer, fitted) = answer::finetune(&body, parts, recipe, report)?;
         let score =
             (sizes[2] > 0 && !fitted.stopped).then(|| answerer.scores_on(&answerer.tuned.params, &questions.test));
         let named = |s: answer::Scores| [("exact match", s.exact_match), ("answer F1", s.f1)].into();
-        Ok((answerer, fitted, score.map_or(Scores::new(), named)))
+        Ok((answerer.tuned, fitted, score.map_or(Scores::new(), named)))
     };
     let told = o.told(args, Kind::Answer, None, &recipe);
-    o.trials(Kind::Answer, &told, &place, &recipe, learn, |answerer| answerer.save(&place.directory, &from.tokenizer))
+    o.trials(Kind::Answer, &told, &place, &recipe, (&from.tokenizer, &answer::OUTPUTS.map(str::to_owned)), learn)
 }
 
 fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: [usize; 3]) {
@@ -298,11 +312,6 @@ impl Options {
         if self.seeds > 1 { format!("seed {seed}  ") } else { String::new() }
     }
 
-    /// A line for each pass over the examples.
-    fn report(&self, kind: Kind, recipe: &Recipe) -> Report {
-        Report { seed: self.named(recipe.seed), score: validated_by(kind), stop: Arc::clone(&self.stop) }
-    }
-
     /// What a trial begins with: what was pre-trained, or the same with random weights.
     fn body<'a>(&self, from: &'a Pretrained, recipe: &Recipe) -> Cow<'a, Pretrained> {
         if self.scratch { Cow::Owned(from.from_scratch(recipe.seed)) } else { Cow::Borrowed(from) }
@@ -314,24 +323,42 @@ impl Options {
         Ok([read(&self.val_data)?, read(&self.test_data)?])
     }
 
-    /// Learns once a seed, says of each which weights it keeps, and puts the best away by `save` before the next begins. Ctrl-C, or
-    /// a seed that fails after others, ends it early, with what there is by then.
-    fn trials<M: Send>(
+    /// Learns once a seed, says of each which weights it keeps, and puts the best away before the next begins; the first seed's
+    /// also on the way. Ctrl-C, or a seed that fails after others, ends it early, with what there is by then.
+    fn trials(
         &self,
         kind: Kind,
         told: &Told,
         place: &Place,
         recipe: &Recipe,
-        learn: impl Fn(&Recipe) -> models::Result<(M, Fitted, Scores)> + Sync,
-        save: impl Fn(&M) -> models::Result<()>,
+        (tokenizer, labels): (&Tokenizer, &[String]),
+        learn: impl Fn(&Recipe, Report) -> models::Result<(Tuned, Fitted, Scores)> + Sync,
     ) -> Result<()> {
         flags::on_ctrl_c(&self.stop)?;
+        let save = |tuned: &Tuned, params: &Params| {
+            tuned.save(params, &place.directory, kind, tokenizer, labels)?;
+            tuned::save_options(&place.directory, told)
+        };
+        let on_the_way = |tuned: &Tuned, params: &Params| {
+            if let Err(error) = save(tuned, params) {
+                tell!("note: {error}; it goes on");
+            }
+        };
+        let learn = |recipe: &Recipe| {
+            let report = Report {
+                seed: self.named(recipe.seed),
+                score: validated_by(kind),
+                stop: Arc::clone(&self.stop),
+                put_away: (recipe.seed == self.seed).then_some(&on_the_way),
+                since: Instant::now(),
+            };
+            learn(recipe, report)
+        };
         let mut kept = Ok(());
-        let keep = |model: Option<M>, so_far: &Outcome| {
+        let keep = |tuned: Option<Tuned>, so_far: &Outcome| {
             so_far.trials.last().filter(|trial| !trial.fitted.stopped).into_iter().for_each(|trial| self.chosen(trial));
             let put_away = || {
-                model.as_ref().map_or(Ok(()), &save)?;
-                tuned::save_options(&place.directory, told)?;
+                tuned.as_ref().map_or(Ok(()), |tuned| save(tuned, &tuned.params))?;
                 tuned::save_results(&place.directory, so_far)
             };
             if kept.is_ok() {

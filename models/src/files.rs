@@ -14,6 +14,9 @@ use tempfile::{Builder, NamedTempFile};
 /// How the names of temporary files begin. They are hidden, so a listing of a run shows only what is complete.
 pub(crate) const TEMPORARY: &str = ".tmp-";
 
+/// Between two times that what is being made is written: what a crash may cost.
+pub const LONGEST_UNSAVED: Duration = Duration::from_secs(600);
+
 /// Writes the file `path` anew with what `write` puts out, all of it or nothing.
 ///
 /// Errors are those of `write` and the system's; then `path` is as it was before, and no temporary file is left.

@@ -55,9 +55,6 @@ pub(super) struct Made {
     pub begin: Instant,
 }
 
-/// Seconds of training between two checkpoints at most, however many steps these are: what a crash may cost.
-pub(super) const LONGEST_UNSAVED: f64 = 600.0;
-
 /// Whether what is done after every so many steps, and after the last of all, is done after this one.
 fn is_due(step: u64, every: u64, steps: u64) -> bool {
     step.is_multiple_of(every) || step == steps
@@ -85,7 +82,7 @@ impl Run {
         }
         watch.progress(&metric);
         self.advice.look(&metric).iter().for_each(|sentence| watch.note(sentence));
-        if save || stop || self.position.seconds - self.saved > LONGEST_UNSAVED {
+        if save || stop || self.position.seconds - self.saved > files::LONGEST_UNSAVED.as_secs_f64() {
             self.save_if_good(validation.loss, batch, grad_norm, watch)?;
         }
         if validation.loss.is_some() || stop {

@@ -88,10 +88,10 @@ mod tests {
     use super::super::super::checkpoint;
     use super::super::super::metrics::{Metric, read_metrics};
     use super::super::METRICS;
-    use super::super::record::LONGEST_UNSAVED;
     use super::*;
     use crate::bert::config::Form;
     use crate::bert::{Bert, BertConfig};
+    use crate::files::LONGEST_UNSAVED;
 
     /// Says stop from the question of this number on.
     struct Patience(Cell<usize>);
@@ -158,7 +158,7 @@ mod tests {
         let here = tempfile::tempdir().unwrap();
         let mut run =
             Run::create(Some(here.path()), &Table::new(), &flags("steps = 4\nsave_every = 9"), &mut ()).unwrap();
-        run.saved = -2.0 * LONGEST_UNSAVED; // so long ago
+        run.saved = -2.0 * LONGEST_UNSAVED.as_secs_f64(); // so long ago
         let mut looks = Looks(here.path(), Vec::new());
         train(&mut run, &mut looks).unwrap();
         // It is told of a step before the checkpoint behind it: the first is saved, and the last.

@@ -45,7 +45,7 @@ pub struct Answerer {
 }
 
 /// The names of the two outputs.
-const OUTPUTS: [&str; 2] = ["start", "end"];
+pub const OUTPUTS: [&str; 2] = ["start", "end"];
 
 /// An answer.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -70,18 +70,13 @@ pub struct Scores {
 }
 
 impl Answerer {
-    /// Opens what [`Self::save`] wrote, with its tokenizer.
+    /// Opens what [`Tuned::save`] wrote, with its tokenizer.
     ///
     /// Errors: those of [`Tuned::open`], and a model that sees fewer tokens than a window has.
     pub fn open(directory: &Path) -> Result<(Self, Tokenizer)> {
         let (tuned, tokenizer, _) = Tuned::open(directory, Kind::Answer)?;
         check_room(directory, &tuned.model)?;
         Ok((Self { tuned }, tokenizer))
-    }
-
-    /// Writes it into a directory: [`Tuned::save`].
-    pub fn save(&self, directory: &Path, tokenizer: &Tokenizer) -> Result<()> {
-        self.tuned.save(directory, Kind::Answer, tokenizer, &OUTPUTS.map(str::to_owned))
     }
 
     /// Scores of the places of n windows where an answer may begin, and end: two of `[n, W]` for the longest window's W
@@ -223,6 +218,10 @@ struct Learning<'a> {
 impl Task for Learning<'_> {
     fn examples(&self) -> usize {
         self.windows.len()
+    }
+
+    fn tuned(&self) -> Option<&Tuned> {
+        Some(&self.answerer.tuned)
     }
 
     fn loss<'t>(&self, tape: &'t Tape<'t>, examples: &[usize], divisor: f64) -> Value<'t> {

@@ -40,17 +40,12 @@ pub struct Scores {
 }
 
 impl Classifier {
-    /// Opens what [`Self::save`] wrote, with its tokenizer and the names of its labels.
+    /// Opens what [`Tuned::save`] wrote, with its tokenizer and the names of its labels.
     ///
     /// Errors: those of [`Tuned::open`].
     pub fn open(directory: &Path) -> Result<(Self, Tokenizer, Vec<String>)> {
         let (tuned, tokenizer, labels) = Tuned::open(directory, Kind::Classify)?;
         Ok((Self { tuned }, tokenizer, labels))
-    }
-
-    /// Writes it into a directory: [`Tuned::save`].
-    pub fn save(&self, directory: &Path, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
-        self.tuned.save(directory, Kind::Classify, tokenizer, labels)
     }
 
     /// How many tokens of a text it sees.
@@ -201,6 +196,10 @@ struct Learning<'a> {
 impl Task for Learning<'_> {
     fn examples(&self) -> usize {
         self.examples.len()
+    }
+
+    fn tuned(&self) -> Option<&Tuned> {
+        Some(&self.classifier.tuned)
     }
 
     fn loss<'t>(&self, tape: &'t Tape<'t>, examples: &[usize], divisor: f64) -> Value<'t> {

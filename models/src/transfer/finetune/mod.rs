@@ -17,6 +17,7 @@ use tensor::matmul::Precision;
 use tensor::parallel;
 use tensor::random::{Random, Stream};
 
+use self::tuned::Tuned;
 use crate::Model;
 use crate::error::{Error, Result};
 use crate::nn::Value;
@@ -109,6 +110,10 @@ impl Recipe {
 pub trait Task: Sync {
     /// How many examples there are.
     fn examples(&self) -> usize;
+    /// The model that learns, with the weights that it had before.
+    fn tuned(&self) -> Option<&Tuned> {
+        None
+    }
     /// The losses of some examples, summed, divided by `divisor`.
     fn loss<'t>(&self, tape: &'t Tape<'t>, examples: &[usize], divisor: f64) -> Value<'t>;
 }
@@ -117,6 +122,8 @@ pub trait Task: Sync {
 pub trait Watch {
     /// Is told of each pass over the examples: its number, the mean loss, and the score if there is one.
     fn pass(&mut self, number: u64, loss: f64, score: Option<f64>);
+    /// Is told after each pass what would be kept if it ended here: the weights `best` of this model.
+    fn kept(&mut self, _of: &Tuned, _best: &Params) {}
     /// Whether to end here; asked before each step.
     fn stop(&self) -> bool {
         false
@@ -200,6 +207,9 @@ pub fn fit(
         if now.is_some() && (fitted.best.is_none() || now > fitted.best) {
             (fitted.best, fitted.best_pass) = (now, Some(pass + 1));
             kept = Some(params.clone());
+        }
+        if let Some(tuned) = task.tuned() {
+            watch.kept(tuned, kept.as_ref().unwrap_or(params));
         }
         let since = pass + 1 - fitted.best_pass.unwrap_or(0);
         if now.is_some() && since >= recipe.patience.max(passes.div_ceil(3)) {

@@ -132,17 +132,12 @@ pub struct Found {
 }
 
 impl Tagger {
-    /// Opens what [`Self::save`] wrote, with its tokenizer.
+    /// Opens what [`Tuned::save`] wrote, with its tokenizer.
     ///
     /// Errors: those of [`Tuned::open`].
     pub fn open(directory: &Path) -> Result<(Self, Tokenizer)> {
         let (tuned, tokenizer, tags) = Tuned::open(directory, Kind::Tag)?;
         Ok((Self { tuned, tags }, tokenizer))
-    }
-
-    /// Writes it into a directory: [`Tuned::save`].
-    pub fn save(&self, directory: &Path, tokenizer: &Tokenizer) -> Result<()> {
-        self.tuned.save(directory, Kind::Tag, tokenizer, &self.tags)
     }
 
     /// Scores of the tags for each word of some parts: `[words, tags]`.
@@ -236,6 +231,10 @@ struct Learning<'a> {
 impl Task for Learning<'_> {
     fn examples(&self) -> usize {
         self.train.parts.len()
+    }
+
+    fn tuned(&self) -> Option<&Tuned> {
+        Some(&self.tagger.tuned)
     }
 
     fn loss<'t>(&self, tape: &'t Tape<'t>, examples: &[usize], divisor: f64) -> Value<'t> {

@@ -77,12 +77,19 @@ impl Tuned {
         Ok(checkpoint.checked(|config, at| build(config, wanted, labels.len(), at))?.0)
     }
 
-    /// Writes it into a directory, in the place of one of the same task and sizes that is there: see [`Place`].
-    pub fn save(&self, directory: &Path, kind: Kind, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
+    /// Writes it with these weights into a directory, in the place of one of the same task and sizes that is there: see [`Place`].
+    pub fn save(
+        &self,
+        params: &Params,
+        directory: &Path,
+        kind: Kind,
+        tokenizer: &Tokenizer,
+        labels: &[String],
+    ) -> Result<()> {
         let by_id: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (i.to_string(), json!(label))).collect();
         let by_label: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (label.clone(), json!(i))).collect();
         let more = json!({ "id2label": by_id, "label2id": by_label });
-        hub::save_for(directory, (&self.model, Some(kind)), &self.params, &as_read(tokenizer), more)
+        hub::save_for(directory, (&self.model, Some(kind)), params, &as_read(tokenizer), more)
     }
 }
 

@@ -1,7 +1,10 @@
 //! What is learned from, held out, and said of either.
 
+use autograd::Params;
+
 use super::super::super::score::macro_f1;
-use super::super::{Recipe, tag};
+use super::super::tuned::Tuned;
+use super::super::{Recipe, Watch, tag};
 use super::questions::hold_out_contexts;
 use super::*;
 use crate::Model;
@@ -90,6 +93,40 @@ fn where_entities_are_rare_some_are_held_out_and_without_any_the_last_weights_ar
     // Bytes have no tokens around a text: of an empty one there is nothing at all.
     assert_eq!(tagger.find(&model().tokenizer, " "), (vec![], 0));
     assert_eq!(tagger.find(&model().tokenizer, &format!("a {} b", "c".repeat(99))).1, 1);
+}
+
+/// What would have been kept after each pass.
+struct Keeps(Vec<Vec<f32>>);
+
+impl Watch for &mut Keeps {
+    fn pass(&mut self, _: u64, _: f64, _: Option<f64>) {}
+
+    fn kept(&mut self, of: &Tuned, best: &Params) {
+        assert_eq!(of.params.count(), best.count());
+        self.0.push(best.flat().to_vec());
+    }
+}
+
+#[test]
+fn after_each_pass_is_told_what_would_be_kept() {
+    let sentence = |i: usize| conll::Sentence {
+        words: vec![format!("word{}", i % 3), "word".to_owned()],
+        tags: vec!["O".to_owned(), if i.is_multiple_of(3) { "B-X" } else { "O" }.to_owned()],
+        line: 3 * i + 1,
+    };
+    let all = conll::Tagged { sentences: (0..80).map(sentence).collect(), path: "a".into(), notes: Vec::new() };
+    let parts = Sentences::new(&model(), all, None, None, 1);
+    let none = tag::Tagged::default();
+    for val in [&none, &parts.val] {
+        let recipe = Recipe { epochs: 4, least_steps: 1, ..Recipe::default() };
+        let mut keeps = Keeps(Vec::new());
+        let (tagger, fitted) = tag::finetune(&model(), [&parts.train, val], &parts.tags, &recipe, &mut keeps).unwrap();
+        assert_eq!((keeps.0.len(), fitted.best.is_some()), (4, val.has_entity()));
+        assert_eq!(keeps.0[3], tagger.tuned.params.flat());
+        let best = fitted.best_pass.unwrap_or(4) as usize;
+        assert!(keeps.0[best - 1..].iter().all(|kept| *kept == keeps.0[3]), "none is better than that of pass {best}");
+        assert!(keeps.0[0] != keeps.0[3] || best == 1);
+    }
 }
 
 #[test]
