@@ -1,32 +1,30 @@
-//! `pretext finetune`: a pre-trained model learns a task from labelled examples.
+//! `pretext finetune`: a pre-trained model learns a task from labelled examples. What is said and put away while one seed after
+//! the other learns is in [`seeds`].
+
+mod seeds;
 
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Result, anyhow};
-use autograd::Params;
+use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll, squad};
-use models::files::{self, LONGEST_UNSAVED, quoted};
 use models::hub::pretrained::Pretrained;
 use models::train::options::PrecisionName;
 use models::transfer::finetune::answer;
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
 use models::transfer::finetune::tag::{self, Tagged};
-use models::transfer::finetune::trials::{self, Outcome, Scores, Trial};
-use models::transfer::finetune::tuned::{self, Kind, Place, Tuned};
+use models::transfer::finetune::trials::Scores;
+use models::transfer::finetune::tuned::{self, Kind, Place};
 use models::transfer::finetune::windows::{self, Asked};
-use models::transfer::finetune::{Fitted, Recipe, Watch, classify};
+use models::transfer::finetune::{Recipe, classify};
 use models::transfer::score::Counts;
 use serde::Serialize;
-use tokenizer::Tokenizer;
 
-use crate::Stopped;
-use crate::flags::{self, Placed, ReadingName, Threads, check_names, count, named};
+use self::seeds::Report;
+use crate::flags::{ReadingName, Threads, check_names, count, named};
 
 /// Fine-tune a pre-trained model on labelled examples.
 #[derive(ClapArgs)]
@@ -138,46 +136,6 @@ struct Told<'a> {
     least_steps: u64,
     #[serde(flatten)]
     options: &'a Options,
-}
-
-/// Writes a model with these weights.
-type PutAway<'a> = &'a (dyn Fn(&Tuned, &Params) + Sync);
-
-/// A line for each pass over the examples; and at times what would be kept if it ended here is put away.
-struct Report<'a> {
-    seed: String,
-    score: &'static str,
-    stop: Arc<AtomicBool>,
-    put_away: Option<PutAway<'a>>,
-    /// When that was last done.
-    since: Instant,
-}
-
-impl Watch for Report<'_> {
-    fn pass(&mut self, number: u64, loss: f64, val: Option<f64>) {
-        let val = val.map_or(String::new(), |val| format!("  validation {} {:.1}%", self.score, 100.0 * val));
-        tell!("{}pass {number}  loss {loss:.4}{val}", self.seed);
-    }
-
-    fn kept(&mut self, of: &Tuned, best: &Params) {
-        if let Some(put_away) = self.put_away.filter(|_| self.since.elapsed() > LONGEST_UNSAVED) {
-            put_away(of, best);
-            self.since = Instant::now();
-        }
-    }
-
-    fn stop(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
-    }
-}
-
-/// The score that chooses the best weights.
-fn validated_by(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Classify => "accuracy",
-        Kind::Tag => "entity F1",
-        Kind::Answer => "answer F1",
-    }
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -307,11 +265,6 @@ impl Options {
         Ok((recipe, from))
     }
 
-    /// How a line begins that is of one seed: of several it says which.
-    fn named(&self, seed: u64) -> String {
-        if self.seeds > 1 { format!("seed {seed}  ") } else { String::new() }
-    }
-
     /// What a trial begins with: what was pre-trained, or the same with random weights.
     fn body<'a>(&self, from: &'a Pretrained, recipe: &Recipe) -> Cow<'a, Pretrained> {
         if self.scratch { Cow::Owned(from.from_scratch(recipe.seed)) } else { Cow::Borrowed(from) }
@@ -323,125 +276,9 @@ impl Options {
         Ok([read(&self.val_data)?, read(&self.test_data)?])
     }
 
-    /// Learns once a seed, says of each which weights it keeps, and puts the best away before the next begins; the first seed's
-    /// also on the way. Ctrl-C, or a seed that fails after others, ends it early, with what there is by then.
-    fn trials(
-        &self,
-        kind: Kind,
-        told: &Told,
-        place: &Place,
-        recipe: &Recipe,
-        (tokenizer, labels): (&Tokenizer, &[String]),
-        learn: impl Fn(&Recipe, Report) -> models::Result<(Tuned, Fitted, Scores)> + Sync,
-    ) -> Result<()> {
-        flags::on_ctrl_c(&self.stop)?;
-        let save = |tuned: &Tuned, params: &Params| {
-            tuned.save(params, &place.directory, kind, tokenizer, labels)?;
-            tuned::save_options(&place.directory, told)
-        };
-        let on_the_way = |tuned: &Tuned, params: &Params| {
-            if let Err(error) = save(tuned, params) {
-                tell!("note: {error}; it goes on");
-            }
-        };
-        let learn = |recipe: &Recipe| {
-            let report = Report {
-                seed: self.named(recipe.seed),
-                score: validated_by(kind),
-                stop: Arc::clone(&self.stop),
-                put_away: (recipe.seed == self.seed).then_some(&on_the_way),
-                since: Instant::now(),
-            };
-            learn(recipe, report)
-        };
-        let mut kept = Ok(());
-        let keep = |tuned: Option<Tuned>, so_far: &Outcome| {
-            so_far.trials.last().filter(|trial| !trial.fitted.stopped).into_iter().for_each(|trial| self.chosen(trial));
-            let put_away = || {
-                tuned.as_ref().map_or(Ok(()), |tuned| save(tuned, &tuned.params))?;
-                tuned::save_results(&place.directory, so_far)
-            };
-            if kept.is_ok() {
-                kept = files::with_room(|sentence| tell!("note: {sentence}"), put_away);
-            }
-        };
-        let outcome = match trials::trials(recipe, self.seeds, learn, keep).inspect_err(|_| place.leave()) {
-            Err(error) if self.stop.load(Ordering::SeqCst) => {
-                tell!("note: {error}, and nothing is kept");
-                return Err(Stopped.into());
-            }
-            learned => learned?,
-        };
-        self.conclude(kind, place, outcome, kept)
-    }
-
-    /// Says which of a trial's weights were chosen.
-    fn chosen(&self, trial: &Trial) {
-        let named = self.named(trial.seed);
-        if let Some(broken) = &trial.fitted.broken {
-            tell!("{named}note: {broken}; what was best before is kept");
-        }
-        match (trial.fitted.best_pass, trial.fitted.best) {
-            (Some(pass), Some(best)) => tell!("{named}kept: pass {pass}, {:.1}%", 100.0 * best),
-            _ => tell!("{named}kept: the last weights, for there was nothing to choose by"),
-        }
-    }
-
     /// The words of this command, with what the recipe made of them.
     fn told<'a>(&'a self, args: &'a Args, kind: Kind, pooling: Option<ReadingName>, recipe: &Recipe) -> Told<'a> {
         let Recipe { epochs, least_steps, .. } = *recipe;
         Told { from: &args.dir, task: kind.command(), pooling, epochs, least_steps, options: self }
-    }
-
-    /// Says how it went, and ends as it ended. What could not be `kept` is an error, but the scores are told all the same.
-    fn conclude(&self, kind: Kind, place: &Place, mut outcome: Outcome, kept: models::Result<()>) -> Result<()> {
-        let failed = outcome.failed.take();
-        if failed.is_some() {
-            let seed = outcome.trials.last().map_or(self.seed, |trial| trial.seed + 1);
-            tell!("note: seed {seed} failed, and what was learned before is kept");
-        }
-        if let Some(Trial { seed, fitted, .. }) = outcome.stopped() {
-            let is_kept = match *seed == outcome.kept {
-                true => "what was learned by then is kept, untested".to_owned(),
-                false => format!("seed {seed} is left out, and seed {} is kept", outcome.kept),
-            };
-            tell!("note: stopped after {}: {is_kept}", count(fitted.steps as usize, "step"));
-        }
-        let broken = outcome.trials.iter().find_map(|trial| trial.fitted.broken.clone());
-        let end = match (failed, broken) {
-            (Some(error), _) => Err(error.into()),
-            (None, Some(broken)) => Err(anyhow!("{broken}")),
-            (None, None) if outcome.stopped().is_some() => Err(Stopped.into()),
-            (None, None) => Ok(()),
-        };
-        // Whether somebody still listens says nothing of how it ended.
-        let told = self.tell(&place.directory, kind, &outcome, kept.is_ok());
-        kept?;
-        end.and(told)
-    }
-
-    /// Says how good it is, and, if the model is `kept`, where.
-    fn tell(&self, out: &Path, kind: Kind, outcome: &Outcome, kept: bool) -> Result<()> {
-        let mut to = std::io::stdout().lock();
-        if self.json {
-            return Ok(writeln!(to, "{}", serde_json::to_string(&Placed::at(out, outcome))?)?);
-        }
-        let chosen = outcome.validation.iter().filter(|_| outcome.test.is_empty());
-        let validation = chosen.map(|mean| ("validation", validated_by(kind), mean));
-        let test = outcome.test.iter().map(|(name, mean)| ("test", *name, mean));
-        for (part, name, mean) in validation.chain(test) {
-            let seeds = outcome.through();
-            let interval =
-                mean.half_width.map_or(String::new(), |half| format!(" ± {:.1} ({seeds} seeds)", 100.0 * half));
-            writeln!(to, "{part} {name} {:.1}%{interval}", 100.0 * mean.value)?;
-        }
-        if !kept {
-            return Ok(());
-        }
-        let which = if self.seeds > 1 { format!("model of seed {}", outcome.kept) } else { "model".to_owned() };
-        writeln!(to, "the {which} is in {}; use it with", out.display())?;
-        let words = if kind == Kind::Answer { "\"a question\" \"a text\"" } else { "\"a text\"" };
-        writeln!(to, "  pretext {} {} {words}", kind.command(), quoted(&out.to_string_lossy()))?;
-        Ok(())
     }
 }

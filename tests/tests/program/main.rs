@@ -8,6 +8,7 @@ mod gguf;
 mod going_on;
 mod hub;
 mod import;
+mod kept;
 mod opening;
 mod shared_space;
 mod simcse;
