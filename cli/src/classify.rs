@@ -195,12 +195,12 @@ fn measure(args: &Args, with: &Encoders) -> Result<()> {
         tell!("note: {} without a class left out", count(seen.numbers.len() - rows.len(), "picture"));
     }
     let named = zero_shot::judge(&names, &chosen(&seen.vectors, &rows), &truth);
-    tell(args, &named, &names, gallery.len() + gallery.missing())?;
+    figures(args, &named, &names, gallery.len() + gallery.missing())?;
     draw(args, &names, &named.confusion)
 }
 
 /// The figures of `all` pictures whose classes are known.
-fn tell(args: &Args, named: &Named, names: &ZeroShot, all: usize) -> Result<()> {
+fn figures(args: &Args, named: &Named, names: &ZeroShot, all: usize) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if args.json {
         let labels = names.names().len();
@@ -212,7 +212,7 @@ fn tell(args: &Args, named: &Named, names: &ZeroShot, all: usize) -> Result<()> 
     writeln!(out, "pictures named among {} labels", names.names().len())?;
     heading(&mut out)?;
     row(&mut out, "all", named)?;
-    tell_mistakes(&mut out, &named.confusion, names.names())
+    show_mistakes(&mut out, &named.confusion, names.names())
 }
 
 /// Draws which names are taken for which, if that is wanted.
@@ -260,7 +260,7 @@ fn world(args: &Args, with: &Encoders) -> Result<()> {
         heading(&mut out)?;
         row(&mut out, "never shown in training", &of.unseen)?;
         row(&mut out, "shown in training", &of.seen)?;
-        tell_mistakes(&mut out, &confusion, names.names())?;
+        show_mistakes(&mut out, &confusion, names.names())?;
     }
     draw(args, &names, &confusion)
 }
@@ -275,7 +275,7 @@ fn row(out: &mut impl std::io::Write, what: &str, named: &Named) -> Result<()> {
 }
 
 /// The most frequent mistakes, in words.
-fn tell_mistakes(out: &mut impl std::io::Write, confusion: &Confusion, names: &[String]) -> Result<()> {
+fn show_mistakes(out: &mut impl std::io::Write, confusion: &Confusion, names: &[String]) -> Result<()> {
     let mistakes = mistakes(confusion);
     if !mistakes.is_empty() {
         writeln!(out, "most often taken for another:")?;

@@ -195,14 +195,17 @@ impl Options {
         Recipe { lr, dropout, precision: precision.into(), ..usual }.with_passes(epochs, least_steps, least)
     }
 
-    /// The picture's file, with nothing in it yet, so that no other curve takes its name meanwhile.
+    /// Where the picture goes. Where nobody names it, that is a new file, with nothing in it yet, so that no other curve takes its
+    /// name meanwhile.
     fn picture(&self) -> models::Result<PathBuf> {
-        let numbered = |i: u32| if i == 1 { "curve.svg".into() } else { format!("curve-{i}.svg").into() };
-        for i in 1.. {
-            let path = self.svg.clone().unwrap_or_else(|| numbered(i));
+        if let Some(named) = &self.svg {
+            return Ok(named.clone());
+        }
+        for i in 1u32.. {
+            let path = PathBuf::from(if i == 1 { "curve.svg".to_owned() } else { format!("curve-{i}.svg") });
             match File::create_new(&path) {
                 Ok(_) => return Ok(path),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && self.svg.is_none() => {}
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io(&path, "create", &error)),
             }
         }
@@ -235,11 +238,11 @@ impl Options {
         let report = |so_far: &[Point]| {
             so_far.last().into_iter().for_each(|point| say(row(point)));
             let draw = || picture::draw::<S>(&svg, [&title, &known], so_far);
-            drawn = files::with_room(|sentence| tell!("note: {sentence}"), draw);
+            drawn = files::with_room(flags::waiting(&stop), draw);
         };
         let stopped = || stop.load(Ordering::SeqCst);
         let (points, end) = tensor::parallel::inside(|| curve(subject, plan, report, stopped));
-        if points.is_empty() {
+        if points.is_empty() && self.svg.is_none() {
             let _ = std::fs::remove_file(&svg); // there is nothing in it
         }
         if stopped() {
@@ -248,6 +251,9 @@ impl Options {
         }
         if self.json && !(points.is_empty() && end.is_err()) {
             let points: Vec<_> = points.iter().map(told::<S>).collect();
+            if drawn.is_ok() && !points.is_empty() {
+                tell!("note: the picture is {}", svg.display());
+            }
             said = writeln!(std::io::stdout(), "{}", json!({"measured": S::MEASURED, "points": points}));
         } else if !self.json && drawn.is_ok() && !points.is_empty() {
             said = said.and_then(|()| writeln!(std::io::stdout(), "the picture is {}", svg.display()));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use clap::builder::RangedU64ValueParser;
@@ -249,6 +249,14 @@ pub fn on_ctrl_c(stop: &Arc<AtomicBool>) -> Result<()> {
         std::io::Result::Ok(())
     };
     listen().context("cannot listen for Ctrl-C")
+}
+
+/// Who looks on while a full disk is waited for.
+pub fn waiting(stop: &AtomicBool) -> impl FnMut(Option<&str>) -> bool {
+    |said| {
+        said.into_iter().for_each(|sentence| tell!("note: {sentence}"));
+        stop.load(Ordering::SeqCst)
+    }
 }
 
 /// Whether this signal is to be passed over, as `nohup` asks for with that of a terminal that is closed. Where the system does

@@ -142,6 +142,7 @@ fn sentence(error: &anyhow::Error) -> String {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    kind == Some(std::io::ErrorKind::BrokenPipe)
+    let Some(error) = error.downcast_ref::<std::io::Error>() else { return false };
+    let closed_terminal = cfg!(unix) && error.raw_os_error() == Some(5); // EIO
+    error.kind() == std::io::ErrorKind::BrokenPipe || closed_terminal
 }

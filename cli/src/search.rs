@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> Result<()> {
             if let Some(kept) = kept {
                 let too_long = index.lines().iter().map(|line| cut(&with, &[line], of) > 0);
                 flags::note_cut_at(1, too_long, read_at_most(&with, of), place);
-                tell(kept);
+                note_kept(kept);
             }
             index
         }
@@ -163,13 +163,13 @@ fn searched(args: &Args, with: &Encoders) -> Result<(Gallery, search::Index)> {
     let path = args.index.clone().unwrap_or(path);
     let (index, new) = pictures::index(with, &gallery, texts, &path)?;
     if new {
-        tell(index.keep(&path, with, &gallery).map(|()| path));
+        note_kept(index.keep(&path, with, &gallery).map(|()| path));
     }
     Ok((gallery, index))
 }
 
 /// Says where the vectors are kept, or why they are not.
-fn tell(kept: models::Result<PathBuf>) {
+fn note_kept(kept: models::Result<PathBuf>) {
     match kept {
         Ok(path) => tell!("note: the vectors are kept in {}", path.display()),
         Err(error) => tell!("note: the vectors are kept nowhere: {error} (--index FILE names a place)"),

@@ -59,7 +59,10 @@ impl Error {
         let said = files::said(error);
         let way_out = match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                let what = format!("cannot {doing} it ({said}): the disk is full; make room or choose another place");
+                let what = format!(
+                    "cannot {doing} it ({said}): the disk, or what you may use of it, is full; make room or \
+                     choose another place"
+                );
                 return Self::Full { path: path.as_ref().to_path_buf(), what };
             }
             ErrorKind::PermissionDenied => ": change its permissions or choose another place",

@@ -74,32 +74,40 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     force(parent(path))
 }
 
-/// Writes what may find the disk full, and where it does waits until there is room: hours of work are not to be lost for a minute
-/// without. `tell` hears of it once.
+/// Writes what may find the disk full, and where it does tries again until there is room: hours of work are not to be lost for some
+/// minutes without. `look` is told of it once, and after each try asked whether to end: then it is tried for a minute more.
 ///
-/// Errors: those of `write`, but that.
-pub fn with_room(tell: impl FnMut(&str), write: impl FnMut() -> crate::Result<()>) -> crate::Result<()> {
-    trying(tell, write, || std::thread::sleep(Duration::from_secs(1)))
+/// Errors: those of `write`.
+pub fn with_room(
+    look: impl FnMut(Option<&str>) -> bool,
+    write: impl FnMut() -> crate::Result<()>,
+) -> crate::Result<()> {
+    trying(look, write, std::thread::sleep)
 }
+
+/// Tries after it was told to end, and the seconds between them.
+const LAST_TRIES: [u64; 6] = [10; 6];
 
 /// The same with a `pause` between two tries.
 fn trying(
-    mut tell: impl FnMut(&str),
+    mut look: impl FnMut(Option<&str>) -> bool,
     mut write: impl FnMut() -> crate::Result<()>,
-    mut pause: impl FnMut(),
+    mut pause: impl FnMut(Duration),
 ) -> crate::Result<()> {
-    let mut waits = false;
+    // Each try takes what room there is for a moment, and others on the disk have none: so the longer, the more seldom.
+    let mut waits = [1, 2, 4, 8, 15].into_iter().chain(std::iter::repeat(30));
+    let (mut last, mut told) = (LAST_TRIES.into_iter(), false);
     loop {
-        match write() {
-            Err(full @ crate::Error::Full { .. }) => {
-                if !waits {
-                    tell(&format!("{full}. It is tried again until there is room (Ctrl-C twice gives it up)"));
-                    waits = true;
-                }
-                pause();
-            }
+        let full = match write() {
+            Err(full @ crate::Error::Full { .. }) => full,
             done => return done,
-        }
+        };
+        let said =
+            format!("{full}. It is tried again until there is room, and for a minute more when it is told to end");
+        let wait = if look((!told).then_some(&said)) { last.next() } else { waits.next() };
+        told = true;
+        let Some(seconds) = wait else { return Err(full) };
+        pause(Duration::from_secs(seconds));
     }
 }
 
@@ -193,13 +201,30 @@ mod tests {
         let error = |kind: io::ErrorKind| crate::Error::io("a/file", "write", &kind.into());
         let named = io::Error::new(io::ErrorKind::StorageFull, "no room at path \"a/.tmp-abcdef\"");
         assert_eq!(said(&named), "no room");
-        let (mut told, mut pauses) = (Vec::new(), 0);
-        let mut ends =
-            [Ok(()), Err(error(io::ErrorKind::StorageFull)), Err(error(io::ErrorKind::StorageFull))].into_iter();
-        let write = || ends.next_back().unwrap();
-        trying(|sentence| told.push(sentence.to_owned()), write, || pauses += 1).unwrap();
-        assert!(pauses == 2 && told.len() == 1 && told[0].contains("a/file") && told[0].contains("full"), "{told:?}");
-        let refused = trying(|_| {}, || Err(error(io::ErrorKind::PermissionDenied)), || panic!("no use to wait"));
+        let full = || Err(error(io::ErrorKind::StorageFull));
+        // The disk is full for so many tries, and it is told to end after so many.
+        let tried = |fulls: usize, told_to_end: usize| {
+            let (mut told, mut looks, mut pauses, mut writes) = (Vec::new(), 0, Vec::new(), 0);
+            let look = |said: Option<&str>| {
+                told.extend(said.map(str::to_owned));
+                looks += 1;
+                looks > told_to_end
+            };
+            let write = || {
+                writes += 1;
+                if writes > fulls { Ok(()) } else { full() }
+            };
+            let end = trying(look, write, |pause| pauses.push(pause.as_secs()));
+            assert_eq!(told.len(), usize::from(fulls > 0), "{told:?}");
+            assert!(told.iter().all(|said| said.contains("a/file") && said.contains("full")), "{told:?}");
+            (end.is_ok(), pauses)
+        };
+        assert_eq!(tried(0, 9), (true, vec![]));
+        assert_eq!(tried(2, 9), (true, vec![1, 2]));
+        assert_eq!(tried(8, 9), (true, vec![1, 2, 4, 8, 15, 30, 30, 30]));
+        assert_eq!(tried(5, 3), (true, vec![1, 2, 4, 10, 10]));
+        assert_eq!(tried(99, 2), (false, vec![1, 2, 10, 10, 10, 10, 10, 10]));
+        let refused = trying(|_| false, || Err(error(io::ErrorKind::PermissionDenied)), |_| panic!("no use to wait"));
         assert!(refused.unwrap_err().to_string().contains("permissions"));
     }
 

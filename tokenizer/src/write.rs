@@ -194,7 +194,11 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // The permissions of any other file, as the umask says; a temporary one would be its owner's alone.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let made = builder.prefix(".tmp-tokenizer-").tempfile_in(directory);
-    let mut file = made.map_err(|error| io::Error::from(error.kind()))?; // its own words name a file that is gone
+    // Of what it says the file's name, which is gone, is left out.
+    let said = |error: io::Error| {
+        io::Error::new(error.kind(), error.to_string().split(" at path ").next().unwrap_or("").to_owned())
+    };
+    let mut file = made.map_err(said)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

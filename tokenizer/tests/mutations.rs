@@ -11,7 +11,7 @@ const FILES: [&str; 4] = [
     include_str!("fixtures/bert.json"),
 ];
 /// Names in a file that is made to hurt: whoever compares each with all others does not come to an end with it.
-const MANY: usize = 500_000;
+const MANY: usize = 2_000_000;
 
 /// What damage puts into a file.
 const BITS: [&str; 16] = [

@@ -64,8 +64,8 @@ impl Options {
         if self.seeds > 1 { format!("seed {seed}  ") } else { String::new() }
     }
 
-    /// Learns once a seed, says of each which weights it keeps, and puts the best away before the next begins; the first seed's
-    /// also on the way. Ctrl-C, or a seed that fails after others, ends it early, with what there is by then.
+    /// Learns once a seed, says of each which weights it keeps, and puts the best away before the next begins (the model before the
+    /// results, which a crash may leave a seed behind); the first seed's also on the way. Ctrl-C, or a seed that fails after others, ends it early, with what there is by then.
     pub fn trials(
         &self,
         kind: Kind,
@@ -80,10 +80,10 @@ impl Options {
             tuned.save(params, &place.directory, kind, tokenizer, labels)?;
             tuned::save_options(&place.directory, told)
         };
-        let on_the_way = |tuned: &Tuned, params: &Params| {
-            if let Err(error) = save(tuned, params) {
-                tell!("note: {error}; it goes on");
-            }
+        let early = AtomicBool::new(false);
+        let on_the_way = |tuned: &Tuned, params: &Params| match save(tuned, params) {
+            Ok(()) => early.store(true, Ordering::SeqCst),
+            Err(error) => tell!("note: {error}; it goes on"),
         };
         let learn = |recipe: &Recipe| {
             let report = Report {
@@ -95,18 +95,26 @@ impl Options {
             };
             learn(recipe, report)
         };
-        let mut kept = Ok(());
+        let (mut best, mut kept) = (None, Ok(()));
         let keep = |tuned: Option<Tuned>, so_far: &Outcome| {
             so_far.trials.last().filter(|trial| !trial.fitted.stopped).into_iter().for_each(|trial| self.chosen(trial));
+            best = tuned.or(best.take()); // what could not be put away is tried again with the next
             let put_away = || {
-                tuned.as_ref().map_or(Ok(()), |tuned| save(tuned, &tuned.params))?;
+                best.as_ref().map_or(Ok(()), |tuned| save(tuned, &tuned.params))?;
                 tuned::save_results(&place.directory, so_far)
             };
-            if kept.is_ok() {
-                kept = files::with_room(|sentence| tell!("note: {sentence}"), put_away);
+            kept = files::with_room(flags::waiting(&self.stop), put_away);
+            match &kept {
+                Ok(()) => best = None,
+                Err(error) if self.seeds > 1 => tell!("note: {error}"),
+                Err(_) => {}
             }
         };
         let outcome = match trials::trials(recipe, self.seeds, learn, keep).inspect_err(|_| place.leave()) {
+            Err(error) if early.load(Ordering::SeqCst) => {
+                tell!("note: what was learned some passes before is in {}", place.directory.display());
+                return Err(error.into());
+            }
             Err(error) if self.stop.load(Ordering::SeqCst) => {
                 tell!("note: {error}, and nothing is kept");
                 return Err(Stopped.into());
@@ -131,11 +139,11 @@ impl Options {
     /// Says how it went, and ends as it ended. What could not be `kept` is an error, but the scores are told all the same.
     fn conclude(&self, kind: Kind, place: &Place, mut outcome: Outcome, kept: models::Result<()>) -> Result<()> {
         let failed = outcome.failed.take();
-        if failed.is_some() {
+        if failed.is_some() && kept.is_ok() {
             let seed = outcome.trials.last().map_or(self.seed, |trial| trial.seed + 1);
             tell!("note: seed {seed} failed, and what was learned before is kept");
         }
-        if let Some(Trial { seed, fitted, .. }) = outcome.stopped() {
+        if let Some(Trial { seed, fitted, .. }) = outcome.stopped().filter(|_| kept.is_ok()) {
             let is_kept = match *seed == outcome.kept {
                 true => "what was learned by then is kept, untested".to_owned(),
                 false => format!("seed {seed} is left out, and seed {} is kept", outcome.kept),
@@ -150,13 +158,18 @@ impl Options {
             (None, None) => Ok(()),
         };
         // Whether somebody still listens says nothing of how it ended.
-        let told = self.tell(&place.directory, kind, &outcome, kept.is_ok());
+        let told = self.scores(&place.directory, kind, &outcome, kept.is_ok());
+        if let (Err(_), Err(end)) = (&kept, &end)
+            && !end.is::<Stopped>()
+        {
+            tell!("note: {end}");
+        }
         kept?;
         end.and(told)
     }
 
     /// Says how good it is, and, if the model is `kept`, where.
-    fn tell(&self, out: &Path, kind: Kind, outcome: &Outcome, kept: bool) -> Result<()> {
+    fn scores(&self, out: &Path, kind: Kind, outcome: &Outcome, kept: bool) -> Result<()> {
         let mut to = std::io::stdout().lock();
         if self.json {
             return Ok(writeln!(to, "{}", serde_json::to_string(&Placed::at(out, outcome))?)?);

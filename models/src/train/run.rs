@@ -238,6 +238,7 @@ fn lay_down(directory: &Path, setup: &Setup) -> Result<()> {
 /// Takes away what a run that did not come to its beginning left.
 fn clear(directory: &Path) {
     WRITTEN.iter().chain([&"train.toml", &BEGINNING]).for_each(|file| drop(std::fs::remove_file(directory.join(file))));
+    let _ = std::fs::remove_dir(directory.join("1_Pooling")); // if nothing else is in it
 }
 
 /// An error if a directory holds a run, or what a run would write over.

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use tests::{file, pretext, run, said, words};
+use tests::{file, pretext, said, words};
 
-use super::transfer::bert;
+use super::transfer::{bert, squad};
 
 #[cfg(unix)]
 #[test]
@@ -72,6 +72,28 @@ fn a_seed_that_is_through_outlives_whatever_ends_the_next() {
     assert!(out.join("finetune.toml").exists());
     let (content, text) = words(["classify", out.to_str().unwrap(), "very nice indeed"]);
     assert!(content, "{text}");
+}
+
+#[test]
+fn of_a_model_that_cannot_be_put_away_the_scores_are_told_and_that_it_is_not_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (here, model) = (directory.path(), bert(directory.path()));
+    let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
+    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(40));
+    let learn = ["finetune", model, "classify", "--data", &data, "--out", out.to_str().unwrap(), "--seeds", "2"];
+    let mut command = pretext();
+    let mut child = command.args(learn).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("seed 1  pass 1 ")));
+    fs::remove_dir_all(&out).unwrap();
+    fs::write(&out, "a file in the way").unwrap();
+    let rest: Vec<String> = lines.collect();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{rest:?}");
+    let scores = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(scores.contains("validation accuracy") && !scores.contains("the model"), "{scores}");
+    assert!(rest.last().unwrap().contains("a file is in the way"), "{rest:?}");
+    assert_eq!(fs::read(&out).unwrap(), b"a file in the way");
 }
 
 #[test]

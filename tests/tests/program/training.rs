@@ -153,6 +153,23 @@ fn ctrl_c_saves_and_ends_cleanly_and_so_do_a_terminal_that_is_closed_and_a_machi
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_for_the_second_time_ends_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("run");
+    // A step of seconds: with one signal alone it would be made, and saved.
+    let sizes = ["--layers", "6", "--width", "384", "--heads", "6", "--block-size", "256", "--batch-size", "64"];
+    let words =
+        [&["train", "--vocab-size", "300", "--steps", "9", "--out", out.to_str().unwrap()][..], &sizes].concat();
+    let mut child = pretext().args(words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("steps ")));
+    signal(&child, &["-INT", "-INT"]);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!out.join("state.safetensors").exists(), "it was not asked to make the step");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_that_is_to_outlive_its_terminal_does() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use tests::{file, pretext, run, said, words};
 
@@ -106,7 +106,7 @@ fn a_tagger_learns_is_kept_and_finds_entities() {
 }
 
 /// SQuAD's JSON with one paragraph and questions about it, each with its answer.
-fn squad(context: &str, questions: &[(&str, &str)]) -> String {
+pub fn squad(context: &str, questions: &[(&str, &str)]) -> String {
     let qas: Vec<String> = questions
         .iter()
         .enumerate()

@@ -55,6 +55,15 @@ pub(super) struct Made {
     pub begin: Instant,
 }
 
+/// Writes a part of what is kept: [`files::with_room`].
+pub(super) fn patiently(watch: &mut dyn Watch, write: impl FnMut() -> Result<()>) -> Result<()> {
+    let look = |said: Option<&str>| {
+        said.into_iter().for_each(|sentence| watch.note(sentence));
+        watch.stop()
+    };
+    files::with_room(look, write)
+}
+
 /// Whether what is done after every so many steps, and after the last of all, is done after this one.
 fn is_due(step: u64, every: u64, steps: u64) -> bool {
     step.is_multiple_of(every) || step == steps
@@ -76,7 +85,7 @@ impl Run {
         self.position.seconds += begin.elapsed().as_secs_f64();
         let validation = evaluated.as_ref().ok().copied().flatten().unwrap_or_default();
         let metric = Metric { step, loss, validation, lr, grad_norm, items_per_s, seconds: self.position.seconds };
-        files::with_room(|sentence| watch.note(sentence), || self.metrics.write(&metric))?;
+        patiently(watch, || self.metrics.write(&metric))?;
         if let Err(error) = evaluated {
             return Err(self.without_data(Some(batch), error, watch)?);
         }
@@ -106,7 +115,7 @@ impl Run {
             self.metrics = MetricsWriter::replace(&path, &Metric { validation, ..metric })?;
             Ok(())
         };
-        files::with_room(|sentence| watch.note(sentence), replace)?;
+        patiently(watch, replace)?;
         self.save(watch)?;
         self.draw(watch)
     }
@@ -131,7 +140,7 @@ impl Run {
             checkpoint::save(&self.directory, &self.position, &self.setup.params, &self.optimizer)?;
             self.setup.save_model(&self.directory)
         };
-        files::with_room(|sentence| watch.note(sentence), save)?;
+        patiently(watch, save)?;
         self.saved = self.position.seconds;
         Ok(())
     }
@@ -157,7 +166,7 @@ impl Run {
                 std::fs::create_dir_all(&best).map_err(|error| Error::io(&best, "create", &error))?;
                 self.setup.save_model(&best)
             };
-            files::with_room(|sentence| watch.note(sentence), save)?;
+            patiently(watch, save)?;
             self.position.best = Some((loss, self.position.step)); // not before it is there
         }
         if !loss.is_finite() {
@@ -187,7 +196,7 @@ impl Run {
             let (path, names) = (self.directory.join(BROKEN), self.broken.iter());
             let lines: String = names.map(|name| format!("{name}\n")).collect();
             let write = || files::write(&path, lines.as_bytes()).map_err(|error| Error::io(&path, "write", &error));
-            files::with_room(|sentence| watch.note(sentence), write)?;
+            patiently(watch, write)?;
         }
         Ok(())
     }
@@ -249,7 +258,7 @@ impl Run {
         levels.extend(plan.floor.map(|floor| level("entropy of the data", floor)));
         let title = format!("{} on {}", plan.model, plan.data);
         let draw = || chart::draw(&self.directory.join("loss.svg"), &title, plan.item, &metrics, &levels);
-        files::with_room(|sentence| watch.note(sentence), draw)
+        patiently(watch, draw)
     }
 }
 

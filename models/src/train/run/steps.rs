@@ -7,7 +7,7 @@ use autograd::{Gradients, Params};
 use super::super::setup::Setup;
 use super::super::step::{Compute, loss_and_gradients, timed};
 use super::super::watch::Watch;
-use super::record::{Made, check};
+use super::record::{Made, check, patiently};
 use super::{Outcome, Run};
 use crate::Model;
 use crate::bert::model::HEADS;
@@ -22,7 +22,7 @@ pub fn train(run: &mut Run, watch: &mut dyn Watch) -> Result<Outcome> {
     let first = run.position.step;
     if first == o.steps {
         // The run may have been killed between its last state and what is made from it.
-        run.setup.save_model(&run.directory)?;
+        patiently(watch, || run.setup.save_model(&run.directory))?;
         run.draw(watch)?;
     }
     if let Err(error) = run.catch_up(watch) {

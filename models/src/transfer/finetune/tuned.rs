@@ -86,6 +86,7 @@ impl Tuned {
         tokenizer: &Tokenizer,
         labels: &[String],
     ) -> Result<()> {
+        std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let by_id: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (i.to_string(), json!(label))).collect();
         let by_label: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (label.clone(), json!(i))).collect();
         let more = json!({ "id2label": by_id, "label2id": by_label });
