@@ -312,4 +312,55 @@ pub(crate) mod tests {
         let [one, three] = [1, 3].map(|threads| tensor::parallel::with_threads(threads, build));
         assert_eq!(one.flat(), three.flat());
     }
+
+    #[test]
+    fn every_parameter_and_every_seed_has_initial_values_of_its_own() {
+        let build =
+            |seed| Params::build(seed, |mut at| ["a", "b"].map(|name| at.param(name, [400, 100], Init::Normal(0.02))));
+        let (([a, b], one), (_, two)) = (build(1), build(2));
+        assert_ne!(one.value(a), one.value(b));
+        assert_ne!(one.value(a), two.value(a));
+        let x = one.value(b);
+        let deviation = (x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / x.len() as f64).sqrt();
+        assert!((deviation - 0.02).abs() < 0.0005, "{deviation}");
+        // A later chunk does not repeat the first.
+        assert_ne!(x[..100], x[tensor::parallel::GRAIN..tensor::parallel::GRAIN + 100]);
+    }
+
+    #[test]
+    fn a_store_takes_what_another_has_under_the_same_name_and_shape_and_nothing_else() {
+        let build = |seed, head: usize| {
+            let normal = Init::Normal(1.0);
+            Params::build(seed, |mut at| {
+                [
+                    at.param("wte", [4, 3], normal),
+                    at.param("head", [head, 3], normal),
+                    at.param(if seed == 1 { "mine" } else { "theirs" }, [2, 2], normal),
+                ]
+            })
+        };
+        let (([wte, head, mine], mut params), (_, from)) = (build(1, 5), build(2, 6));
+        let before = params.clone();
+        params.adopt(&from);
+        assert_eq!(params.value(wte), from.value(from.find("wte").unwrap()));
+        assert_ne!(params.value(wte), before.value(wte));
+        assert_eq!([head, mine].map(|id| params.value(id)), [head, mine].map(|id| before.value(id)));
+    }
+
+    #[test]
+    fn halved_values_are_the_values_and_turned_where_that_was_asked_for() {
+        let ([a, b], mut params) =
+            Params::build(1, |mut at| ["a", "b"].map(|name| at.param(name, [3, 37], Init::Normal(1.0))));
+        params.halve(vec![b]);
+        let half = |id| {
+            let (half, turned) = params.half(id).unwrap();
+            (half.iter().map(|x| x.to_f32()).collect::<Vec<_>>(), turned)
+        };
+        let rounded =
+            |id| params.value(id).iter().map(|x| tensor::half::bf16::from_f32(*x).to_f32()).collect::<Vec<_>>();
+        assert_eq!(half(a), (rounded(a), false));
+        let turned: Vec<f32> =
+            (0..37).flat_map(|j| (0..3).map(move |i| (i, j))).map(|(i, j)| rounded(b)[i * 37 + j]).collect();
+        assert_eq!(half(b), (turned, true));
+    }
 }

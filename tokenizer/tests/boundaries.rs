@@ -119,3 +119,22 @@ fn tokens_stand_where_their_bytes_do_also_beside_added_words() {
         assert_eq!(said, expected, "{text:?}");
     }
 }
+
+#[test]
+fn marks_and_chinese_characters_have_places_of_their_own_and_other_words_one_together() {
+    for (name, text, expected) in [
+        ("bert", "The king, (king) king", &["The", "king", ",", "(", "king", ")", "king"][..]),
+        ("bert", "kings\u{301}", &["kings\u{301}"][..]),
+        ("bert", "the東京 x", &["the", "東", "京", "x"][..]),
+        ("clip", "The king, (king)", &["The", "king", ",", "(", "king", ")"][..]),
+    ] {
+        let tokenizer = kind(name);
+        let (ids, places) = tokenizer.encode_places(text);
+        let mut ordinary = Vec::new();
+        tokenizer.encode_ordinary(text.as_bytes(), &mut ordinary);
+        assert_eq!(ids, ordinary, "{text:?}");
+        let mut said: Vec<&str> = places.into_iter().map(|place| &text[place]).collect();
+        said.dedup();
+        assert_eq!(said, expected, "{text:?}");
+    }
+}

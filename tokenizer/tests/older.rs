@@ -193,3 +193,63 @@ fn only_byte_level_tokens_in_order_are_written_for_tiktoken() {
     }
     assert!(Tokenizer::bytes().save_tiktoken(Path::new("/no/such/place.tiktoken")).is_err());
 }
+
+/// The tokenizer of bytes with these tokens, and with merges.
+fn of_bytes(tokens: &[(&str, u32)], merges: Value) -> Tokenizer {
+    let mut file: Value = serde_json::from_str(&Tokenizer::bytes().to_json()).unwrap();
+    tokens.iter().for_each(|(token, id)| file["model"]["vocab"][token] = json!(id));
+    file["model"]["merges"] = merges;
+    Tokenizer::from_json(&file.to_string()).unwrap()
+}
+
+fn small() -> Tokenizer {
+    Tokenizer::train(&[b"the cat sat on the mat, the cat that sat on the hat"], 270).expect("a size of at least 256")
+}
+
+#[test]
+fn what_a_configuration_says_of_accents_and_chinese_is_heard_beside_older_and_newer_files() {
+    let vocab = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nelan\nélan\n東京\n東\n京";
+    let directory = tempfile::tempdir().unwrap();
+    for newer in [false, true] {
+        let ids = |config: Value, text: &str| {
+            let config = config.to_string();
+            if newer {
+                Tokenizer::from_vocab(vocab, None).unwrap().save(directory.path()).unwrap();
+                fs::write(directory.path().join("tokenizer_config.json"), config).unwrap();
+                Tokenizer::open(directory.path()).unwrap().encode(text.as_bytes(), Special::AsText).unwrap()
+            } else {
+                Tokenizer::from_vocab(vocab, Some(&config)).unwrap().encode(text.as_bytes(), Special::AsText).unwrap()
+            }
+        };
+        let class = "BertTokenizer";
+        assert_eq!(ids(json!({"tokenizer_class": class}), "Élan 東京"), [5, 8, 9]);
+        assert_eq!(ids(json!({"tokenizer_class": class, "strip_accents": false}), "Élan"), [6]);
+        assert_eq!(ids(json!({"tokenizer_class": class, "tokenize_chinese_chars": false}), "東京"), [7]);
+    }
+}
+
+#[test]
+fn the_unknown_token_of_a_configuration_is_heard() {
+    let config = r#"{"unk_token": "<unk>"}"#;
+    let read = Tokenizer::from_vocab("[PAD]\n<unk>\n[UNK]\na", Some(config)).unwrap();
+    assert_eq!(read.encode(b"a zzz", Special::AsText).unwrap(), [3, 1]);
+}
+
+#[test]
+fn of_two_texts_of_a_gpt2_that_begins_texts_the_second_has_another_type() {
+    let vocab: Value = serde_json::from_str::<Value>(&small().to_json()).unwrap()["model"]["vocab"].take();
+    let config = r#"{"tokenizer_class": "GPT2Tokenizer", "add_bos_token": true}"#;
+    let read = Tokenizer::from_vocab_and_merges(&vocab.to_string(), "", Some(config)).unwrap();
+    let end = small().end_of_text().unwrap();
+    let pair = read.encode_pair(b"a", b"b", Special::AsText).unwrap();
+    assert_eq!((pair.ids, pair.types, pair.second), (vec![end, 97, end, 98], vec![0, 0, 1, 1], 3));
+}
+
+#[test]
+fn tiktoken_gets_tokens_made_twice_and_no_vocabulary_out_of_order() {
+    let merges = json!([["a", "b"], ["ab", "c"], ["b", "c"], ["a", "bc"]]); // ab and c make the token that a and bc make
+    let twice = of_bytes(&[("ab", 256), ("abc", 257), ("bc", 258)], merges);
+    assert_eq!(twice.to_tiktoken().unwrap().lines().count(), 259);
+    let disordered = of_bytes(&[("ab", 257), ("bc", 256)], json!([["a", "b"], ["b", "c"]]));
+    assert!(disordered.to_tiktoken().unwrap_err().to_string().contains("not in the order"));
+}

@@ -1,7 +1,9 @@
 //! The fused operations against their composition from small ones: the slow and obvious form of each, as a formula.
 
+use autograd::ops::lm_head::CHUNK;
 use autograd::{Gelu, IGNORE, PADDING, Params, Tape, Var};
 use tensor::matmul::Precision;
+use tensor::random::{Random, Stream};
 use tensor::{Float, Tensor};
 
 use crate::check::{first_failure, outcome};
@@ -233,5 +235,31 @@ fn a_linear_layer_that_gates_is_to_the_bit_what_it_is_with_the_gate_after_it() {
             )
         };
         assert_eq!(run(true), run(false), "[{n}, {i}, {o}], transposed: {transposed}");
+    }
+}
+
+#[test]
+fn a_head_of_several_chunks_of_rows_gives_what_its_composition_gives() {
+    let [n, c, v] = [250, 2, 70_001]; // more scores than are held at once: 239 rows, then 11
+    assert!(n * v > CHUNK);
+    let normal = |shape: [usize; 2], seed| Tensor::normal(shape, 1.0, &mut Random::new(seed, Stream::Other, 0));
+    let inputs: [Tensor; 3] = [normal([n, c], 1), normal([v, c], 2), normal([1, v], 3).reshaped([v])];
+    let targets: Vec<u32> = (0..n as u32).map(|i| if i % 7 == 3 { IGNORE } else { i * 271 }).collect();
+    let [one, two] = [true, false].map(|at_once| {
+        let none = Params::default();
+        let tape = Tape::new(&none);
+        let [x, e, b] = inputs.each_ref().map(|x| tape.variable(x.clone()));
+        let loss = if at_once {
+            x.lm_head(e, Some(b), &targets, 200.0)
+        } else {
+            x.linear_t(e, Some(b)).cross_entropy(&targets, 200.0)
+        };
+        (loss.item(), loss.gradients(&[x, e, b]))
+    });
+    assert!((one.0 - two.0).abs() < 1e-5 * two.0, "{} {}", one.0, two.0);
+    for (one, two) in one.1.iter().zip(&two.1) {
+        let largest = two.data().iter().fold(0.0, |m: f32, g| m.max(g.abs()));
+        let apart = one.data().iter().zip(two.data()).fold(0.0, |m: f32, (a, b)| m.max((a - b).abs()));
+        assert!(apart < 1e-5 * largest, "{apart} of {largest}");
     }
 }

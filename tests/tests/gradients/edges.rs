@@ -170,3 +170,12 @@ fn the_gradient_of_a_value_in_between_is_refused() {
     let y = x * x;
     y.sum().gradients(&[y]);
 }
+
+#[test]
+#[should_panic(expected = "target 7 in a vocabulary of 7")]
+fn a_head_refuses_a_target_outside_the_vocabulary() {
+    let none = Params::default();
+    let tape = Tape::new(&none);
+    let [x, table] = [[2, 3], [7, 3]].map(|shape| tape.variable(Tensor::filled(shape, 1.0f32)));
+    x.lm_head(table, None, &[0, 7], 1.0);
+}

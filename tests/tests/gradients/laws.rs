@@ -153,3 +153,11 @@ fn a_cleared_gradient_leaves_no_trace() {
         assert_eq!(gradients.flat(), twice);
     }
 }
+
+#[test]
+fn every_operation_on_a_tape_drops_other_elements() {
+    let none = Params::default();
+    let tape = Tape::<f32>::new(&none).with_dropout(MASKS);
+    let x = tape.constant(Tensor::filled([4, 50], 1.0));
+    assert_ne!(x.dropout(0.5).value().data(), x.dropout(0.5).value().data());
+}

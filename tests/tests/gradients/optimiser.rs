@@ -125,3 +125,21 @@ fn a_gradient_that_is_no_number_reaches_neither_weights_nor_moments() {
         assert_eq!((params.flat().to_vec(), adamw.m.to_vec(), adamw.v.to_vec(), adamw.steps), before, "{bad}");
     }
 }
+
+#[test]
+fn a_parameter_moves_by_its_share_of_the_learning_rate() {
+    let (ids, mut params) = Params::build(0, |mut at| ["a", "b", "c"].map(|name| at.param(name, [1, 2], Init::Ones)));
+    let mut grads = Gradients::new(&params);
+    ids.iter().for_each(|&id| grads.of_mut(id).copy_from_slice(&[0.5, -3.0]));
+    let shares = [0.0, 0.25, 1.0];
+    let mut adamw =
+        AdamW::paced(&params, AdamWOptions::default(), |id| shares[ids.iter().position(|&other| other == id).unwrap()]);
+    adamw.step(&mut params, &grads, 0.01);
+    // m̂/√v̂ = sign(g) at the first step, and the decay is 0.1.
+    for (id, share) in ids.into_iter().zip(shares) {
+        let want = [1.0 - 0.01 * share as f32 * 1.1, 1.0 + 0.01 * share as f32 * 0.9];
+        for (got, want) in params.value(id).iter().zip(want) {
+            assert!((got - want).abs() < 1e-6, "{} {got} {want}", params.name(id));
+        }
+    }
+}
