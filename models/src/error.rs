@@ -6,8 +6,6 @@ use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::files;
-
 /// Something outside the program is not as it must be.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -56,7 +54,7 @@ impl Error {
 
     /// The system's refusal to do something with a file, with a way out where one is known.
     pub fn io(path: impl AsRef<Path>, doing: &str, error: &std::io::Error) -> Self {
-        let said = files::said(error);
+        let said = said(error);
         let way_out = match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 let what = format!(
@@ -77,3 +75,21 @@ impl Error {
 
 /// A result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the system said, without the name of a temporary file, which is gone and says nothing to anybody.
+pub(crate) fn said(error: &std::io::Error) -> String {
+    let said = error.to_string();
+    said.split_once(" at path \"").map_or(said.clone(), |(what, _)| what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_file_has_no_name_in_a_sentence() {
+        let named = std::io::Error::new(ErrorKind::StorageFull, "no room at path \"a/.tmp-abcdef\"");
+        let sentence = Error::io("a/file", "write", &named).to_string();
+        assert!(sentence.starts_with("a/file: cannot write it (no room): the disk"), "{sentence}");
+    }
+}

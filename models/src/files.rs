@@ -121,12 +121,6 @@ pub(crate) fn temporary_in(dir: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(dir)
 }
 
-/// What the system said, without the name of a temporary file, which is gone and says nothing to anybody.
-pub(crate) fn said(error: &io::Error) -> String {
-    let said = error.to_string();
-    said.split_once(" at path \"").map_or(said.clone(), |(what, _)| what.to_owned())
-}
-
 /// Locks a directory for as long as the file is open, where the system can; it is open no longer than the program runs, however
 /// that ends.
 pub fn hold(directory: &Path) -> crate::Result<Option<File>> {
@@ -199,8 +193,6 @@ mod tests {
     #[test]
     fn a_full_disk_is_waited_for_and_told_once_and_any_other_error_is_one() {
         let error = |kind: io::ErrorKind| crate::Error::io("a/file", "write", &kind.into());
-        let named = io::Error::new(io::ErrorKind::StorageFull, "no room at path \"a/.tmp-abcdef\"");
-        assert_eq!(said(&named), "no room");
         let full = || Err(error(io::ErrorKind::StorageFull));
         // The disk is full for so many tries, and it is told to end after so many.
         let tried = |fulls: usize, told_to_end: usize| {

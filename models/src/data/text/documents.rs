@@ -20,7 +20,8 @@ use super::error::DataError;
 use super::shard::Empty;
 use super::source::{Format, RawFile, unreadable};
 use crate::data::labelled::classes::in_words;
-use crate::files::{self, temporary_in};
+use crate::error::said;
+use crate::files::temporary_in;
 
 /// Plain files of fewer bytes are copied to the scratch file.
 const SMALL: u64 = 1 << 20;
@@ -299,7 +300,7 @@ fn lines(file: &RawFile, mut each: impl FnMut(u64, &[u8]) -> Result<(), DataErro
 
 /// The system's refusal to write in the cache, as a sentence.
 pub(super) fn cache_error(dir: &Path, source: io::Error) -> DataError {
-    DataError::Cache { dir: dir.to_owned(), source: io::Error::new(source.kind(), files::said(&source)) }
+    DataError::Cache { dir: dir.to_owned(), source: io::Error::new(source.kind(), said(&source)) }
 }
 
 #[cfg(test)]
