@@ -13,13 +13,14 @@ use clap::{Args as ClapArgs, Subcommand};
 use models::data::labelled::{classes, conll, squad};
 use models::hub::pretrained::Pretrained;
 use models::train::options::PrecisionName;
-use models::transfer::finetune::answer;
+use models::transfer::finetune::Recipe;
+use models::transfer::finetune::answer::{self, Answerer};
+use models::transfer::finetune::classify::{self, Classifier};
 use models::transfer::finetune::examples::{Examples, Questions, Sentences};
-use models::transfer::finetune::tag::{self, Tagged};
+use models::transfer::finetune::tag::{self, Tagged, Tagger};
 use models::transfer::finetune::trials::Scores;
 use models::transfer::finetune::tuned::{self, Kind, Place};
 use models::transfer::finetune::windows::{self, Asked};
-use models::transfer::finetune::{Recipe, classify};
 use models::transfer::score::Counts;
 use serde::Serialize;
 
@@ -162,14 +163,14 @@ fn classify(args: &Args, o: &Options, pooling: ReadingName) -> Result<()> {
     let place = Place::take(o.out.as_deref(), Kind::Classify)?;
     let learn = |recipe: &Recipe, report: Report| {
         let body = o.body(&from, recipe);
-        let (classifier, fitted) = classify::finetune(&body, &examples, pooling.into(), recipe, report)?;
-        let scores =
-            (sizes[2] > 0 && !fitted.stopped).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
-        let test = scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into());
-        Ok((classifier.tuned, fitted, test))
+        classify::finetune(&body, &examples, pooling.into(), recipe, report)
+    };
+    let test = |classifier: &Classifier| {
+        let scores = (sizes[2] > 0).then(|| classifier.scores_on(&classifier.tuned.params, &examples.test));
+        scores.map_or(Scores::new(), |s| [("accuracy", s.accuracy), ("macro F1", s.macro_f1)].into())
     };
     let told = o.told(args, Kind::Classify, Some(pooling), &recipe);
-    o.trials(Kind::Classify, &told, &place, &recipe, (&from.tokenizer, &examples.labels), learn)
+    o.trials(Kind::Classify, &told, &place, &recipe, (&from.tokenizer, &examples.labels), learn, test)
 }
 
 fn tag(args: &Args, o: &Options) -> Result<()> {
@@ -189,14 +190,15 @@ fn tag(args: &Args, o: &Options) -> Result<()> {
     let learn = |recipe: &Recipe, report: Report| {
         let body = o.body(&from, recipe);
         let parts = [&sentences.train, &sentences.val];
-        let (tagger, fitted) = tag::finetune(&body, parts, &sentences.tags, recipe, report)?;
-        let score = (sentences.test.has_entity() && !fitted.stopped)
-            .then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
+        tag::finetune(&body, parts, &sentences.tags, recipe, report)
+    };
+    let test = |tagger: &Tagger| {
+        let score = sentences.test.has_entity().then(|| tagger.scores_on(&tagger.tuned.params, &sentences.test));
         let named = |s: Counts| [("precision", s.precision()), ("recall", s.recall()), ("entity F1", s.f1())].into();
-        Ok((tagger.tuned, fitted, score.map_or(Scores::new(), named)))
+        score.map_or(Scores::new(), named)
     };
     let told = o.told(args, Kind::Tag, None, &recipe);
-    o.trials(Kind::Tag, &told, &place, &recipe, (&from.tokenizer, &sentences.tags), learn)
+    o.trials(Kind::Tag, &told, &place, &recipe, (&from.tokenizer, &sentences.tags), learn, test)
 }
 
 fn answer(args: &Args, o: &Options) -> Result<()> {
@@ -220,14 +222,15 @@ fn answer(args: &Args, o: &Options) -> Result<()> {
     let learn = |recipe: &Recipe, report: Report| {
         let body = o.body(&from, recipe);
         let parts = [&questions.train, &questions.val];
-        let (answerer, fitted) = answer::finetune(&body, parts, recipe, report)?;
-        let score =
-            (sizes[2] > 0 && !fitted.stopped).then(|| answerer.scores_on(&answerer.tuned.params, &questions.test));
+        answer::finetune(&body, parts, recipe, report)
+    };
+    let test = |answerer: &Answerer| {
+        let score = (sizes[2] > 0).then(|| answerer.scores_on(&answerer.tuned.params, &questions.test));
         let named = |s: answer::Scores| [("exact match", s.exact_match), ("answer F1", s.f1)].into();
-        Ok((answerer.tuned, fitted, score.map_or(Scores::new(), named)))
+        score.map_or(Scores::new(), named)
     };
     let told = o.told(args, Kind::Answer, None, &recipe);
-    o.trials(Kind::Answer, &told, &place, &recipe, (&from.tokenizer, &answer::OUTPUTS.map(str::to_owned)), learn)
+    o.trials(Kind::Answer, &told, &place, &recipe, (&from.tokenizer, &answer::OUTPUTS.map(str::to_owned)), learn, test)
 }
 
 fn introduce(notes: &[String], labels: &str, example: &str, [train, val, test]: [usize; 3]) {

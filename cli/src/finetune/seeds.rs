@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use autograd::Params;
+use models::Error;
 use models::files::{self, LONGEST_UNSAVED, quoted};
 use models::transfer::finetune::trials::{self, Outcome, Scores, Trial};
-use models::transfer::finetune::tuned::{self, Kind, Place, Tuned};
+use models::transfer::finetune::tuned::{self, Kind, Learned, Place, Tuned};
 use models::transfer::finetune::{Fitted, Recipe, Watch};
 use tokenizer::Tokenizer;
 
@@ -64,21 +65,23 @@ impl Options {
         if self.seeds > 1 { format!("seed {seed}  ") } else { String::new() }
     }
 
-    /// Learns once a seed, says of each which weights it keeps, and puts the best away before the next begins (the model before the
+    /// Learns once a seed, says of each which weights it keeps, and puts the best away before it is tested (the model before the
     /// results, which a crash may leave a seed behind); the first seed's also on the way. Ctrl-C, or a seed that fails after others, ends it early, with what there is by then.
-    pub fn trials(
+    pub fn trials<M: Learned>(
         &self,
         kind: Kind,
         told: &Told,
         place: &Place,
         recipe: &Recipe,
         (tokenizer, labels): (&Tokenizer, &[String]),
-        learn: impl Fn(&Recipe, Report) -> models::Result<(Tuned, Fitted, Scores)> + Sync,
+        learn: impl Fn(&Recipe, Report) -> models::Result<(M, Fitted)> + Sync,
+        test: impl Fn(&M) -> Scores + Sync,
     ) -> Result<()> {
         flags::on_ctrl_c(&self.stop)?;
         let save = |tuned: &Tuned, params: &Params| {
-            tuned.save(params, &place.directory, kind, tokenizer, labels)?;
-            tuned::save_options(&place.directory, told)
+            std::fs::create_dir_all(&place.directory).map_err(|error| Error::io(&place.directory, "create", &error))?;
+            tuned::save_options(&place.directory, told)?; // first: without it nobody knows what the model is
+            tuned.save(params, &place.directory, kind, tokenizer, labels)
         };
         let early = AtomicBool::new(false);
         let on_the_way = |tuned: &Tuned, params: &Params| match save(tuned, params) {
@@ -95,22 +98,25 @@ impl Options {
             };
             learn(recipe, report)
         };
-        let (mut best, mut kept) = (None, Ok(()));
-        let keep = |tuned: Option<Tuned>, so_far: &Outcome| {
-            so_far.trials.last().filter(|trial| !trial.fitted.stopped).into_iter().for_each(|trial| self.chosen(trial));
-            best = tuned.or(best.take()); // what could not be put away is tried again with the next
+        let (mut unsaved, mut kept): (Option<Tuned>, _) = (None, Ok(()));
+        let keep = |model: Option<&M>, so_far: &Outcome| {
+            let last = so_far.trials.last().filter(|trial| !trial.fitted.stopped && trial.test.is_empty());
+            last.into_iter().for_each(|trial| self.chosen(trial));
+            let best = model.map(Learned::tuned).or(unsaved.as_ref());
             let put_away = || {
-                best.as_ref().map_or(Ok(()), |tuned| save(tuned, &tuned.params))?;
+                best.map_or(Ok(()), |tuned| save(tuned, &tuned.params))?;
                 tuned::save_results(&place.directory, so_far)
             };
             kept = files::with_room(flags::waiting(&self.stop), put_away);
-            match &kept {
-                Ok(()) => best = None,
-                Err(error) if self.seeds > 1 => tell!("note: {error}"),
-                Err(_) => {}
+            // What could not be put away is tried again with the next.
+            unsaved = kept.as_ref().err().and_then(|_| best.cloned());
+            if let Err(error) = &kept
+                && self.seeds > 1
+            {
+                tell!("note: {error}");
             }
         };
-        let outcome = match trials::trials(recipe, self.seeds, learn, keep).inspect_err(|_| place.leave()) {
+        let outcome = match trials::trials(recipe, self.seeds, learn, test, keep).inspect_err(|_| place.leave()) {
             Err(error) if early.load(Ordering::SeqCst) => {
                 tell!("note: what was learned some passes before is in {}", place.directory.display());
                 return Err(error.into());
@@ -154,7 +160,7 @@ impl Options {
         let end = match (failed, broken) {
             (Some(error), _) => Err(error.into()),
             (None, Some(broken)) => Err(anyhow!("{broken}")),
-            (None, None) if outcome.stopped().is_some() => Err(Stopped.into()),
+            (None, None) if outcome.stopped().is_some() || self.stop.load(Ordering::SeqCst) => Err(Stopped.into()),
             (None, None) => Ok(()),
         };
         // Whether somebody still listens says nothing of how it ended.

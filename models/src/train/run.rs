@@ -113,6 +113,7 @@ impl Run {
         std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let held = files::hold(directory)?;
         vacant(directory)?; // somebody else may have begun a run by now
+        files::sweep(directory).map_err(|error| Error::io(directory, "tidy", &error))?;
         if directory.join(BEGINNING).exists() {
             clear(directory);
         }

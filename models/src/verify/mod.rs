@@ -16,6 +16,7 @@ pub mod reference;
 use reference::{Output, REFERENCE, Subject};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::hub::bare_name;
 use crate::hub::weights::{Weights, shortened};
 
@@ -46,8 +47,9 @@ pub fn verify(directory: &Path, precision: Precision) -> Result<Agreement> {
     let path = directory.join(REFERENCE);
     if !path.exists() {
         let what = "is not there, so there is nothing to compare with: have another program write it, or record what is \
-                    computed here with `pretext verify --record`";
-        return Err(Error::file(path, what));
+                    computed here with";
+        let directory = files::quoted(&directory.to_string_lossy());
+        return Err(Error::file(path, format!("{what} `pretext verify --record {directory}`")));
     }
     compare(&subject, &params, &Weights::open(&path)?, precision)
 }

@@ -21,7 +21,7 @@ use tensor::{Tensor, parallel, rows};
 use tokenizer::Tokenizer;
 
 use super::super::score::{answer_f1, exact_match};
-use super::tuned::{Kind, Reading, Tuned};
+use super::tuned::{Kind, Learned, Reading, Tuned};
 use super::windows::{Asked, LONGEST, Window, check_room};
 use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
 use crate::Model;
@@ -67,6 +67,12 @@ pub struct Scores {
     pub exact_match: f64,
     /// The mean overlap of their words with the right answers'.
     pub f1: f64,
+}
+
+impl Learned for Answerer {
+    fn tuned(&self) -> &Tuned {
+        &self.tuned
+    }
 }
 
 impl Answerer {

@@ -10,7 +10,7 @@ use super::super::embed::common_part;
 use super::super::logistic::{Features, Logistic};
 use super::super::score;
 use super::examples::{Example, Examples};
-use super::tuned::{Kind, Reading, Tuned};
+use super::tuned::{Kind, Learned, Reading, Tuned};
 use super::{Fitted, Recipe, Task, Watch, fit, layerwise, shuffled};
 use crate::Model;
 use crate::error::Result;
@@ -37,6 +37,12 @@ pub struct Scores {
     pub accuracy: f64,
     /// The mean of the labels' F1.
     pub macro_f1: f64,
+}
+
+impl Learned for Classifier {
+    fn tuned(&self) -> &Tuned {
+        &self.tuned
+    }
 }
 
 impl Classifier {

@@ -12,7 +12,7 @@ use tensor::{parallel, rows};
 use tokenizer::Tokenizer;
 
 use super::super::score::{Counts, entities, entity_score};
-use super::tuned::{Kind, Reading, Tuned};
+use super::tuned::{Kind, Learned, Reading, Tuned};
 use super::words::{self, Words};
 use super::{Fitted, Recipe, Task, Watch, fit, layerwise};
 use crate::data::labelled::Tally;
@@ -129,6 +129,12 @@ pub struct Found {
     pub text: String,
     /// The probability of the least certain of its tags.
     pub score: f32,
+}
+
+impl Learned for Tagger {
+    fn tuned(&self) -> &Tuned {
+        &self.tuned
+    }
 }
 
 impl Tagger {

@@ -67,25 +67,26 @@ impl Outcome {
 }
 
 /// Trains once with each of `seeds` seeds, from the recipe's on; the model with the best validation score is kept (of equals the
-/// first). A trial that was stopped never takes the place of one that was through. After each trial `keep` gets what came of them
-/// all so far, and the model of the last if that is the best: what it puts away outlives whatever ends the next. It ends early
-/// when one is stopped, or fails after another did not.
+/// first). A trial that was stopped never takes the place of one that was through. `keep` gets what came of them all so far, after
+/// each trial with its model, if that is the best, and again with its scores after the `test`, of which there may be none: what it
+/// puts away outlives whatever ends the test or the next trial. It ends early when one is stopped, or fails after another did not.
 ///
 /// Errors: that of the first trial, also if it was stopped before its first step.
-pub fn trials<M: Send>(
+pub fn trials<M: Send + Sync>(
     recipe: &Recipe,
     seeds: u64,
-    learn: impl Fn(&Recipe) -> Result<(M, Fitted, Scores)> + Sync,
-    mut keep: impl FnMut(Option<M>, &Outcome),
+    learn: impl Fn(&Recipe) -> Result<(M, Fitted)> + Sync,
+    test: impl Fn(&M) -> Scores + Sync,
+    mut keep: impl FnMut(Option<&M>, &Outcome),
 ) -> Result<Outcome> {
     assert!(seeds > 0, "trials of no seed");
     let mut outcome: Option<Outcome> = None;
     let mut best = None;
     for seed in recipe.seed..recipe.seed + seeds {
         let recipe = Recipe { seed, ..recipe.clone() };
-        let (model, fitted, test) = match tensor::parallel::inside(|| learn(&recipe)) {
+        let (model, fitted) = match tensor::parallel::inside(|| learn(&recipe)) {
             // Told to end before it began, it has learned nothing.
-            Ok((_, fitted, _)) if fitted.stopped && fitted.steps == 0 && outcome.is_none() => {
+            Ok((_, fitted)) if fitted.stopped && fitted.steps == 0 && outcome.is_none() => {
                 return Err(Error::Training("stopped before the first step".to_owned()));
             }
             Ok(learned) => learned,
@@ -97,14 +98,21 @@ pub fn trials<M: Send>(
         let (score, stopped) = (fitted.best, fitted.stopped);
         let better = outcome.is_none() || !stopped && score > best;
         let (kept, mut trials) = outcome.take().map_or((seed, Vec::new()), |before| (before.kept, before.trials));
-        trials.push(Trial { seed, fitted, test });
+        trials.push(Trial { seed, fitted, test: Scores::new() });
         if better {
             best = score;
         }
-        let so_far = outcome.insert(Outcome::of(trials, if better { seed } else { kept }));
-        keep(better.then_some(model), so_far);
+        let kept = if better { seed } else { kept };
+        let learned = outcome.insert(Outcome::of(trials, kept));
+        keep(better.then_some(&model), learned);
         if stopped {
             break;
+        }
+        let scores = tensor::parallel::inside(|| test(&model));
+        if let Some(last) = learned.trials.last_mut().filter(|_| !scores.is_empty()) {
+            last.test = scores;
+            *learned = Outcome::of(std::mem::take(&mut learned.trials), kept);
+            keep(None, learned);
         }
     }
     Ok(outcome.expect("there was a trial"))
@@ -125,16 +133,17 @@ mod tests {
             let (best, stopped) = made.ok_or_else(|| Error::Training("no number".to_owned()))?;
             let steps = if stopped && best.is_none() { 0 } else { 9 };
             let fitted = Fitted { steps, stopped, best, best_pass: best.map(|_| 1), loss: None, broken: None };
-            let test = [("accuracy", recipe.seed as f64 / 10.0)].into_iter().filter(|_| !stopped);
-            Ok((recipe.seed, fitted, test.collect()))
+            Ok((recipe.seed, fitted))
         };
-        let (mut put_away, mut told) = (None, 0);
-        let outcome = trials(&recipe, made.len() as u64, learn, |model, so_far| {
-            put_away = model.or(put_away);
-            told += 1;
-            assert_eq!((put_away, so_far.trials.len()), (Some(so_far.kept), told), "it could end here");
+        let test = |model: &u64| [("accuracy", *model as f64 / 10.0)].into();
+        let (mut put_away, mut trained, mut tested) = (None, 0, 0);
+        let outcome = trials(&recipe, made.len() as u64, learn, test, |model, so_far| {
+            put_away = model.copied().or(put_away);
+            let last = so_far.trials.last().unwrap();
+            (trained, tested) = if last.test.is_empty() { (trained + 1, tested) } else { (trained, tested + 1) };
+            assert_eq!((put_away, so_far.trials.len()), (Some(so_far.kept), trained), "it could end here");
         })?;
-        assert_eq!((put_away, outcome.trials.len()), (Some(outcome.kept), told));
+        assert_eq!((put_away, outcome.trials.len(), outcome.through()), (Some(outcome.kept), trained, tested));
         Ok((outcome.kept, outcome))
     }
 

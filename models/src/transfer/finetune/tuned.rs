@@ -86,12 +86,17 @@ impl Tuned {
         tokenizer: &Tokenizer,
         labels: &[String],
     ) -> Result<()> {
-        std::fs::create_dir_all(directory).map_err(|error| Error::io(directory, "create", &error))?;
         let by_id: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (i.to_string(), json!(label))).collect();
         let by_label: Map<_, _> = labels.iter().enumerate().map(|(i, label)| (label.clone(), json!(i))).collect();
         let more = json!({ "id2label": by_id, "label2id": by_label });
         hub::save_for(directory, (&self.model, Some(kind)), params, &as_read(tokenizer), more)
     }
+}
+
+/// What has learned a task.
+pub trait Learned: Send + Sync {
+    /// The model and the layers on top.
+    fn tuned(&self) -> &Tuned;
 }
 
 fn build(config: &Config, kind: Kind, labels: usize, mut at: Scope) -> (Model, Head) {
