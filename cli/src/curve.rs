@@ -195,8 +195,8 @@ impl Options {
         Recipe { lr, dropout, precision: precision.into(), ..usual }.with_passes(epochs, least_steps, least)
     }
 
-    /// Where the picture goes. Where nobody names it, that is a new file, with nothing in it yet, so that no other curve takes its
-    /// name meanwhile.
+    /// Where the picture goes. Where nobody names it, that is a new file, with nothing in it yet, so that no other curve
+    /// takes its name meanwhile.
     fn picture(&self) -> models::Result<PathBuf> {
         if let Some(named) = &self.svg {
             return Ok(named.clone());

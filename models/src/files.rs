@@ -2,7 +2,8 @@
 //!
 //! The bytes go to a temporary file in the same directory, are forced to the disk, and only then take the file's
 //! name; a rename within a directory is one step, so a reader sees the old file or the new one and never half of
-//! either. At last the directory itself is forced to the disk, for the name is stored there.
+//! either. At last the directory itself is forced to the disk, for the name is stored there. Where the disk is full,
+//! [`with_room`] waits.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, Write as _};
@@ -51,8 +52,8 @@ pub fn try_at(path: &Path) -> io::Result<()> {
     temporary_in(parent(path)).map(drop)
 }
 
-/// An error if no file can be written into a directory, or, where it is still to be made, into what is there already of the way to
-/// it.
+/// An error if no file can be written into a directory, or, where it is still to be made, into what is there already of
+/// the way to it.
 pub fn try_in(directory: &Path) -> crate::Result<()> {
     let there = directory.ancestors().find(|at| at.exists()).unwrap_or(Path::new("."));
     try_at(&there.join("file")).map_err(|error| crate::Error::io(there, "write into", &error))
@@ -74,8 +75,9 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     force(parent(path))
 }
 
-/// Writes what may find the disk full, and where it does tries again until there is room: hours of work are not to be lost for some
-/// minutes without. `look` is told of it once, and after each try asked whether to end: then it is tried for a minute more.
+/// Writes what may find the disk full, and where it does tries again until there is room: hours of work are not to be lost
+/// for some minutes without. `look` is told of it once, and after each try asked whether to end: then it is tried for a
+/// minute more.
 ///
 /// Errors: those of `write`.
 pub fn with_room(

@@ -65,8 +65,9 @@ impl Options {
         if self.seeds > 1 { format!("seed {seed}  ") } else { String::new() }
     }
 
-    /// Learns once a seed, says of each which weights it keeps, and puts the best away before it is tested (the model before the
-    /// results, which a crash may leave a seed behind); the first seed's also on the way. Ctrl-C, or a seed that fails after others, ends it early, with what there is by then.
+    /// Learns once a seed, says of each which weights it keeps, and puts the best away before it is tested (the model before
+    /// the results, which a crash may leave a seed behind); the first seed's also on the way. Ctrl-C, or a seed that fails
+    /// after others, ends it early, with what there is by then.
     pub fn trials<M: Learned>(
         &self,
         kind: Kind,
@@ -100,8 +101,9 @@ impl Options {
         };
         let (mut unsaved, mut kept): (Option<Tuned>, _) = (None, Ok(()));
         let keep = |model: Option<&M>, so_far: &Outcome| {
-            let last = so_far.trials.last().filter(|trial| !trial.fitted.stopped && trial.test.is_empty());
-            last.into_iter().for_each(|trial| self.chosen(trial));
+            // Once a trial: before its test.
+            let new = so_far.trials.last().filter(|trial| !trial.fitted.stopped && trial.test.is_empty());
+            new.into_iter().for_each(|trial| self.chosen(trial));
             let best = model.map(Learned::tuned).or(unsaved.as_ref());
             let put_away = || {
                 best.map_or(Ok(()), |tuned| save(tuned, &tuned.params))?;

@@ -2,11 +2,17 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tests::{file, pretext, said, words};
 
 use super::transfer::{bert, squad};
+
+/// A file of so many good texts and as many bad ones.
+fn labelled(here: &Path, times: usize) -> String {
+    file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(times))
+}
 
 #[cfg(unix)]
 #[test]
@@ -14,7 +20,7 @@ fn ctrl_c_keeps_what_a_fine_tuning_has_learned_and_of_several_seeds_the_mean_is_
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
-    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(40));
+    let data = labelled(here, 40);
     let learn = ["finetune", model, "classify", "--data", &data, "--out", out.to_str().unwrap()];
     let mut child = pretext().args(learn).args(["--epochs", "1000000"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
@@ -37,7 +43,7 @@ fn a_terminal_that_is_gone_ends_no_fine_tuning_and_no_curve() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let model = model.to_str().unwrap();
-    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let data = labelled(here, 8);
     let svg = here.join("curve.svg");
     let tuned = here.join("tuned");
     let [svg, tuned] = [&svg, &tuned].map(|path| path.to_str().unwrap());
@@ -59,7 +65,7 @@ fn a_seed_that_is_through_outlives_whatever_ends_the_next() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
-    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let data = labelled(here, 8);
     let learn = ["finetune", model, "classify", "--data", &data, "--out", out.to_str().unwrap(), "--seeds", "1000"];
     let mut child = pretext().args(learn).args(["--least-steps", "3"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
@@ -79,7 +85,7 @@ fn of_a_model_that_cannot_be_put_away_the_scores_are_told_and_that_it_is_not_kep
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
-    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(40));
+    let data = labelled(here, 40);
     let learn = ["finetune", model, "classify", "--data", &data, "--out", out.to_str().unwrap(), "--seeds", "2"];
     let mut command = pretext();
     let mut child = command.args(learn).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -101,7 +107,7 @@ fn a_fine_tuning_that_comes_to_nothing_ends_with_a_sentence_and_no_model() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
-    let texts = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let texts = labelled(here, 8);
     let tags = file(here, "train.conll", "Mia B-PER\nsees O\nOslo B-LOC\n. O\n\n".repeat(9));
     let asked = file(here, "train.json", squad("Mia sees Oslo.", &[("Who?", "Mia"), ("What?", "Oslo")]));
     let alike = file(here, "alike.tsv", "good\tvery nice indeed\n".repeat(8));
@@ -138,7 +144,7 @@ fn of_several_seeds_each_pass_says_its_own_and_the_results_say_the_mean_and_whic
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
-    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let data = labelled(here, 8);
     let learn = ["finetune", model, "classify", "--data", &data, "--test-data", &data, "--least-steps", "2"];
     let (content, text) = words([&learn[..], &["--seeds", "2", "--json", "--out", out.to_str().unwrap()]].concat());
     assert!(content && text.contains("seed 1  pass 1") && text.contains("seed 2  pass 1"), "{text}");
@@ -153,7 +159,7 @@ fn of_several_seeds_the_one_that_is_best_on_the_validation_examples_is_kept() {
     let directory = tempfile::tempdir().unwrap();
     let (here, model) = (directory.path(), bert(directory.path()));
     let (model, out) = (model.to_str().unwrap(), here.join("tuned"));
-    let data = file(here, "train.tsv", "good\tvery nice indeed\nbad\tawful, just awful\n".repeat(8));
+    let data = labelled(here, 8);
     // Nothing of these can be known: which seed guesses best is chance.
     let guessed: String =
         ('a'..='z').zip(["good", "bad", "bad"].iter().cycle()).map(|(c, of)| format!("{of}\t{c} {c}\n")).collect();

@@ -66,10 +66,12 @@ impl Outcome {
     }
 }
 
-/// Trains once with each of `seeds` seeds, from the recipe's on; the model with the best validation score is kept (of equals the
-/// first). A trial that was stopped never takes the place of one that was through. `keep` gets what came of them all so far, after
-/// each trial with its model, if that is the best, and again with its scores after the `test`, of which there may be none: what it
-/// puts away outlives whatever ends the test or the next trial. It ends early when one is stopped, or fails after another did not.
+/// Trains once with each of `seeds` seeds, from the recipe's on; the model with the best validation score is kept (of equals
+/// the first). A trial that was stopped never takes the place of one that was through. It ends early when one is stopped, or
+/// fails after another did not.
+///
+/// `keep` gets what came of all so far: after each trial, with its model if that is the best, and after the `test`, with its
+/// scores if there are any. What it puts away outlives whatever ends the test or the next trial.
 ///
 /// Errors: that of the first trial, also if it was stopped before its first step.
 pub fn trials<M: Send + Sync>(

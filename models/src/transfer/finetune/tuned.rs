@@ -77,7 +77,8 @@ impl Tuned {
         Ok(checkpoint.checked(|config, at| build(config, wanted, labels.len(), at))?.0)
     }
 
-    /// Writes it with these weights into a directory, in the place of one of the same task and sizes that is there: see [`Place`].
+    /// Writes it with these weights into a directory, in the place of one of the same task and sizes that is there: see
+    /// [`Place`].
     pub fn save(
         &self,
         params: &Params,
